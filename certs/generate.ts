@@ -1,0 +1,241 @@
+/**
+ * Development certificates: `server.crt` and `server.key`, signed by an authority `ca.crt` whose own
+ * key is never written, so that nobody can sign anything else with it.
+ *
+ * Run by `deno task certs`, and by the server at its first start.
+ *
+ * @module
+ */
+
+import { AUTHORITY_NAME, isDevelopmentCertificate } from "../cli/certificates.ts";
+import { BadValue, helpText, integer, list, oneOf, parseFlags, toggle } from "../cli/flags.ts";
+import { fill, LANGUAGES, type Messages } from "../cli/messages.ts";
+import { causeOf, Failure, type Output, terminal } from "../cli/output.ts";
+import { runProgram } from "../cli/program.ts";
+
+/** Where the programs look for their certificates, below the current folder. */
+export const FOLDER = "certs";
+
+/** Longest validity, in days: what browsers accept of a server certificate is 398. */
+export const MAX_DAYS = 397;
+
+/** The names every development certificate is valid for. */
+export const LOCAL_NAMES = ["localhost", "127.0.0.1", "::1"];
+
+/** A certificate, its key, and the authority that signed it, each as PEM. */
+export interface DevelopmentCertificates {
+  ca: string;
+  cert: string;
+  key: string;
+}
+
+/** For {@linkcode generateCertificates}. */
+export interface GenerateOptions {
+  /** Names and addresses besides {@linkcode LOCAL_NAMES}. @default {[]} */
+  hosts?: string[];
+  /** Validity from now, in days. @default {397} */
+  days?: number;
+}
+
+/**
+ * Makes an authority and a server certificate signed by it: ECDSA on P-256, as RFC 5280 and browsers
+ * want them.
+ *
+ * @param options Names and validity.
+ * @returns The three PEM texts.
+ */
+export async function generateCertificates(
+  options: GenerateOptions = {},
+): Promise<DevelopmentCertificates> {
+  const { hosts = [], days = MAX_DAYS } = options;
+  // Loaded here, where it is needed, so that a server with certificates starts without it.
+  await import("reflect-metadata");
+  const x509 = await import("@peculiar/x509");
+
+  const signingAlgorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const usages: KeyUsage[] = ["sign", "verify"];
+  const authority = await crypto.subtle.generateKey(signingAlgorithm, false, usages);
+  const server = await crypto.subtle.generateKey(signingAlgorithm, true, usages);
+  const notBefore = new Date();
+  const notAfter = new Date(notBefore.getTime() + days * 24 * 60 * 60 * 1000);
+  const { keyCertSign, cRLSign, digitalSignature } = x509.KeyUsageFlags;
+
+  const caNumber = randomSerial();
+  const ca = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: caNumber,
+    // Its number in its name: an importer of several never mistakes one for another.
+    name: `CN=${AUTHORITY_NAME} ${caNumber.slice(0, 8)}`,
+    notBefore,
+    notAfter,
+    signingAlgorithm,
+    keys: authority,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(keyCertSign | cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(authority.publicKey),
+    ],
+  });
+  const cert = await x509.X509CertificateGenerator.create({
+    serialNumber: randomSerial(),
+    subject: "CN=localhost",
+    issuer: ca.subject,
+    notBefore,
+    notAfter,
+    signingAlgorithm,
+    publicKey: server.publicKey,
+    signingKey: authority.privateKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension(
+        [...new Set([...LOCAL_NAMES, ...hosts])].map((value) => ({
+          type: isAddress(value) ? "ip" as const : "dns" as const,
+          value,
+        })),
+      ),
+      await x509.SubjectKeyIdentifierExtension.create(server.publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(authority.publicKey),
+    ],
+  });
+  const key = await crypto.subtle.exportKey("pkcs8", server.privateKey);
+  return {
+    ca: ca.toString("pem") + "\n",
+    cert: cert.toString("pem") + "\n",
+    key: x509.PemConverter.encode(key, "PRIVATE KEY") + "\n",
+  };
+}
+
+/** A positive serial number of 16 bytes (RFC 5280 section 4.1.2.2), as hexadecimal. */
+function randomSerial(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[0] = (bytes[0]! & 0x7f) | 0x40;
+  return bytes.toHex();
+}
+
+function isAddress(name: string): boolean {
+  return name.includes(":") || /^\d+(\.\d+){3}$/.test(name);
+}
+
+/** Where a pair is made before it is moved in place: its presence tells of a run that was cut short. */
+const STAGING = ".new";
+
+/**
+ * Writes the three files into `folder`, `server.key` readable by its owner alone.
+ *
+ * They are completed in a folder beside, and `server.crt` goes first and comes back last: whenever a
+ * crash or a full disk cuts the writing short, there is a whole pair or no `server.crt`.
+ *
+ * @param folder Made if missing.
+ * @param made The PEM texts.
+ */
+export async function writeCertificates(
+  folder: string,
+  made: DevelopmentCertificates,
+): Promise<void> {
+  const staging = `${folder}/${STAGING}`;
+  await Deno.mkdir(folder, { recursive: true });
+  await removeIfThere(staging);
+  await Deno.mkdir(staging, { mode: 0o700 });
+  try {
+    await writeThrough(`${staging}/ca.crt`, made.ca, 0o644);
+    await writeThrough(`${staging}/server.key`, made.key, 0o600);
+    await writeThrough(`${staging}/server.crt`, made.cert, 0o644);
+  } catch (error) {
+    await removeIfThere(staging);
+    throw error;
+  }
+  await removeIfThere(`${folder}/server.crt`);
+  for (const file of ["ca.crt", "server.key", "server.crt"]) {
+    await Deno.rename(`${staging}/${file}`, `${folder}/${file}`);
+  }
+  await removeIfThere(staging);
+}
+
+/** Whether a run of {@linkcode writeCertificates} was cut short, so that what lies there is nobody's. */
+export async function wasCutShort(folder: string): Promise<boolean> {
+  return await isThere(`${folder}/${STAGING}`) && !await isThere(`${folder}/server.crt`);
+}
+
+async function writeThrough(path: string, text: string, mode: number): Promise<void> {
+  using file = await Deno.open(path, { write: true, createNew: true, mode });
+  const bytes = new TextEncoder().encode(text);
+  for (let written = 0; written < bytes.length;) {
+    written += await file.write(bytes.subarray(written));
+  }
+  await file.sync();
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Whether there is anything at `path`. */
+export async function isThere(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/**
+ * Makes the certificates and writes them, with failures told as one sentence.
+ *
+ * @throws {Failure} If they cannot be written.
+ */
+export async function makeCertificates(
+  folder: string,
+  options: GenerateOptions,
+  messages: Messages,
+): Promise<void> {
+  try {
+    await writeCertificates(folder, await generateCertificates(options));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) {
+      throw new Failure(fill(messages.failure.writeNotAllowed, { path: folder }));
+    }
+    throw new Failure(
+      fill(messages.failure.cannotWrite, { path: folder, cause: causeOf(error) }),
+    );
+  }
+}
+
+const flags = {
+  host: list("NAME", ",", (name) => {
+    if (!/^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*$|^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(name)) {
+      throw new BadValue("host");
+    }
+    return name;
+  }),
+  days: integer("N", MAX_DAYS, 1, MAX_DAYS),
+  force: toggle(),
+  lang: oneOf(...LANGUAGES),
+  help: toggle("h"),
+};
+
+/** Runs `deno task certs`; returns its exit code. */
+export function main(args: string[], output: Output = terminal): Promise<number> {
+  return runProgram(args, output, async (messages) => {
+    const options = parseFlags(flags, args, messages);
+    if (options.help) {
+      output.out(helpText(messages.certs.usage, flags, messages.certs.flags));
+      return 0;
+    }
+    const path = `${FOLDER}/server.crt`;
+    if (!options.force && await isThere(path) && !await isDevelopmentCertificate(path)) {
+      throw new Failure(fill(messages.failure.foreignCertificate, { path }));
+    }
+    await makeCertificates(FOLDER, { hosts: options.host, days: options.days }, messages);
+    output.out(fill(messages.certs.made, { folder: FOLDER }));
+    return 0;
+  });
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,120 @@
+/**
+ * Reading a certificate and its key, and telling in one sentence what is wrong with them before TLS
+ * would tell it in its own words.
+ *
+ * @module
+ */
+
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { fill, type Messages } from "./messages.ts";
+import { Failure } from "./output.ts";
+
+/** How the names of the authorities of `certs/generate.ts` begin. */
+export const AUTHORITY_NAME = "permessage-deflate development CA";
+
+/** A certificate that expires sooner than this is warned about. */
+const EXPIRY_WARNING_MS = 7 * 24 * 60 * 60 * 1000;
+
+/** A checked pair, as PEM. */
+export interface CertificatePair {
+  cert: string;
+  key: string;
+  /** A sentence about a certificate that expires soon. */
+  warning?: string;
+}
+
+/**
+ * Reads a certificate and its key, and checks that they are what a server needs: PEM, of one another,
+ * and valid now.
+ *
+ * @param paths The two files.
+ * @param messages The language of the failures.
+ * @param now The time to judge by, in milliseconds since 1970.
+ * @throws {Failure} With the remedy, if the pair will not do.
+ */
+export async function readCertificatePair(
+  paths: { cert: string; key: string },
+  messages: Messages,
+  now: number = Date.now(),
+): Promise<CertificatePair> {
+  const { failure } = messages;
+  const cert = await readPem(paths.cert, "--cert", messages);
+  const key = await readPem(paths.key, "--key", messages);
+
+  const certificate = parseCertificate(cert);
+  if (certificate === undefined) {
+    throw new Failure(fill(failure.notCertificate, { path: paths.cert }));
+  }
+  const privateKey = parseKey(key);
+  if (privateKey === undefined) throw new Failure(fill(failure.notKey, { path: paths.key }));
+  if (!certificate.checkPrivateKey(privateKey)) throw new Failure(fill(failure.otherKey, paths));
+
+  const own = certificate.issuer.includes(AUTHORITY_NAME);
+  const remedy = own ? failure.renewOwn : failure.renewTheirs;
+  const from = new Date(certificate.validFrom);
+  const to = new Date(certificate.validTo);
+  const details = { path: paths.cert, remedy };
+  if (now < from.getTime()) {
+    throw new Failure(fill(failure.certificateNotYetValid, { ...details, date: day(from) }));
+  }
+  if (now >= to.getTime()) {
+    throw new Failure(fill(failure.certificateExpired, { ...details, date: day(to) }));
+  }
+  if (to.getTime() - now < EXPIRY_WARNING_MS) {
+    const warning = fill(messages.server.certificateExpiring, { ...details, date: day(to) });
+    return { cert, key, warning };
+  }
+  return { cert, key };
+}
+
+/** Whether the file at `path` is a certificate that `certs/generate.ts` made. */
+export async function isDevelopmentCertificate(path: string): Promise<boolean> {
+  return parseCertificate(await Deno.readTextFile(path))?.issuer.includes(AUTHORITY_NAME) ?? false;
+}
+
+/**
+ * Reads the certificates of an authority to trust.
+ *
+ * @throws {Failure} With the remedy, if the file cannot be read or holds none.
+ */
+export async function readAuthority(path: string, messages: Messages): Promise<string> {
+  const pem = await readPem(path, "--cacert", messages);
+  if (parseCertificate(pem) === undefined) {
+    throw new Failure(fill(messages.failure.notCertificate, { path }));
+  }
+  return pem;
+}
+
+async function readPem(path: string, flag: string, { failure }: Messages): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    const sentence = error instanceof Deno.errors.NotFound
+      ? failure.certificateMissing
+      : error instanceof Deno.errors.NotCapable
+      ? failure.readNotAllowed
+      : failure.certificateUnreadable;
+    throw new Failure(fill(sentence, { path, flag }));
+  }
+}
+
+function parseCertificate(pem: string): X509Certificate | undefined {
+  if (!pem.includes("-----BEGIN CERTIFICATE-----")) return undefined;
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    return undefined;
+  }
+}
+
+function parseKey(pem: string): KeyObject | undefined {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    return undefined;
+  }
+}
+
+function day(date: Date): string {
+  return date.toISOString().slice(0, 10);
+}

@@ -1,0 +1,47 @@
+/**
+ * `deno task compile`: the two programs as single binaries in `dist/`, their permissions baked in.
+ *
+ * @module
+ */
+
+import { terminal } from "./output.ts";
+
+const PERMISSIONS = ["--no-prompt", "--allow-net", "--allow-env=WSS_*"];
+
+const PROGRAMS = {
+  server: ["--allow-read", "--allow-write=certs"],
+  client: ["--allow-read"],
+};
+
+async function main(): Promise<number> {
+  for (const [name, permissions] of Object.entries(PROGRAMS)) {
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "compile",
+        "--quiet",
+        ...PERMISSIONS,
+        ...permissions,
+        `--output=dist/${name}`,
+        `${name}.ts`,
+      ],
+      stdout: "inherit",
+    }).output();
+    if (!success) {
+      terminal.err(explain(new TextDecoder().decode(stderr)));
+      return 1;
+    }
+    terminal.out(`dist/${name}`);
+  }
+  return 0;
+}
+
+/** Deno's base binary comes from its own download server, which many networks do not reach. */
+function explain(stderr: string): string {
+  const address = /error sending request for url \((\S+)\)/.exec(stderr)?.[1];
+  return address === undefined
+    ? stderr
+    : `Cannot compile: Deno's runtime base binary cannot be downloaded from ${address}; ` +
+      "run this where that address can be reached, or name a copy of it in DENORT_BIN";
+}
+
+if (import.meta.main) Deno.exit(await main());

@@ -1,0 +1,115 @@
+/**
+ * A WebSocket read as a conversation: each step is awaited, and fails with a sentence.
+ *
+ * @module
+ */
+
+import { deadline } from "@std/async/deadline";
+import { fill, type Messages } from "./messages.ts";
+import { Failure } from "./output.ts";
+import { printable } from "./printable.ts";
+
+/** How a connection ended. */
+export interface Closing {
+  code: number;
+  reason: string;
+  wasClean: boolean;
+}
+
+/** One connection's steps, in the order the program takes them. */
+export class Conversation {
+  readonly #socket: WebSocket;
+  readonly #messages: Messages;
+  readonly #timeout: number;
+  readonly #arrived: (string | Uint8Array<ArrayBuffer>)[] = [];
+  readonly #opened = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<Closing>();
+  #awaited: PromiseWithResolvers<void> | undefined;
+  #error = "";
+
+  /**
+   * @param socket A socket that is connecting.
+   * @param timeout Longest wait for a step, in milliseconds.
+   */
+  constructor(socket: WebSocket, timeout: number, messages: Messages) {
+    this.#socket = socket;
+    this.#timeout = timeout;
+    this.#messages = messages;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => this.#opened.resolve();
+    socket.onerror = (event) => {
+      if (event instanceof ErrorEvent) this.#error = event.message;
+    };
+    socket.onmessage = ({ data }) => {
+      this.#arrived.push(typeof data === "string" ? data : new Uint8Array(data));
+      this.#awaited?.resolve();
+    };
+    socket.onclose = ({ code, reason, wasClean }) => {
+      this.#opened.reject(new Error(this.#error));
+      this.#closed.resolve({ code, reason, wasClean });
+      this.#awaited?.resolve();
+    };
+    // Who does not wait for the opening is not to be struck down by its failure.
+    this.#opened.promise.catch(() => {});
+  }
+
+  /**
+   * Waits for the opening handshake.
+   *
+   * @param host Named when it takes too long.
+   * @param explain Tells why the connection failed.
+   * @throws {Failure} If the connection fails, or takes too long.
+   */
+  async opened(host: string, explain: (message: string) => Promise<string>): Promise<void> {
+    const late = fill(this.#messages.failure.timeout, { host, ms: this.#timeout });
+    try {
+      await this.#within(this.#opened.promise, late);
+    } catch (error) {
+      throw error instanceof Failure ? error : new Failure(await explain((error as Error).message));
+    }
+  }
+
+  /**
+   * Waits for the next message.
+   *
+   * @throws {Failure} If the connection ends first, or the message takes too long.
+   */
+  async nextMessage(): Promise<string | Uint8Array<ArrayBuffer>> {
+    if (this.#arrived.length === 0 && this.#socket.readyState !== WebSocket.CLOSED) {
+      this.#awaited = Promise.withResolvers();
+      const late = fill(this.#messages.failure.noAnswer, { ms: this.#timeout });
+      await this.#within(this.#awaited.promise, late);
+    }
+    const message = this.#arrived.shift();
+    if (message === undefined) throw new Failure(this.#ending(await this.#closed.promise));
+    return message;
+  }
+
+  /**
+   * Closes with 1000 and waits for the peer's close.
+   *
+   * @throws {Failure} If the connection does not end cleanly, or the close takes too long.
+   */
+  async close(): Promise<Closing> {
+    this.#socket.close(1000);
+    const late = fill(this.#messages.failure.noClose, { ms: this.#timeout });
+    const closing = await this.#within(this.#closed.promise, late);
+    if (!closing.wasClean) throw new Failure(this.#ending(closing));
+    return closing;
+  }
+
+  #ending({ code, reason, wasClean }: Closing): string {
+    const { failure } = this.#messages;
+    if (!wasClean) return fill(failure.lost, { code });
+    return fill(failure.closedEarly, { code, reason: reason && `, "${printable(reason)}"` });
+  }
+
+  async #within<T>(promise: Promise<T>, late: string): Promise<T> {
+    try {
+      return await deadline(promise, this.#timeout);
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "TimeoutError") throw new Failure(late);
+      throw error;
+    }
+  }
+}

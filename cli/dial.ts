@@ -1,0 +1,91 @@
+/**
+ * The runtime's own WebSocket as a client, and its errors in words a person can act on.
+ *
+ * @module
+ */
+
+import { fill, type Messages } from "./messages.ts";
+import { printable } from "./printable.ts";
+
+/** How {@linkcode dial} connects. */
+export interface DialOptions {
+  protocols: string[];
+  headers: [name: string, value: string][];
+  /** Authorities trusted besides the public ones, as PEM. */
+  caCerts: string[];
+  /** Whether any certificate is to be accepted. */
+  insecure: boolean;
+}
+
+/** A connection being made. */
+export interface Dialled {
+  socket: WebSocket;
+  /** Why it failed, from the socket's own error message. */
+  explain(message: string): Promise<string>;
+  /** Releases what the connection was made with. */
+  [Symbol.dispose](): void;
+}
+
+/** Connects with the built-in `WebSocket`, which never compresses. */
+export function dial(url: URL, options: DialOptions, messages: Messages): Dialled {
+  const client = Deno.createHttpClient({ caCerts: options.caCerts });
+  const { protocols, headers } = options;
+  const socket = new WebSocket(url, { protocols, headers, client });
+  return {
+    socket,
+    async explain(message) {
+      const known = explainConnectError(message, url, messages);
+      if (known === undefined) {
+        const status = await statusOf(url, headers, client);
+        return status === undefined
+          ? fill(messages.failure.notWebSocket, { cause: printable(message) })
+          : explainStatus(status, messages);
+      }
+      const { untrusted, wrongName, peerExpired, insecureNeedsFlag } = messages.failure;
+      const aboutTrust = [untrusted, fill(wrongName, { host: url.hostname }), peerExpired];
+      // Only Deno's own flag can turn the verification of this WebSocket off.
+      return options.insecure && aboutTrust.includes(known) ? insecureNeedsFlag : known;
+    },
+    [Symbol.dispose]: () => client.close(),
+  };
+}
+
+/** The built-in WebSocket does not tell the status that refused it: ask for it with a plain GET. */
+async function statusOf(
+  url: URL,
+  headers: [string, string][],
+  client: Deno.HttpClient,
+): Promise<number | undefined> {
+  const plain = new URL(url);
+  plain.protocol = url.protocol === "wss:" ? "https:" : "http:";
+  try {
+    const signal = AbortSignal.timeout(5000);
+    const response = await fetch(plain, { headers, client, redirect: "manual", signal });
+    await response.body?.cancel();
+    return response.status;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Why a connection failed before the handshake, or nothing where the words are not known. */
+function explainConnectError(message: string, url: URL, { failure }: Messages): string | undefined {
+  const known: [RegExp, string][] = [
+    [/UnknownIssuer|self.signed|unable to (get|verify)/i, failure.untrusted],
+    [/NotValidForName|does not match/i, failure.wrongName],
+    [/certificate.*expired/i, failure.peerExpired],
+    [/InvalidContentType|corrupt message|wrong version number/i, failure.notTls],
+    [/dns error|lookup address|ENOTFOUND/i, failure.nameNotFound],
+    [/tcp connect error|refused|unreachable/i, failure.refused],
+    [/NotCapable|Requires net access/i, failure.netNotAllowed],
+  ];
+  const sentence = known.find(([pattern]) => pattern.test(message))?.[1];
+  const host = sentence === failure.refused ? url.host : url.hostname;
+  return sentence === undefined ? undefined : fill(sentence, { host });
+}
+
+/** Why a server answered with another status than 101. */
+function explainStatus(status: number, { failure }: Messages): string {
+  const hints: Record<string, string> = failure.statusHints;
+  return fill(failure.status, { status, hint: hints[status] ?? failure.statusHints.other });
+}

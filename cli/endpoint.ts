@@ -1,0 +1,164 @@
+/**
+ * What the server answers: HTTP requests with a sentence, WebSocket messages with one message each,
+ * every step with a line of the log.
+ *
+ * Knows nothing of the transport: it is given the `upgradeWebSocket` to use.
+ *
+ * @module
+ */
+
+import { deadline } from "@std/async/deadline";
+import { checkUpgrade } from "../mod.ts";
+import type { Logger } from "./log.ts";
+import { fill, type Messages, messagesIn } from "./messages.ts";
+import { causeOf } from "./output.ts";
+import { printable } from "./printable.ts";
+
+/** How {@linkcode Endpoint} behaves. */
+export interface EndpointOptions {
+  /** Path of the WebSocket. */
+  path: string;
+  /** Origins accepted; none means any. A request without `Origin` is not a browser's, and accepted. */
+  origins: string[];
+  /** `reply` answers every message with {@linkcode EndpointOptions.reply}, `echo` with itself. */
+  mode: "reply" | "echo";
+  /** The answer of mode `reply`. */
+  reply: string;
+  /** Seconds of silence before a ping, and before the socket of one that does not answer is closed. */
+  idleTimeout: number;
+  /** Turns a request into a socket. */
+  upgradeWebSocket: typeof Deno.upgradeWebSocket;
+  log: Logger;
+  messages: Messages;
+}
+
+/** The close code of a server that goes away (RFC 6455 section 7.4.1). */
+const GOING_AWAY = 1001;
+
+/** The server's requests and sockets. */
+export class Endpoint {
+  readonly #options: EndpointOptions;
+  readonly #replyBytes: Uint8Array<ArrayBuffer>;
+  /** The open sockets, each with what resolves when it has closed. */
+  readonly #sockets = new Map<WebSocket, Promise<void>>();
+
+  constructor(options: EndpointOptions) {
+    this.#options = options;
+    this.#replyBytes = new TextEncoder().encode(options.reply);
+  }
+
+  /** Answers one request. */
+  readonly handler = (request: Request, info: { remoteAddr: Deno.Addr }): Response => {
+    const { pathname } = new URL(request.url);
+    if (pathname === this.#options.path) return this.#upgrade(request, info.remoteAddr);
+    if (pathname !== "/healthz") return sentence(404, "There is nothing at this path.");
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      return sentence(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
+    }
+    return sentence(200, "The server is running.");
+  };
+
+  /**
+   * Closes every socket with 1001.
+   *
+   * @param grace Longest wait for the peers' own close, in milliseconds.
+   */
+  async close(grace: number): Promise<void> {
+    const { log, messages } = this.#options;
+    log.debug(messages.server.stopping, { event: "stopping", count: this.#sockets.size });
+    for (const socket of this.#sockets.keys()) socket.close(GOING_AWAY);
+    try {
+      await deadline(Promise.all(this.#sockets.values()), grace);
+    } catch {
+      // The grace period is over: who did not close is cut off with the process.
+    }
+  }
+
+  #upgrade(request: Request, remoteAddr: Deno.Addr): Response {
+    const { log, messages, origins, idleTimeout, upgradeWebSocket } = this.#options;
+    const client = addressText(remoteAddr);
+    log.info(messages.server.handshake, { event: "handshake", client });
+
+    const origin = request.headers.get("Origin");
+    const refusal = checkUpgrade(request) ??
+      (origin !== null && origins.length > 0 && !origins.includes(origin.toLowerCase())
+        ? { reason: "origin" as const, value: origin, status: 403, headers: {} }
+        : undefined);
+    if (refusal !== undefined) {
+      const value = { value: JSON.stringify(printable(refusal.value)) };
+      const reason = fill(messages.refusal[refusal.reason], value);
+      log.error(messages.server.upgradeFailed, { event: "upgradeFailed", client, reason });
+      const body = fill(messagesIn("en").refusal[refusal.reason], value);
+      return sentence(refusal.status, `Cannot upgrade to WebSocket: ${body}.`, refusal.headers);
+    }
+
+    try {
+      const { socket, response } = upgradeWebSocket(request, { idleTimeout });
+      this.#serve(socket, client);
+      return response;
+    } catch (error) {
+      const reason = printable(causeOf(error));
+      log.error(messages.server.upgradeFailed, { event: "upgradeFailed", client, reason });
+      return sentence(400, "Cannot upgrade to WebSocket: the request is not a valid handshake.");
+    }
+  }
+
+  #serve(socket: WebSocket, client: string): void {
+    const { log, messages: { server }, mode, reply } = this.#options;
+    const closed = Promise.withResolvers<void>();
+    this.#sockets.set(socket, closed.promise);
+    socket.binaryType = "arraybuffer";
+
+    socket.onopen = () => log.info(server.open, { event: "open", client });
+
+    socket.onmessage = ({ data }) => {
+      const text = typeof data === "string";
+      log.info(server.received, () => ({
+        event: "received",
+        client,
+        data: printable(text ? data : new Uint8Array(data)),
+      }));
+      const answer = mode === "echo" ? data : text ? reply : this.#replyBytes;
+      try {
+        socket.send(answer);
+      } catch (error) {
+        const reason = printable(causeOf(error));
+        log.error(server.sendFailed, { event: "sendFailed", client, reason });
+        return;
+      }
+      log.info(server.sent, () => ({
+        event: "sent",
+        client,
+        data: printable(text ? answer : new Uint8Array(answer)),
+      }));
+    };
+
+    let failure: string | undefined;
+    socket.onerror = (event) => failure = event instanceof ErrorEvent ? event.message : "";
+    socket.onclose = ({ code, reason, wasClean }) => {
+      this.#sockets.delete(socket);
+      closed.resolve();
+      if (failure !== undefined || !wasClean) {
+        const cause = printable(failure || `${code} ${reason}`.trim());
+        log.error(server.readFailed, { event: "readFailed", client, reason: cause });
+      }
+      log.info(server.closed, { event: "closed", client, code, reason: printable(reason) });
+    };
+  }
+}
+
+/** A response whose body is one plain sentence. */
+function sentence(status: number, body: string, headers: Record<string, string> = {}): Response {
+  return new Response(`${body}\n`, {
+    status,
+    headers: { ...headers, "Content-Type": "text/plain; charset=utf-8" },
+  });
+}
+
+/** An address as `host:port`, IPv4 as such even on a dual-stack listener. */
+function addressText(address: Deno.Addr): string {
+  if (!("hostname" in address)) return address.transport;
+  const { hostname, port } = address;
+  const host = hostname.replace(/^::ffff:(?=\d+\.)/, "");
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,253 @@
+/**
+ * A program's flags, declared once: parsing, the environment and `--help` follow from the table.
+ *
+ * A flag `--idle-timeout` may also be set as `WSS_IDLE_TIMEOUT`, where the environment may be read;
+ * the command line wins. A repeatable flag takes several values from its variable, cut at commas, or
+ * at line ends where its values may hold commas.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { fill, type Messages } from "./messages.ts";
+import { Failure } from "./output.ts";
+
+/** One flag: how its text becomes a value, and how `--help` shows it. */
+export interface Flag<T> {
+  /** Turns the given texts (none when the flag is absent) into the value. Throws {@linkcode BadValue}. */
+  parse(texts: string[]): T;
+  /** What stands for the value in `--help`; absent for a flag without one. */
+  placeholder?: string;
+  /** The value's text when neither command line nor environment gives one. */
+  fallback?: string;
+  /** One letter that also names the flag. */
+  alias?: string;
+  /** May be given more than once; its variable's values are cut here. */
+  separator?: "," | "\n";
+}
+
+/** The values of a table of flags. */
+export type Values<F> = { [K in keyof F]: F[K] extends Flag<infer T> ? T : never };
+
+/** What a value should have been; thrown by a flag's `parse`. */
+export class BadValue extends Error {
+  override name = "BadValue";
+  readonly kind: keyof Messages["wanted"];
+  readonly details: Record<string, string | number>;
+  constructor(kind: keyof Messages["wanted"], details: Record<string, string | number> = {}) {
+    super(kind);
+    this.kind = kind;
+    this.details = details;
+  }
+}
+
+/** The command line or the environment cannot be understood: exit code 2. */
+export class UsageError extends Failure {
+  override name = "UsageError";
+  constructor(message: string) {
+    super(message, 2);
+  }
+}
+
+/** A flag that is on or off; in the environment, `1`, `true`, `0` or `false`. */
+export function toggle(alias?: string): Flag<boolean> {
+  const states: Record<string, boolean> = { true: true, 1: true, false: false, 0: false };
+  return {
+    parse(texts) {
+      const state = states[texts.at(-1) ?? "false"];
+      if (state === undefined) throw new BadValue("oneOf", { choices: "true, false" });
+      return state;
+    },
+    ...(alias && { alias }),
+  };
+}
+
+/** A flag with one value, which `parse` checks; without it, the value of `fallback`. */
+export function value<T>(
+  placeholder: string,
+  fallback: string,
+  parse: (text: string) => T,
+): Flag<T> {
+  return { placeholder, fallback, parse: (texts) => parse(texts.at(-1)!) };
+}
+
+/** A flag with one value that may be left out. */
+export function optional(placeholder: string): Flag<string | undefined> {
+  return {
+    placeholder,
+    parse: (texts) => texts.length === 0 ? undefined : notEmpty(texts.at(-1)!),
+  };
+}
+
+/** For {@linkcode value}: any text but the empty one. */
+export function notEmpty(text: string): string {
+  if (text === "") throw new BadValue("nonEmpty");
+  return text;
+}
+
+/** A whole number from `min` to `max`. */
+export function integer(
+  placeholder: string,
+  fallback: number,
+  min: number,
+  max: number,
+): Flag<number> {
+  return value(placeholder, String(fallback), (text) => {
+    const number = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+    if (!(number >= min && number <= max)) throw new BadValue("integer", { min, max });
+    return number;
+  });
+}
+
+/** One of `choices`; the first is the default. */
+export function oneOf<const C extends string>(...choices: C[]): Flag<C> {
+  return value(choices.join("|"), choices[0]!, (text) => {
+    if (!choices.includes(text as C)) throw new BadValue("oneOf", { choices: choices.join(", ") });
+    return text as C;
+  });
+}
+
+/** A flag that may be repeated, each value checked by `check`. */
+export function list(
+  placeholder: string,
+  separator: "," | "\n",
+  check: (value: string) => string = (value) => value,
+): Flag<string[]> {
+  return { placeholder, separator, parse: (texts) => texts.map(check) };
+}
+
+/** The environment variable of a flag: `WSS_` and the flag's name. */
+export function variableOf(name: string): string {
+  return `WSS_${name.toUpperCase().replaceAll("-", "_")}`;
+}
+
+/** Reads a variable, or nothing where the environment may not be read: never asks. */
+export function readEnvironment(variable: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" ? Deno.env.get(variable) : undefined;
+}
+
+/**
+ * Parses `args` by the table `flags`.
+ *
+ * @param flags The table.
+ * @param args The command line, as in `Deno.args`.
+ * @param messages The language of the errors.
+ * @param positionals How many arguments without a flag are taken.
+ * @param environment Reads one variable.
+ * @returns The values, with those of no flag under `_`.
+ * @throws {UsageError} If a flag is unknown, lacks its value, or has one that will not do.
+ */
+export function parseFlags<F extends Record<string, Flag<unknown>>>(
+  flags: F,
+  args: string[],
+  messages: Messages,
+  positionals = 0,
+  environment: (variable: string) => string | undefined = readEnvironment,
+): Values<F> & { _: string[] } {
+  const usage = messages.usage;
+  const names = Object.keys(flags);
+  const withValue = names.filter((name) => flags[name]!.placeholder !== undefined);
+  refuseMissingValue(withValue, args, messages);
+
+  const parsed = parseArgs(args, {
+    boolean: names.filter((name) => !withValue.includes(name)),
+    string: [...withValue, "_"],
+    collect: withValue,
+    alias: Object.fromEntries(names.flatMap((name) => {
+      const alias = flags[name]!.alias;
+      return alias === undefined ? [] : [[alias, name]];
+    })),
+    unknown(argument, key) {
+      if (key !== undefined) {
+        throw new UsageError(fill(usage.unknownFlag, { flag: argument.split("=")[0]! }));
+      }
+    },
+  });
+  const unwanted = parsed._[positionals];
+  if (unwanted !== undefined) {
+    throw new UsageError(fill(usage.unexpectedArgument, { argument: unwanted }));
+  }
+
+  const values: Record<string, unknown> = { _: parsed._ };
+  for (const name of names) {
+    const flag = flags[name]!;
+    const given = isGiven(name, flag, args) ? parsed[name] : undefined;
+    const { source, texts } = givenTexts(name, flag, given, environment);
+    try {
+      values[name] = flag.parse(texts);
+    } catch (error) {
+      if (!(error instanceof BadValue)) throw error;
+      throw new UsageError(fill(usage.badValue, {
+        source,
+        value: texts.join(", "),
+        wanted: fill(messages.wanted[error.kind], error.details),
+      }));
+    }
+  }
+  return values as Values<F> & { _: string[] };
+}
+
+/** `parseArgs` gives an absent toggle the value `false`: tell it from `--name=false`. */
+function isGiven(name: string, flag: Flag<unknown>, args: string[]): boolean {
+  return args.some((argument) =>
+    argument === `--${name}` || argument.startsWith(`--${name}=`) ||
+    (flag.alias !== undefined && argument.startsWith(`-${flag.alias}`))
+  );
+}
+
+/** The texts of one flag, by precedence: command line, environment, default. */
+function givenTexts(
+  name: string,
+  flag: Flag<unknown>,
+  parsed: unknown,
+  environment: (variable: string) => string | undefined,
+): { source: string; texts: string[] } {
+  if (parsed !== undefined) return { source: `--${name}`, texts: [parsed].flat().map(String) };
+
+  const variable = variableOf(name);
+  const value = environment(variable);
+  if (value !== undefined) {
+    if (flag.separator !== undefined) {
+      const texts = value.split(flag.separator).map((part) => part.trim()).filter(Boolean);
+      return { source: variable, texts };
+    }
+    return { source: variable, texts: [value] };
+  }
+  return { source: `--${name}`, texts: flag.fallback === undefined ? [] : [flag.fallback] };
+}
+
+/** `parseArgs` reads `--port --host=x` as an empty port: say that the value is missing instead. */
+function refuseMissingValue(withValue: string[], args: string[], messages: Messages): void {
+  const end = args.indexOf("--");
+  const flagsOnly = end === -1 ? args : args.slice(0, end);
+  flagsOnly.forEach((argument, index) => {
+    if (!argument.startsWith("--") || !withValue.includes(argument.slice(2))) return;
+    const next = flagsOnly[index + 1];
+    if (next === undefined || next === "" || next.startsWith("-")) {
+      throw new UsageError(fill(messages.usage.missingValue, { flag: argument }));
+    }
+  });
+}
+
+/**
+ * The text of `--help`.
+ *
+ * @param usage The first lines: what the program is and how it is called.
+ * @param flags The table.
+ * @param descriptions One line a flag.
+ */
+export function helpText<F extends Record<string, Flag<unknown>>>(
+  usage: string,
+  flags: F,
+  descriptions: Record<keyof F & string, string>,
+): string {
+  const rows = Object.entries(flags).map(([name, flag]) => {
+    const alias = flag.alias === undefined ? "" : `-${flag.alias}, `;
+    const value = flag.placeholder === undefined ? "" : `=${flag.placeholder}`;
+    const fallback = flag.fallback === undefined || value === "" ? "" : ` [${flag.fallback}]`;
+    return { flag: `${alias}--${name}${value}`, text: `${descriptions[name]}${fallback}` };
+  });
+  const width = Math.max(...rows.map((row) => row.flag.length));
+  return `${usage}\n\n${rows.map((row) => `  ${row.flag.padEnd(width)}  ${row.text}`).join("\n")}`;
+}

@@ -1,0 +1,54 @@
+/**
+ * What came from the network, made safe to print: one line, bounded, and nothing a terminal obeys.
+ *
+ * @module
+ */
+
+/** Longest text shown, in UTF-16 code units: a few lines of a terminal. */
+export const MAX_TEXT = 256;
+
+/** Most bytes of binary shown: two lines of a terminal as hexadecimal. */
+export const MAX_BINARY = 64;
+
+/**
+ * Everything that moves a cursor, breaks a line, reorders text or is not a character: controls, line
+ * separators, format characters but the two joiners words and emoji are made with, lone surrogates.
+ */
+const UNPRINTABLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+const SHORT: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+/**
+ * One line for a message: a text with its control characters escaped, bytes as hexadecimal; what is
+ * too long is cut and its size named.
+ *
+ * @param data The message.
+ * @returns The line.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { printable } from "./printable.ts";
+ *
+ * assertEquals(printable("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
+ * assertEquals(printable(new Uint8Array([1, 255])), "01ff (2 bytes)");
+ * ```
+ */
+export function printable(data: string | Uint8Array): string {
+  if (typeof data !== "string") {
+    const more = data.length > MAX_BINARY ? "…" : "";
+    return `${data.subarray(0, MAX_BINARY).toHex()}${more} (${data.length} bytes)`.trimStart();
+  }
+  if (data.length <= MAX_TEXT) return escape(data);
+  // Never half a surrogate pair.
+  const end = /[\ud800-\udbff]/.test(data[MAX_TEXT - 1]!) ? MAX_TEXT - 1 : MAX_TEXT;
+  const size = new TextEncoder().encode(data).length;
+  return `${escape(data.slice(0, end))}… (${size} bytes)`;
+}
+
+function escape(text: string): string {
+  return text.replace(
+    UNPRINTABLE,
+    (character) => SHORT[character] ?? `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
+}

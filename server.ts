@@ -1,0 +1,182 @@
+/**
+ * The server of the demo: WebSocket over TLS, one answer for each message. See `--help`.
+ *
+ * @module
+ */
+
+import { FOLDER, isThere, makeCertificates, wasCutShort } from "./certs/generate.ts";
+import { type CertificatePair, readCertificatePair } from "./cli/certificates.ts";
+import { Endpoint } from "./cli/endpoint.ts";
+import {
+  BadValue,
+  helpText,
+  integer,
+  list,
+  notEmpty,
+  oneOf,
+  optional,
+  parseFlags,
+  toggle,
+  value,
+} from "./cli/flags.ts";
+import { LOG_LEVELS, type Logger, openLog } from "./cli/log.ts";
+import { fill, LANGUAGES, type Messages } from "./cli/messages.ts";
+import { causeOf, Failure, type Output, terminal } from "./cli/output.ts";
+import { runProgram, VERSION } from "./cli/program.ts";
+import { stopRequested } from "./cli/signals.ts";
+
+const { serve, upgradeWebSocket } = Deno;
+
+/** All interfaces: both IP versions where the machine has them, else IPv4 alone. */
+const ALL_INTERFACES = ["::", "0.0.0.0"];
+
+const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
+
+const flags = {
+  host: optional("ADDRESS"),
+  port: integer("PORT", 8443, 0, 65535),
+  path: value("PATH", "/ws", (path) => {
+    if (!path.startsWith("/") || URL.parse(path, "http://x")?.pathname !== path) {
+      throw new BadValue("path");
+    }
+    return path;
+  }),
+  cert: value("FILE", DEFAULT_PAIR.cert, notEmpty),
+  key: value("FILE", DEFAULT_PAIR.key, notEmpty),
+  origin: list("ORIGIN", ",", (origin) => {
+    const wanted = origin.toLowerCase();
+    if (wanted !== "null" && URL.parse(wanted)?.origin !== wanted) throw new BadValue("origin");
+    return wanted;
+  }),
+  mode: oneOf("reply", "echo"),
+  reply: value("TEXT", "Retorno do servidor!", (text) => text),
+  "idle-timeout": integer("SECONDS", 30, 0, 86_400),
+  grace: integer("MS", 5000, 0, 600_000),
+  lang: oneOf(...LANGUAGES),
+  "log-level": oneOf(...LOG_LEVELS),
+  "log-format": oneOf("text", "json"),
+  "log-timestamps": toggle(),
+  help: toggle("h"),
+  version: toggle("V"),
+};
+
+/**
+ * Runs the server until `stop` aborts.
+ *
+ * @param args The command line.
+ * @param output Where its lines go.
+ * @param stop Aborts when the server is to stop.
+ * @returns The exit code.
+ */
+export function main(args: string[], output: Output, stop: AbortSignal): Promise<number> {
+  return runProgram(args, output, async (messages) => {
+    const options = parseFlags(flags, args, messages);
+    if (options.help) {
+      output.out(helpText(messages.server.usage, flags, messages.server.flags));
+      return 0;
+    }
+    if (options.version) {
+      output.out(VERSION);
+      return 0;
+    }
+    const log = openLog({
+      level: options["log-level"],
+      format: options["log-format"],
+      timestamps: options["log-timestamps"],
+    }, output);
+
+    try {
+      const pair = await certificatePair(options, messages, log);
+      const endpoint = new Endpoint({
+        path: options.path,
+        origins: options.origin,
+        mode: options.mode,
+        reply: options.reply,
+        idleTimeout: options["idle-timeout"],
+        upgradeWebSocket,
+        log,
+        messages,
+      });
+      const server = listen(options, pair, endpoint, messages);
+      const { port } = server.addr;
+      log.info(messages.server.listening, { event: "listening", port });
+
+      await aborted(stop);
+      const finished = server.shutdown();
+      await endpoint.close(options.grace);
+      // An HTTP connection kept open by its client does not hold the exit up.
+      await Promise.race([finished, Promise.resolve()]);
+      return 0;
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      log.error(messages.server.startFailed, { event: "startFailed", reason: error.message });
+      return error.exitCode;
+    }
+  });
+}
+
+/** The certificate to serve with: made on the spot where the default one is missing. */
+async function certificatePair(
+  paths: { cert: string; key: string },
+  messages: Messages,
+  log: Logger,
+): Promise<CertificatePair> {
+  if (paths.cert === DEFAULT_PAIR.cert && paths.key === DEFAULT_PAIR.key) {
+    const [cert, key] = [await isThere(paths.cert), await isThere(paths.key)];
+    if ((!cert && !key) || await wasCutShort(FOLDER)) {
+      await makeCertificates(FOLDER, {}, messages);
+      // On standard error: standard output holds the demo's lines alone.
+      log.warn(messages.certs.made, { event: "certificateMade", folder: FOLDER });
+    } else if (cert !== key) {
+      const [present, missing] = cert ? [paths.cert, paths.key] : [paths.key, paths.cert];
+      throw new Failure(fill(messages.failure.halfPair, { present, missing }));
+    }
+  }
+  const pair = await readCertificatePair(paths, messages);
+  if (pair.warning !== undefined) {
+    log.warn("{warning}", { event: "certificateExpiring", warning: pair.warning });
+  }
+  return pair;
+}
+
+function listen(
+  options: { host: string | undefined; port: number },
+  { cert, key }: CertificatePair,
+  endpoint: Endpoint,
+  messages: Messages,
+): Deno.HttpServer<Deno.NetAddr> {
+  const hosts = options.host === undefined ? ALL_INTERFACES : [options.host];
+  const { port } = options;
+  let failure: unknown;
+  for (const hostname of hosts) {
+    try {
+      return serve({ hostname, port, cert, key, onListen() {} }, endpoint.handler);
+    } catch (error) {
+      failure = error;
+      if (error instanceof Deno.errors.AddrInUse) break;
+    }
+  }
+  throw new Failure(listenFailure(failure, hosts[0]!, port, messages));
+}
+
+/** Why the port could not be listened on, and what to do about it. */
+function listenFailure(error: unknown, host: string, port: number, { failure }: Messages): string {
+  if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port });
+  if (error instanceof Deno.errors.NotCapable) return failure.netNotAllowed;
+  if (error instanceof Deno.errors.PermissionDenied) return fill(failure.portDenied, { port });
+  if (
+    error instanceof Deno.errors.AddrNotAvailable || causeOf(error).includes("lookup address")
+  ) {
+    return fill(failure.hostUnavailable, { host });
+  }
+  return causeOf(error);
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) =>
+    signal.addEventListener("abort", () => resolve(), { once: true })
+  );
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args, terminal, stopRequested()));
