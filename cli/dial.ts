@@ -74,6 +74,7 @@ function explainConnectError(message: string, url: URL, { failure }: Messages): 
     [/UnknownIssuer|self.signed|unable to (get|verify)/i, failure.untrusted],
     [/NotValidForName|does not match/i, failure.wrongName],
     [/certificate.*expired/i, failure.peerExpired],
+    [/invalid HTTP version/i, failure.speaksTls],
     [/InvalidContentType|corrupt message|wrong version number/i, failure.notTls],
     [/dns error|lookup address|ENOTFOUND/i, failure.nameNotFound],
     [/tcp connect error|refused|unreachable/i, failure.refused],

@@ -152,6 +152,7 @@ const portuguese = {
       "o certificado do servidor não é de uma autoridade conhecida; confie nela com --cacert=ARQUIVO, ou aceite qualquer uma com --insecure",
     wrongName: 'o certificado do servidor não vale para "{host}"; use um nome que conste nele',
     peerExpired: "o certificado do servidor está vencido; renove-o no servidor",
+    speaksTls: "o servidor fala TLS nessa porta; use wss:// em vez de ws://",
     notTls: "o servidor não fala TLS nessa porta; use ws:// em vez de wss://, ou outra porta",
     status: "o servidor respondeu HTTP {status} em vez de 101; {hint}",
     statusHints: {
@@ -314,7 +315,9 @@ const english: Messages = {
       "the server's certificate is not from a known authority; trust it with --cacert=FILE, or accept any with --insecure",
     wrongName: 'the server\'s certificate is not valid for "{host}"; use a name that it holds',
     peerExpired: "the server's certificate has expired; renew it on the server",
-    notTls: "the server does not speak TLS on that port; use ws:// for wss://, or another port",
+    speaksTls: "the server speaks TLS on that port; use wss:// instead of ws://",
+    notTls:
+      "the server does not speak TLS on that port; use ws:// instead of wss://, or another port",
     status: "the server answered HTTP {status} instead of 101; {hint}",
     statusHints: {
       401: "it wants credentials, send them with --header",

@@ -37,13 +37,17 @@ const SHORT: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 export function printable(data: string | Uint8Array): string {
   if (typeof data !== "string") {
     const more = data.length > MAX_BINARY ? "…" : "";
-    return `${data.subarray(0, MAX_BINARY).toHex()}${more} (${data.length} bytes)`.trimStart();
+    return `${data.subarray(0, MAX_BINARY).toHex()}${more} (${bytes(data.length)})`.trimStart();
   }
   if (data.length <= MAX_TEXT) return escape(data);
   // Never half a surrogate pair.
   const end = /[\ud800-\udbff]/.test(data[MAX_TEXT - 1]!) ? MAX_TEXT - 1 : MAX_TEXT;
   const size = new TextEncoder().encode(data).length;
-  return `${escape(data.slice(0, end))}… (${size} bytes)`;
+  return `${escape(data.slice(0, end))}… (${bytes(size)})`;
+}
+
+function bytes(size: number): string {
+  return size === 1 ? "1 byte" : `${size} bytes`;
 }
 
 function escape(text: string): string {
