@@ -172,7 +172,9 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
   const values: Record<string, unknown> = { _: parsed._ };
   for (const name of names) {
     const flag = flags[name]!;
-    const given = isGiven(name, flag, args) ? parsed[name] : undefined;
+    const given = withValue.includes(name)
+      ? parsed[name] as string[]
+      : toggleTexts(name, args, parsed[name]);
     const { source, texts } = givenTexts(name, flag, given, environment);
     try {
       values[name] = flag.parse(texts);
@@ -188,22 +190,23 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
   return values as Values<F> & { _: string[] };
 }
 
-/** `parseArgs` gives an absent toggle the value `false`: tell it from `--name=false`. */
-function isGiven(name: string, flag: Flag<unknown>, args: string[]): boolean {
-  return args.some((argument) =>
-    argument === `--${name}` || argument.startsWith(`--${name}=`) ||
-    (flag.alias !== undefined && argument.startsWith(`-${flag.alias}`))
+/** `parseArgs` takes any `--name=text` of a toggle for true, and an absent one for false: look closer. */
+function toggleTexts(name: string, args: string[], parsed: unknown): string[] {
+  const given = beforeEnd(args).filter((argument) =>
+    argument === `--${name}` || argument.startsWith(`--${name}=`)
   );
+  if (given.length === 0) return parsed === true ? ["true"] : []; // By its alias, or not at all.
+  return given.map((argument) => argument.split("=", 2)[1] ?? "true");
 }
 
 /** The texts of one flag, by precedence: command line, environment, default. */
 function givenTexts(
   name: string,
   flag: Flag<unknown>,
-  parsed: unknown,
+  given: string[],
   environment: (variable: string) => string | undefined,
 ): { source: string; texts: string[] } {
-  if (parsed !== undefined) return { source: `--${name}`, texts: [parsed].flat().map(String) };
+  if (given.length > 0) return { source: `--${name}`, texts: given };
 
   const variable = variableOf(name);
   const value = environment(variable);
@@ -219,8 +222,7 @@ function givenTexts(
 
 /** `parseArgs` reads `--port --host=x` as an empty port: say that the value is missing instead. */
 function refuseMissingValue(withValue: string[], args: string[], messages: Messages): void {
-  const end = args.indexOf("--");
-  const flagsOnly = end === -1 ? args : args.slice(0, end);
+  const flagsOnly = beforeEnd(args);
   flagsOnly.forEach((argument, index) => {
     if (!argument.startsWith("--") || !withValue.includes(argument.slice(2))) return;
     const next = flagsOnly[index + 1];
@@ -228,6 +230,12 @@ function refuseMissingValue(withValue: string[], args: string[], messages: Messa
       throw new UsageError(fill(messages.usage.missingValue, { flag: argument }));
     }
   });
+}
+
+/** The arguments before `--`, behind which nothing is a flag. */
+function beforeEnd(args: string[]): string[] {
+  const end = args.indexOf("--");
+  return end === -1 ? args : args.slice(0, end);
 }
 
 /**
