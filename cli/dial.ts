@@ -36,7 +36,7 @@ export function dial(url: URL, options: DialOptions, messages: Messages): Dialle
     async explain(message) {
       const known = explainConnectError(message, url, messages);
       if (known === undefined) {
-        const status = await statusOf(url, headers, client);
+        const status = await statusOf(url, options);
         return status === undefined
           ? fill(messages.failure.notWebSocket, { cause: printable(message) })
           : explainStatus(status, messages);
@@ -50,19 +50,29 @@ export function dial(url: URL, options: DialOptions, messages: Messages): Dialle
   };
 }
 
-/** The built-in WebSocket does not tell the status that refused it: ask for it with a plain GET. */
+/**
+ * Over TLS, the built-in WebSocket does not tell the status that refused it: ask for it once more, with
+ * the same handshake (a plain GET may well be refused for another reason) in a request.
+ */
 async function statusOf(
   url: URL,
-  headers: [string, string][],
-  client: Deno.HttpClient,
+  { protocols, headers, caCerts }: DialOptions,
 ): Promise<number | undefined> {
-  const plain = new URL(url);
-  plain.protocol = url.protocol === "wss:" ? "https:" : "http:";
+  const request = new URL(url);
+  request.protocol = url.protocol === "wss:" ? "https:" : "http:";
+  const handshake = new Headers(headers);
+  handshake.set("Connection", "Upgrade");
+  handshake.set("Upgrade", "websocket");
+  handshake.set("Sec-WebSocket-Version", "13");
+  handshake.set("Sec-WebSocket-Key", crypto.getRandomValues(new Uint8Array(16)).toBase64());
+  if (protocols.length > 0) handshake.set("Sec-WebSocket-Protocol", protocols.join(", "));
+  using client = Deno.createHttpClient({ caCerts, http2: false });
   try {
     const signal = AbortSignal.timeout(5000);
-    const response = await fetch(plain, { headers, client, redirect: "manual", signal });
+    const options = { headers: handshake, client, redirect: "manual" as const, signal };
+    const response = await fetch(request, options);
     await response.body?.cancel();
-    return response.status;
+    return response.status === 101 ? undefined : response.status;
   } catch {
     return undefined;
   }
