@@ -41,10 +41,9 @@ export function dial(url: URL, options: DialOptions, messages: Messages): Dialle
           ? fill(messages.failure.notWebSocket, { cause: printable(message) })
           : explainStatus(status, messages);
       }
-      const { untrusted, wrongName, peerExpired, insecureNeedsFlag } = messages.failure;
-      const aboutTrust = [untrusted, fill(wrongName, { host: url.hostname }), peerExpired];
       // Only Deno's own flag can turn the verification of this WebSocket off.
-      return options.insecure && aboutTrust.includes(known) ? insecureNeedsFlag : known;
+      const refused = /invalid peer certificate/i.test(message);
+      return options.insecure && refused ? messages.failure.insecureNeedsFlag : known;
     },
     [Symbol.dispose]: () => client.close(),
   };
@@ -82,8 +81,9 @@ async function statusOf(
 function explainConnectError(message: string, url: URL, { failure }: Messages): string | undefined {
   const known: [RegExp, string][] = [
     [/UnknownIssuer|self.signed|unable to (get|verify)/i, failure.untrusted],
-    [/NotValidForName|does not match/i, failure.wrongName],
+    [/(Not|not )valid for ?name|does not match/i, failure.wrongName],
     [/certificate.*expired/i, failure.peerExpired],
+    [/invalid peer certificate/i, failure.peerCertificate],
     [/invalid HTTP version/i, failure.speaksTls],
     [/InvalidContentType|corrupt message|wrong version number/i, failure.notTls],
     [/dns error|lookup address|ENOTFOUND/i, failure.nameNotFound],
@@ -92,7 +92,8 @@ function explainConnectError(message: string, url: URL, { failure }: Messages): 
   ];
   const sentence = known.find(([pattern]) => pattern.test(message))?.[1];
   const host = sentence === failure.refused ? url.host : url.hostname;
-  return sentence === undefined ? undefined : fill(sentence, { host });
+  const cause = printable(message.replace(/^.*invalid peer certificate: /i, ""));
+  return sentence === undefined ? undefined : fill(sentence, { host, cause });
 }
 
 /** Why a server answered with another status than 101. */

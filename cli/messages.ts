@@ -113,6 +113,7 @@ const portuguese = {
     upgrade: "falta o cabeçalho Upgrade: websocket",
     version: "Sec-WebSocket-Version é {value}, deve ser 13",
     key: "Sec-WebSocket-Key ausente ou malformado, deve ser 16 bytes em base64",
+    extensions: "Sec-WebSocket-Extensions não segue a gramática da RFC 6455",
     origin: "a origem {value} não é permitida",
   },
   /** Causes of a failure, each with its remedy. */
@@ -152,6 +153,8 @@ const portuguese = {
       "o certificado do servidor não é de uma autoridade conhecida; confie nela com --cacert=ARQUIVO, ou aceite qualquer uma com --insecure",
     wrongName: 'o certificado do servidor não vale para "{host}"; use um nome que conste nele',
     peerExpired: "o certificado do servidor está vencido; renove-o no servidor",
+    peerCertificate:
+      "o certificado do servidor não serve ({cause}); troque-o no servidor, ou aceite qualquer um com --insecure",
     speaksTls: "o servidor fala TLS nessa porta; use wss:// em vez de ws://",
     notTls: "o servidor não fala TLS nessa porta; use ws:// em vez de wss://, ou outra porta",
     status: "o servidor respondeu HTTP {status} em vez de 101; {hint}",
@@ -277,6 +280,7 @@ const english: Messages = {
     upgrade: "the header Upgrade: websocket is missing",
     version: "Sec-WebSocket-Version is {value}, must be 13",
     key: "Sec-WebSocket-Key is missing or malformed, must be 16 bytes in base64",
+    extensions: "Sec-WebSocket-Extensions does not follow the grammar of RFC 6455",
     origin: "the origin {value} is not allowed",
   },
   failure: {
@@ -315,6 +319,8 @@ const english: Messages = {
       "the server's certificate is not from a known authority; trust it with --cacert=FILE, or accept any with --insecure",
     wrongName: 'the server\'s certificate is not valid for "{host}"; use a name that it holds',
     peerExpired: "the server's certificate has expired; renew it on the server",
+    peerCertificate:
+      "the server's certificate will not do ({cause}); replace it on the server, or accept any with --insecure",
     speaksTls: "the server speaks TLS on that port; use wss:// instead of ws://",
     notTls:
       "the server does not speak TLS on that port; use ws:// instead of wss://, or another port",
