@@ -46,7 +46,8 @@ export class Conversation {
     };
     socket.onclose = ({ code, reason, wasClean }) => {
       this.#opened.reject(new Error(this.#error));
-      this.#closed.resolve({ code, reason, wasClean });
+      // Deno's own WebSocket reports a lost connection as 0, the web as 1006 (RFC 6455 section 7.1.5).
+      this.#closed.resolve({ code: code || 1006, reason, wasClean });
       this.#awaited?.resolve();
     };
     // Who does not wait for the opening is not to be struck down by its failure.
