@@ -1,0 +1,634 @@
+/**
+ * The programs run as their users run them: as processes, with the permissions of the tasks, spoken to
+ * over the network, read line by line.
+ *
+ * Importing this file needs no permission.
+ *
+ * @module
+ */
+
+import {
+  type DevelopmentCertificates,
+  generateCertificates,
+  type GenerateOptions,
+  writeCertificates,
+} from "../certs/generate.ts";
+import config from "../deno.json" with { type: "json" };
+
+/** An implementation of WebSocket that both programs can run on. */
+export interface Transport {
+  name: string;
+  /** The flags that choose it. */
+  flags: string[];
+  /** The task whose client accepts any certificate by `--insecure`. */
+  insecure: Task;
+  /** Whether a server that stops waits for its peers to answer the close. */
+  waits: boolean;
+}
+
+/** Every transport. */
+export const TRANSPORTS: Transport[] = [
+  // Deno.serve's own shutdown() ends its WebSockets without waiting for their peers.
+  { name: "runtime", flags: [], insecure: "client:insecure", waits: false },
+];
+
+/** A test of a program on every transport, or on those that `filter` admits. */
+export function onEachTransport(
+  name: string,
+  body: (transport: Transport) => Promise<void>,
+  filter: (transport: Transport) => boolean = () => true,
+): void {
+  for (const transport of TRANSPORTS) {
+    Deno.test({
+      name: `${name} [${transport.name}]`,
+      ignore: !RUNNABLE || !filter(transport),
+      fn: () => body(transport),
+    });
+  }
+}
+
+/** A test of a program that the transport has no part in. */
+export function once(name: string, body: () => Promise<void>): void {
+  Deno.test({ name, ignore: !RUNNABLE, fn: body });
+}
+
+/** Whether all of these permissions are granted in full. */
+export async function granted(...names: Deno.PermissionName[]): Promise<boolean> {
+  const states = await Promise.all(names.map((name) => Deno.permissions.query({ name })));
+  return states.every(({ state }) => state === "granted");
+}
+
+/** Whether programs can be run here: their tests are to be ignored where not. */
+export const RUNNABLE: boolean = await granted("run", "read", "write", "env");
+
+/** A program that takes longer is stuck, and killed so that its test fails instead of hanging. */
+const LIMIT_MS = 30_000;
+
+/** A task of `deno.json`. */
+export type Task = keyof typeof config.tasks;
+
+/** The path of a file of the project. */
+export function projectPath(file: string): string {
+  return decodeURIComponent(new URL(`../${file}`, import.meta.url).pathname);
+}
+
+/** The arguments to Deno of a task's command, such that they work from any folder. */
+export function commandOf(task: Task): string[] {
+  const [, subcommand, ...words] = config.tasks[task].command.split(" ");
+  const located = words.map((word) => word.endsWith(".ts") ? projectPath(word) : word);
+  return [subcommand!, `--config=${projectPath("deno.json")}`, ...located];
+}
+
+/** Reads a stream line by line. */
+export class Lines {
+  /** Every line read, and behind the last line end, what is left. */
+  readonly #lines: string[] = [];
+  readonly #reader: ReadableStreamDefaultReader<string>;
+  #taken = 0;
+  #rest = "";
+
+  constructor(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+    this.#reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  /** Every line, from the first, once the stream has ended. */
+  async all(): Promise<string[]> {
+    while (await this.#read());
+    return this.#rest === "" ? this.#lines : [...this.#lines, `${this.#rest}<no line end>`];
+  }
+
+  /** The next line. */
+  async next(): Promise<string> {
+    while (this.#taken === this.#lines.length) {
+      if (!await this.#read()) throw new Error(`No further line after: ${this.#lines.join("\n")}`);
+    }
+    return this.#lines[this.#taken++]!;
+  }
+
+  /** The next line that matches. */
+  async match(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const line = await this.next();
+      if (pattern.test(line)) return line;
+    }
+  }
+
+  /** Leaves, as a pipe's reader does that has seen enough. */
+  async close(): Promise<void> {
+    await this.#reader.cancel();
+  }
+
+  async #read(): Promise<boolean> {
+    const { done, value } = await this.#reader.read();
+    if (done) return false;
+    const parts = (this.#rest + value).split("\n");
+    this.#rest = parts.pop()!;
+    this.#lines.push(...parts);
+    return true;
+  }
+}
+
+/** How a program ended, and everything it wrote. */
+export interface Ending {
+  code: number;
+  stdout: string[];
+  stderr: string[];
+}
+
+/** Where and with what variables a program runs. */
+export interface RunOptions {
+  /** The current folder. */
+  cwd: string;
+  /** Variables besides those of the tests, of which `WSS_*` are left out. */
+  env?: Record<string, string>;
+}
+
+/** A program that runs. */
+export class Program implements AsyncDisposable {
+  readonly stdout: Lines;
+  readonly stderr: Lines;
+  readonly #child: Deno.ChildProcess;
+  readonly #watchdog: ReturnType<typeof setTimeout>;
+  #ended = false;
+
+  constructor(file: string, args: string[], { cwd, env = {} }: RunOptions) {
+    const inherited = Object.entries(Deno.env.toObject()).filter(([name]) =>
+      !name.startsWith("WSS_")
+    );
+    this.#child = new Deno.Command(file, {
+      args,
+      cwd,
+      clearEnv: true,
+      env: { ...Object.fromEntries(inherited), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.stdout = new Lines(this.#child.stdout);
+    this.stderr = new Lines(this.#child.stderr);
+    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), LIMIT_MS);
+    this.#child.status.then(() => {
+      this.#ended = true;
+      clearTimeout(this.#watchdog);
+    });
+  }
+
+  /** Runs Deno by a task's command, with further arguments. */
+  static task(task: Task, args: string[], options: RunOptions): Program {
+    return new Program(Deno.execPath(), [...commandOf(task), ...args], options);
+  }
+
+  /** Sends a signal. */
+  kill(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  /** Waits for the end. */
+  async end(): Promise<Ending> {
+    const [{ code, signal }, stdout, stderr] = await Promise.all([
+      this.#child.status,
+      this.stdout.all(),
+      this.stderr.all(),
+    ]);
+    if (signal === "SIGKILL") {
+      throw new Error(`Stuck, and killed, after: ${[...stdout, ...stderr].join("\n")}`);
+    }
+    return { code, stdout, stderr };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#ended) this.#child.kill("SIGKILL");
+    await this.#child.status;
+    await Promise.all([this.stdout.close(), this.stderr.close()]);
+  }
+}
+
+/** Runs a task's program to its end. */
+export async function run(task: Task, args: string[], options: RunOptions): Promise<Ending> {
+  await using program = Program.task(task, args, options);
+  return await program.end();
+}
+
+/** A server that listens on a port of its own. */
+export interface RunningServer {
+  program: Program;
+  port: number;
+}
+
+/** Starts `server.ts` on a free port of 127.0.0.1 and waits until it listens. */
+export async function startServer(
+  args: string[],
+  options: RunOptions,
+): Promise<RunningServer & AsyncDisposable> {
+  const program = Program.task("serve", ["--host=127.0.0.1", "--port=0", ...args], options);
+  try {
+    const port = await listeningPort(program);
+    return { program, port, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
+  } catch (error) {
+    await program[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The port in a server's first line, in either language and format. */
+export async function listeningPort({ stdout, stderr }: Program): Promise<number> {
+  const line = await stdout.next().catch(async () => {
+    throw new Error(`The server did not start: ${(await stderr.all()).join("\n")}`);
+  });
+  return Number(/(?:porta|port) (\d+)/.exec(line)![1]);
+}
+
+/** Asks a server to stop, and returns all it has written. */
+export async function stop({ program }: RunningServer): Promise<Ending> {
+  program.kill("SIGTERM");
+  return await program.end();
+}
+
+/** A folder that is removed after the test. */
+export class Folder implements AsyncDisposable {
+  readonly path: string;
+  constructor() {
+    // The real path: permissions are checked against what links point to.
+    this.path = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "wss-test-" }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.path, { recursive: true });
+  }
+}
+
+/** Whether a file's mode keeps the current user from reading it: not so for root, nor on Windows. */
+export function modesBind(): boolean {
+  const file = Deno.makeTempFileSync({ prefix: "wss-test-" });
+  try {
+    Deno.chmodSync(file, 0o000);
+    Deno.readFileSync(file);
+    return false;
+  } catch {
+    return true;
+  } finally {
+    Deno.removeSync(file);
+  }
+}
+
+let development: Promise<DevelopmentCertificates> | undefined;
+
+/** Development certificates as the project makes them; always the same. */
+export function developmentCertificates(): Promise<DevelopmentCertificates> {
+  return development ??= generateCertificates();
+}
+
+/** A folder for the programs to run in, with certificates in its `certs/`. */
+export async function certificatesFolder(made?: DevelopmentCertificates): Promise<Folder> {
+  const folder = new Folder();
+  await writeCertificates(`${folder.path}/certs`, made ?? await developmentCertificates());
+  return folder;
+}
+
+/** For {@linkcode brought}. */
+interface BroughtOptions {
+  /** What the certificate is valid for. */
+  names?: NonNullable<GenerateOptions["hosts"]>;
+  /** Valid from, in days from now. */
+  from?: number;
+  /** Valid to, in days from now. */
+  to?: number;
+  /** Whether the authority itself is the server's certificate, as `openssl req -x509` has it. */
+  selfSigned?: boolean;
+}
+
+/** A certificate as a user may bring it, made by some other tool: its authority, itself, its key. */
+export async function brought(options: BroughtOptions = {}): Promise<DevelopmentCertificates> {
+  const { names = ["localhost", "127.0.0.1"], from = -2, to = 90, selfSigned = false } = options;
+  await import("reflect-metadata");
+  const x509 = await import("@peculiar/x509");
+  const signingAlgorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const day = 24 * 60 * 60 * 1000;
+  const [authority, server] = await Promise.all(
+    [0, 1].map(() => crypto.subtle.generateKey(signingAlgorithm, true, ["sign", "verify"])),
+  );
+  const subjectNames = new x509.SubjectAlternativeNameExtension(names.map((value) => ({
+    type: /^[\d.]+$/.test(value) ? "ip" as const : "dns" as const,
+    value,
+  })));
+  const ca = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: "01",
+    name: "CN=Somebody else",
+    notBefore: new Date(Date.now() - 10 * day),
+    notAfter: new Date(Date.now() + 90 * day),
+    signingAlgorithm,
+    keys: authority!,
+    extensions: [new x509.BasicConstraintsExtension(true, 0, true), subjectNames],
+  });
+  const cert = await x509.X509CertificateGenerator.create({
+    serialNumber: "02",
+    subject: "CN=a server",
+    issuer: ca.subject,
+    notBefore: new Date(Date.now() + from * day),
+    notAfter: new Date(Date.now() + to * day),
+    signingAlgorithm,
+    publicKey: server!.publicKey,
+    signingKey: authority!.privateKey,
+    extensions: [subjectNames],
+  });
+  const key = await crypto.subtle.exportKey(
+    "pkcs8",
+    (selfSigned ? authority! : server!).privateKey,
+  );
+  return {
+    ca: ca.toString("pem"),
+    cert: (selfSigned ? ca : cert).toString("pem"),
+    key: x509.PemConverter.encode(key, "PRIVATE KEY"),
+  };
+}
+
+/** A frame as it came over the wire, if its payload has fewer than 126 bytes. */
+export interface WireFrame {
+  fin: boolean;
+  rsv1: boolean;
+  opcode: number;
+  payload: Uint8Array<ArrayBuffer>;
+}
+
+/** The head and body of an HTTP response. */
+export interface WireResponse {
+  status: number;
+  headers: Headers;
+  body: string;
+}
+
+/** The other side ended the connection before it sent what was awaited. */
+class ConnectionEnded extends Error {
+  override name = "ConnectionEnded";
+}
+
+/** A TLS connection spoken to in bytes: a peer that does only what its test says. */
+export class RawPeer implements Disposable {
+  readonly #connection: Deno.TlsConn;
+  #buffer = new Uint8Array();
+
+  /** Speaks over `connection`, and closes it in the end. */
+  constructor(connection: Deno.TlsConn) {
+    this.#connection = connection;
+  }
+
+  /** Connects to a server on this machine that has the development certificate. */
+  static async connect(port: number, hostname = "127.0.0.1"): Promise<RawPeer> {
+    const { ca } = await developmentCertificates();
+    return new RawPeer(await Deno.connectTls({ hostname, port, caCerts: [ca] }));
+  }
+
+  /** Connects and completes the opening handshake. */
+  static async upgraded(port: number, path = "/ws"): Promise<RawPeer> {
+    const peer = await RawPeer.connect(port);
+    const { status } = await peer.request(handshake(path));
+    if (status !== 101) throw new Error(`Not upgraded: ${status}`);
+    return peer;
+  }
+
+  /** Sends a request and reads the response, with a body as long as it says. */
+  async request(text: string): Promise<WireResponse> {
+    await this.write(text);
+    const [first, headers] = await this.#readHead();
+    const length = text.startsWith("HEAD ") ? 0 : Number(headers.get("Content-Length") ?? 0);
+    return {
+      status: Number(/^HTTP\/1\.1 (\d+)/.exec(first!)![1]),
+      headers,
+      body: new TextDecoder().decode(await this.#take(length)),
+    };
+  }
+
+  /** As a server, reads the head of a request. */
+  async readRequest(): Promise<Headers> {
+    return (await this.#readHead())[1];
+  }
+
+  /** As a server, completes the opening handshake of a client (RFC 6455 section 4.2.2). */
+  async accept(): Promise<Headers> {
+    const headers = await this.readRequest();
+    const key = headers.get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    const hash = await crypto.subtle.digest("SHA-1", new TextEncoder().encode(key));
+    await this.write(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+        `Sec-WebSocket-Accept: ${new Uint8Array(hash).toBase64()}\r\n\r\n`,
+    );
+    return headers;
+  }
+
+  /** Reads one frame, unmasked if it is masked. */
+  async readFrame(): Promise<WireFrame> {
+    const [first, second] = await this.#take(2);
+    const length = second! & 0x7f;
+    if (length >= 126) throw new Error("Unexpected frame of 126 bytes or more");
+    const mask = (second! & 0x80) === 0 ? new Uint8Array(4) : await this.#take(4);
+    return {
+      fin: (first! & 0x80) !== 0,
+      rsv1: (first! & 0x40) !== 0,
+      opcode: first! & 0x0f,
+      payload: (await this.#take(length)).map((byte, index) => byte ^ mask[index % 4]!),
+    };
+  }
+
+  /** Reads until the server ends the connection. */
+  async readToEnd(): Promise<void> {
+    while (await this.#read());
+  }
+
+  /** Writes all of `data`. */
+  async write(data: string | Uint8Array): Promise<void> {
+    const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+    for (let written = 0; written < bytes.length;) {
+      written += await this.#connection.write(bytes.subarray(written));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection.close();
+  }
+
+  async #readHead(): Promise<[first: string, headers: Headers]> {
+    let head = "";
+    while (!head.endsWith("\r\n\r\n")) {
+      head += new TextDecoder().decode(await this.#take(1));
+    }
+    const [first, ...fields] = head.trimEnd().split("\r\n");
+    const headers = new Headers(fields.map((field) => {
+      const colon = field.indexOf(":");
+      return [field.slice(0, colon), field.slice(colon + 1).trim()];
+    }));
+    return [first!, headers];
+  }
+
+  async #take(length: number): Promise<Uint8Array<ArrayBuffer>> {
+    while (this.#buffer.length < length) {
+      if (!await this.#read()) throw new ConnectionEnded();
+    }
+    const taken = this.#buffer.slice(0, length);
+    this.#buffer = this.#buffer.slice(length);
+    return taken;
+  }
+
+  async #read(): Promise<boolean> {
+    const chunk = new Uint8Array(4096);
+    try {
+      const read = await this.#connection.read(chunk);
+      if (read === null) return false;
+      this.#buffer = new Uint8Array([...this.#buffer, ...chunk.subarray(0, read)]);
+      return true;
+    } catch (error) {
+      // A process that has gone does not say goodbye in TLS.
+      const cut = error instanceof Deno.errors.UnexpectedEof ||
+        error instanceof Deno.errors.ConnectionReset;
+      if (cut) return false;
+      throw error;
+    }
+  }
+}
+
+/** The opening handshake of RFC 6455 section 1.2, with the given headers changed; `null` leaves one out. */
+export function handshake(path: string, changes: Record<string, string | null> = {}): string {
+  const headers: Record<string, string | null> = {
+    Host: "127.0.0.1",
+    Upgrade: "websocket",
+    Connection: "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+    ...changes,
+  };
+  const fields = Object.entries(headers).filter(([, value]) => value !== null);
+  return `GET ${path} HTTP/1.1\r\n${
+    fields.map(([name, value]) => `${name}: ${value}\r\n`).join("")
+  }\r\n`;
+}
+
+/** A client's frame of fewer than 126 bytes, masked with zeros, which leave the payload as it is. */
+export function clientFrame(opcode: number, payload: Uint8Array): Uint8Array {
+  return new Uint8Array([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0, ...payload]);
+}
+
+/** Opcodes of RFC 6455 section 5.2. */
+export const OPCODE = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+
+/** A built-in `WebSocket` that trusts the development authority, opened. */
+export class Peer implements AsyncDisposable {
+  readonly socket: WebSocket;
+  /** How the connection ended. */
+  readonly closed: Promise<CloseEvent>;
+  readonly #client: Deno.HttpClient;
+  readonly #arrived: (string | Uint8Array)[] = [];
+  #awaited = Promise.withResolvers<void>();
+
+  private constructor(socket: WebSocket, client: Deno.HttpClient) {
+    this.socket = socket;
+    this.#client = client;
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = ({ data }) => {
+      this.#arrived.push(typeof data === "string" ? data : new Uint8Array(data));
+      this.#awaited.resolve();
+    };
+    this.closed = new Promise((resolve) => socket.onclose = resolve);
+  }
+
+  /** Connects, and waits until the connection is open. */
+  static async open(url: string, headers: Record<string, string> = {}): Promise<Peer> {
+    const client = Deno.createHttpClient({ caCerts: [(await developmentCertificates()).ca] });
+    const peer = new Peer(new WebSocket(url, { headers, client }), client);
+    const opened = Promise.withResolvers<void>();
+    peer.socket.onopen = () => opened.resolve();
+    peer.socket.onerror = (event) => opened.reject(new Error((event as ErrorEvent).message));
+    try {
+      await opened.promise;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+    return peer;
+  }
+
+  /** The next message. */
+  async next(): Promise<string | Uint8Array> {
+    while (this.#arrived.length === 0) {
+      await this.#awaited.promise;
+      this.#awaited = Promise.withResolvers();
+    }
+    return this.#arrived.shift()!;
+  }
+
+  /** Sends a message and returns its answer. */
+  async ask(message: string | Uint8Array<ArrayBuffer>): Promise<string | Uint8Array> {
+    this.socket.send(message);
+    return await this.next();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.socket.close();
+    await this.closed;
+    this.#client.close();
+  }
+}
+
+/** A server that a test's client connects to. */
+export interface LocalServer extends AsyncDisposable {
+  port: number;
+}
+
+/** An HTTP server on 127.0.0.1, over TLS with the development certificate or the one given. */
+export async function serveHttp(
+  handler: (request: Request) => Response | Promise<Response>,
+  pair?: { cert: string; key: string },
+): Promise<LocalServer> {
+  const { cert, key } = pair ?? await developmentCertificates();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, cert, key, onListen() {} },
+    handler,
+  );
+  const { port } = server.addr;
+  return { port, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
+/** A WebSocket server that does to each connection what its test says. */
+export function serveWebSocket(
+  serve: (socket: WebSocket, request: Request) => void,
+  options: Deno.UpgradeWebSocketOptions = {},
+): Promise<LocalServer> {
+  return serveHttp((request) => {
+    if (request.headers.get("Upgrade") !== "websocket") {
+      return new Response("a WebSocket server", { status: 426 });
+    }
+    const { socket, response } = Deno.upgradeWebSocket(request, options);
+    serve(socket, request);
+    return response;
+  });
+}
+
+/** A TLS server on 127.0.0.1 that does to each connection, byte by byte, what its test says. */
+export async function serveRaw(serve: (peer: RawPeer) => Promise<void>): Promise<LocalServer> {
+  const { cert, key } = await developmentCertificates();
+  const listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key });
+  const served: Promise<unknown>[] = [];
+  const accepting = (async () => {
+    for await (const connection of listener) {
+      const peer = new RawPeer(connection);
+      served.push(
+        serve(peer)
+          // A client may dial twice, and leave the second connection unused.
+          .catch((error) => error instanceof ConnectionEnded ? undefined : error)
+          .finally(() => peer[Symbol.dispose]()),
+      );
+    }
+  })();
+  return {
+    port: listener.addr.port,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await accepting;
+      for (const error of await Promise.all(served)) if (error !== undefined) throw error;
+    },
+  };
+}
+
+/** A port nobody listens on. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return (listener.addr as Deno.NetAddr).port;
+}
