@@ -1,7 +1,40 @@
 /**
- * permessage-deflate for Deno: WebSocket with the compression of RFC 7692.
+ * permessage-deflate for Deno: `serve`, `upgradeWebSocket` and `WebSocket` as Deno and the web have
+ * them, with the compression of RFC 7692 that Deno leaves out.
+ *
+ * @example An echo server that compresses
+ * ```ts no-eval
+ * import { serve, upgradeWebSocket } from "@permessage/deflate";
+ *
+ * serve({ port: 8000 }, (request) => {
+ *   const { socket, response } = upgradeWebSocket(request);
+ *   socket.onmessage = ({ data }) => socket.send(data);
+ *   return response;
+ * });
+ * ```
  *
  * @module
  */
 
-export { checkUpgrade, type UpgradeRefusal } from "./websocket/handshake.ts";
+export { checkUpgrade, HandshakeError, type UpgradeRefusal } from "./websocket/handshake.ts";
+export type { CompressionOptions } from "./websocket/permessage_deflate.ts";
+export { ProtocolError } from "./websocket/frame.ts";
+export { prepare, type PreparedMessage } from "./websocket/prepared_message.ts";
+export {
+  type HttpServer,
+  serve,
+  type ServeHandler,
+  type ServeHandlerInfo,
+  type ServeOptions,
+  upgradeWebSocket,
+  type UpgradeWebSocketOptions,
+  type WebSocketUpgrade,
+} from "./websocket/serve.ts";
+export {
+  type EventHandler,
+  type SendData,
+  type SendOptions,
+  type SocketOptions,
+  WebSocket,
+  type WebSocketOptions,
+} from "./websocket/socket.ts";

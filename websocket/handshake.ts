@@ -1,13 +1,16 @@
 /**
- * The opening handshake (RFC 6455 section 4).
+ * The opening handshake (RFC 6455 section 4), both roles.
  *
  * @module
  */
 
+import { type Extension, parseExtensions } from "./extensions.ts";
+import { formatHead, type HeaderLines, type ResponseHead } from "./http.ts";
+
 /** Why a request cannot be upgraded, and the response that says so. */
 export interface UpgradeRefusal {
   /** What is wrong with the request. */
-  reason: "method" | "upgrade" | "version" | "key";
+  reason: "method" | "upgrade" | "version" | "key" | "extensions";
   /** What the request has instead. */
   value: string;
   /** The status of the response. */
@@ -62,10 +65,127 @@ export function checkUpgrade(
   if (key === null || !KEY.test(key)) {
     return { reason: "key", value: key ?? "", status: 400, headers: {} };
   }
+  const extensions = headers.get("Sec-WebSocket-Extensions");
+  if (extensions !== null && parseExtensions(extensions) === undefined) {
+    return { reason: "extensions", value: extensions, status: 400, headers: {} };
+  }
   return undefined;
 }
 
 /** Whether a comma-separated header holds `token`, in any case (RFC 9110 section 5.6.1). */
 function hasToken(header: string | null, token: string): boolean {
   return header?.split(",").some((part) => part.trim().toLowerCase() === token) ?? false;
+}
+
+/** A name of RFC 9110 section 5.6.2: a subprotocol's (RFC 6455 section 4.1, item 10). */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/** Whether `protocols` may be offered: each a token, none twice (RFC 6455 section 4.1, item 10). */
+export function areValidProtocols(protocols: string[]): boolean {
+  const distinct = new Set(protocols.map((protocol) => protocol.toLowerCase()));
+  return distinct.size === protocols.length && protocols.every((protocol) => TOKEN.test(protocol));
+}
+
+/** A new `Sec-WebSocket-Key` (RFC 6455 section 4.1, item 7). */
+export function createKey(): string {
+  return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))));
+}
+
+/** The `Sec-WebSocket-Accept` that answers `key` (RFC 6455 section 4.2.2, item 5.4). */
+export async function acceptOf(key: string): Promise<string> {
+  const bytes = new TextEncoder().encode(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`);
+  const digest = await crypto.subtle.digest("SHA-1", bytes);
+  return btoa(String.fromCharCode(...new Uint8Array(digest)));
+}
+
+/** Headers of the client's handshake that a caller may not set: they are the handshake. */
+const OWN_HEADERS = new Set([
+  "connection",
+  "content-length",
+  "host",
+  "sec-websocket-accept",
+  "sec-websocket-extensions",
+  "sec-websocket-key",
+  "sec-websocket-protocol",
+  "sec-websocket-version",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** The client's request (RFC 6455 section 4.1). */
+export function formatUpgradeRequest(
+  url: URL,
+  key: string,
+  offer: { protocols: string[]; extensions?: string | undefined; headers: Headers },
+): Uint8Array {
+  const headers: HeaderLines = [
+    ["Host", url.host],
+    ["Upgrade", "websocket"],
+    ["Connection", "Upgrade"],
+    ["Sec-WebSocket-Key", key],
+    ["Sec-WebSocket-Version", VERSION],
+  ];
+  if (offer.protocols.length > 0) {
+    headers.push(["Sec-WebSocket-Protocol", offer.protocols.join(", ")]);
+  }
+  if (offer.extensions !== undefined) headers.push(["Sec-WebSocket-Extensions", offer.extensions]);
+  for (const [name, value] of offer.headers) {
+    if (!OWN_HEADERS.has(name.toLowerCase())) headers.push([name, value]);
+  }
+  return formatHead(`GET ${url.pathname}${url.search} HTTP/1.1`, headers);
+}
+
+/** The server did not complete the opening handshake as it was asked to. */
+export class HandshakeError extends Error {
+  /** Tells it from other errors. */
+  override name = "HandshakeError";
+  /** The status of its response; absent when there was none that could be read. */
+  readonly status: number | undefined;
+  /** Made by the library. */
+  constructor(message: string, status?: number) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** What the server chose of what the client offered. */
+export interface UpgradeResponse {
+  /** The subprotocol, or the empty string. */
+  protocol: string;
+  extensions: Extension[];
+}
+
+/**
+ * Checks the server's response (RFC 6455 section 4.1, second list).
+ *
+ * @param accept What `Sec-WebSocket-Accept` must be.
+ * @param protocols The subprotocols offered.
+ * @throws {HandshakeError} If it is not the response to this handshake.
+ */
+export function checkUpgradeResponse(
+  head: ResponseHead,
+  accept: string,
+  protocols: string[],
+): UpgradeResponse {
+  const { status } = head;
+  const refuse = (problem: string): never => {
+    throw new HandshakeError(`Cannot open WebSocket: ${problem}`, status);
+  };
+  if (status !== 101) refuse(`server answered with status ${status}, must be 101`);
+  const values = (name: string) =>
+    head.headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
+
+  if (!hasToken(values("upgrade").join(","), "websocket")) refuse("Upgrade is not websocket");
+  if (!hasToken(values("connection").join(","), "upgrade")) refuse("Connection is not Upgrade");
+  const accepts = values("sec-websocket-accept");
+  if (accepts.length !== 1 || accepts[0] !== accept) refuse("Sec-WebSocket-Accept is wrong");
+
+  const [protocol, second] = values("sec-websocket-protocol");
+  if (second !== undefined) refuse("server chose more than one subprotocol");
+  if (protocol !== undefined && !protocols.includes(protocol)) {
+    refuse(`server chose subprotocol "${protocol}", which was not offered`);
+  }
+  const extensions = parseExtensions(values("sec-websocket-extensions").join(","));
+  if (extensions === undefined) return refuse("Sec-WebSocket-Extensions is malformed");
+  return { protocol: protocol ?? "", extensions };
 }

@@ -1,0 +1,119 @@
+/**
+ * The client's dialling: TCP, TLS and trust, then the opening handshake.
+ *
+ * @module
+ */
+
+import { closeQuietly, type Connection, writeAll } from "./connection.ts";
+import {
+  acceptOf,
+  checkUpgradeResponse,
+  createKey,
+  formatUpgradeRequest,
+  HandshakeError,
+  type UpgradeResponse,
+} from "./handshake.ts";
+import { HeadReader, HttpError, parseResponse } from "./http.ts";
+
+/** How {@linkcode connect} connects. */
+export interface ConnectOptions {
+  protocols: string[];
+  headers: Headers;
+  /** The value of `Sec-WebSocket-Extensions`. */
+  extensions: string | undefined;
+  caCerts: string[];
+  insecure: boolean;
+  signal: AbortSignal;
+}
+
+/** A connection whose opening handshake is done. */
+export interface Connected {
+  connection: Connection;
+  response: UpgradeResponse;
+  /** What the server sent right behind its response. */
+  rest: Uint8Array;
+}
+
+/** A response's head has the same bounds as a request's. */
+const LIMITS = { maxHeaderBytes: 16 * 1024, maxHeaders: 100 };
+
+/**
+ * Connects to `url` and opens a WebSocket (RFC 6455 section 4.1).
+ *
+ * @throws {HandshakeError} If the server does not complete the handshake; else as `Deno.connectTls`.
+ */
+export async function connect(url: URL, options: ConnectOptions): Promise<Connected> {
+  const { signal } = options;
+  signal.throwIfAborted();
+  const connection = await dial(url, options);
+  // A read that waits ends when its connection is closed.
+  const abort = () => closeQuietly(connection);
+  signal.addEventListener("abort", abort);
+  try {
+    signal.throwIfAborted();
+    const key = createKey();
+    await writeAll(connection, formatUpgradeRequest(url, key, options));
+    const { head, rest } = await readHead(connection);
+    const response = checkUpgradeResponse(head, await acceptOf(key), options.protocols);
+    signal.throwIfAborted();
+    return { connection, response, rest };
+  } catch (error) {
+    closeQuietly(connection);
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+async function dial(url: URL, options: ConnectOptions): Promise<Connection> {
+  const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const { caCerts, insecure, signal } = options;
+  const secure = url.protocol === "wss:";
+  const port = Number(url.port || (secure ? 443 : 80));
+  if (secure && insecure) {
+    const { connectUnverified } = await import("./node_connection.ts");
+    return await connectUnverified(hostname, port, signal);
+  }
+  const tcp = await Deno.connect({ hostname, port, signal });
+  tcp.setNoDelay();
+  if (!secure) return tcp;
+
+  let connection: Deno.Conn = tcp;
+  const abort = () => closeQuietly(connection);
+  signal.addEventListener("abort", abort);
+  try {
+    const tls = await Deno.startTls(tcp, { hostname, caCerts, alpnProtocols: ["http/1.1"] });
+    connection = tls;
+    // Told of here, a certificate that is not trusted is named; a read would only fail.
+    await tls.handshake();
+    return tls;
+  } catch (error) {
+    closeQuietly(connection);
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+async function readHead(connection: Connection) {
+  const reader = new HeadReader(LIMITS);
+  const buffer = new Uint8Array(4096);
+  try {
+    for (;;) {
+      const count = await connection.read(buffer);
+      if (count === null) {
+        throw new HandshakeError("Cannot open WebSocket: server closed the connection");
+      }
+      const bytes = buffer.subarray(0, count);
+      const taken = reader.push(bytes);
+      if (taken === undefined) continue;
+      return { head: parseResponse(reader.lines(), LIMITS), rest: bytes.slice(taken) };
+    }
+  } catch (error) {
+    reader.release();
+    if (!(error instanceof HttpError)) throw error;
+    throw new HandshakeError(`Cannot open WebSocket: ${error.message}`);
+  }
+}

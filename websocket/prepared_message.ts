@@ -1,0 +1,82 @@
+/**
+ * A message for many sockets: encoded once, compressed once for each set of agreed parameters.
+ *
+ * @module
+ */
+
+import { GrowingBuffer } from "./buffer.ts";
+import { firstByte, Opcode } from "./frame.ts";
+import type { PerMessageDeflate } from "./permessage_deflate.ts";
+
+/** What goes on the wire, but for the mask. */
+interface PreparedFrame {
+  /** FIN, RSV1 and opcode. */
+  first: number;
+  payload: Uint8Array;
+}
+
+/** Made by {@linkcode prepare}, and sent like any other data. */
+export class PreparedMessage {
+  /** Bytes of the message. */
+  readonly size: number;
+  readonly #opcode: number;
+  readonly #plain: PreparedFrame;
+  readonly #compressed = new Map<string, PreparedFrame>();
+
+  /** @ignore */
+  constructor(data: string | BufferSource) {
+    this.#opcode = typeof data === "string" ? Opcode.TEXT : Opcode.BINARY;
+    const payload = typeof data === "string" ? new TextEncoder().encode(data) : copyOf(data);
+    this.size = payload.length;
+    this.#plain = { first: firstByte(this.#opcode, false), payload };
+  }
+
+  /**
+   * The frame for a connection that compresses with `deflate`, or does not.
+   *
+   * @ignore
+   */
+  frameFor(deflate: PerMessageDeflate | undefined): PreparedFrame {
+    if (deflate === undefined || this.size < deflate.threshold) return this.#plain;
+    // The peer's window moves on over a message that our own never saw.
+    deflate.forgetSent();
+    let frame = this.#compressed.get(deflate.key);
+    if (frame === undefined) {
+      const target = new GrowingBuffer();
+      if (this.size === 0) deflate.deflate(this.#plain.payload, target);
+      else deflate.deflateAlone(this.#plain.payload, target);
+      frame = { first: firstByte(this.#opcode, true), payload: target.take() };
+      this.#compressed.set(deflate.key, frame);
+    }
+    return frame;
+  }
+}
+
+function copyOf(data: BufferSource): Uint8Array {
+  return ArrayBuffer.isView(data)
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice()
+    : new Uint8Array(data).slice();
+}
+
+/**
+ * Prepares a message that is to be sent to many sockets: it is encoded and compressed once, not once
+ * for each.
+ *
+ * A socket that keeps a compression context starts a new one after it.
+ *
+ * @param data Text, or bytes, of which a copy is made.
+ * @returns What `send` takes in place of the data.
+ *
+ * @example
+ * ```ts no-eval
+ * import { prepare, type WebSocket } from "@permessage/deflate";
+ *
+ * function broadcast(sockets: Iterable<WebSocket>, text: string) {
+ *   const message = prepare(text);
+ *   for (const socket of sockets) socket.send(message);
+ * }
+ * ```
+ */
+export function prepare(data: string | BufferSource): PreparedMessage {
+  return new PreparedMessage(data);
+}

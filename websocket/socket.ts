@@ -1,0 +1,774 @@
+/**
+ * The `WebSocket` object: the web's class over a {@linkcode Connection}, for both ends.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { connect } from "./connect.ts";
+import { closeQuietly, type Connection, lingerAndClose, writeAll } from "./connection.ts";
+import { GrowingBuffer } from "./buffer.ts";
+import { formatExtension } from "./extensions.ts";
+import { CloseCode, isSendableCode, MAX_CLOSE_REASON, MAX_CONTROL_PAYLOAD } from "./frame.ts";
+import { areValidProtocols } from "./handshake.ts";
+import {
+  checkResponse,
+  type CompressionOptions,
+  compressionSettings,
+  formatOffer,
+  PerMessageDeflate,
+} from "./permessage_deflate.ts";
+import { PreparedMessage } from "./prepared_message.ts";
+import { Protocol, type ProtocolEvent } from "./protocol.ts";
+
+/** What {@linkcode WebSocket.send} takes. */
+export type SendData = string | ArrayBufferLike | ArrayBufferView | Blob | PreparedMessage;
+
+/** Options of {@linkcode WebSocket} that both ends have. */
+export interface SocketOptions {
+  /**
+   * Whether, and how, messages are compressed when the peer can (RFC 7692).
+   *
+   * @default {true}
+   */
+  compression?: boolean | CompressionOptions;
+  /**
+   * Longest message received, in bytes after decompression. A longer one closes the socket with 1009.
+   *
+   * @default {16777216} (16 MiB)
+   */
+  maxMessageSize?: number;
+  /**
+   * Seconds of silence after which the peer is asked for a sign of life, and given up when it sends
+   * none for as long again; 0 never asks.
+   *
+   * @default {30} for a server's socket, 0 for a client's
+   */
+  idleTimeout?: number;
+}
+
+/** Options of the constructor of {@linkcode WebSocket}. */
+export interface WebSocketOptions extends SocketOptions {
+  /** Subprotocols to offer, in order of preference. */
+  protocols?: string | string[];
+  /** Headers of the opening handshake besides its own. */
+  headers?: HeadersInit;
+  /** Certificate authorities to trust besides the public ones, as PEM. */
+  caCerts?: string[];
+  /**
+   * Accepts any certificate: the connection is encrypted, and the peer may be anybody.
+   *
+   * @default {false}
+   */
+  insecure?: boolean;
+  /** Gives the connection up while it is being made, and cuts it off later. */
+  signal?: AbortSignal;
+}
+
+/** Options of {@linkcode WebSocket.send}. */
+export interface SendOptions {
+  /**
+   * Whether the message may be compressed: `false` for what is compressed already.
+   *
+   * @default {true}
+   */
+  compress?: boolean;
+}
+
+/** Longest message received unless said otherwise, in bytes: 16 MiB, as the conformance suite sends. */
+export const DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024;
+
+/** Longest wait for the peer's Close frame after ours, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 10_000;
+
+/** With more than this many bytes unsent, nothing more is read from the peer. */
+const HIGH_WATER_MARK = 1024 * 1024;
+
+/** A server's half of the opening handshake, in place of a URL to connect to. */
+export class Accepted {
+  constructor(
+    readonly url: string,
+    readonly protocol: string,
+    readonly extensions: string,
+    readonly deflate: PerMessageDeflate | undefined,
+    readonly options: { maxMessageSize: number; idleTimeout: number },
+  ) {}
+}
+
+/** Starts a socket made of {@linkcode Accepted}, once its response has been sent. */
+export let open: (socket: WebSocket, connection: Connection, rest: Uint8Array) => void;
+
+/** Gives up a socket made of {@linkcode Accepted} whose response cannot be sent. */
+export let abandon: (socket: WebSocket, error: unknown) => void;
+
+/** A ping that is waiting for its pong. */
+interface PendingPing {
+  data: Uint8Array;
+  sentAt: number;
+  pong: PromiseWithResolvers<number>;
+}
+
+/** An event handler attribute of {@linkcode WebSocket}. */
+export type EventHandler<E extends Event> =
+  | ((this: globalThis.WebSocket, event: E) => unknown)
+  | null;
+
+/**
+ * A WebSocket that compresses: the web's class, with what servers and programs need besides.
+ *
+ * Events: `open`, `message`, `error`, `close` as on the web, and `pong` with the payload as `data`.
+ *
+ * @example
+ * ```ts no-eval
+ * import { WebSocket } from "@permessage/deflate";
+ *
+ * const socket = new WebSocket("wss://localhost:8443/ws", {
+ *   caCerts: [await Deno.readTextFile("certs/ca.crt")],
+ * });
+ * socket.onopen = () => socket.send("hello");
+ * socket.onmessage = ({ data }) => {
+ *   console.log(data, socket.extensions);
+ *   socket.close(1000);
+ * };
+ * ```
+ */
+export class WebSocket extends EventTarget implements globalThis.WebSocket {
+  /** The connection is being made. */
+  static readonly CONNECTING = 0;
+  /** Messages may be sent and received. */
+  static readonly OPEN = 1;
+  /** A close has begun. */
+  static readonly CLOSING = 2;
+  /** The connection has ended, or was never made. */
+  static readonly CLOSED = 3;
+  /** The connection is being made. */
+  readonly CONNECTING = 0;
+  /** Messages may be sent and received. */
+  readonly OPEN = 1;
+  /** A close has begun. */
+  readonly CLOSING = 2;
+  /** The connection has ended, or was never made. */
+  readonly CLOSED = 3;
+
+  readonly #url: string;
+  readonly #server: boolean;
+  #readyState: 0 | 1 | 2 | 3 = 0;
+  #protocolName = "";
+  #extensions = "";
+  #binaryType: BinaryType = "blob";
+  readonly #handlers = new Map<string, { call: ((event: Event) => unknown) | null }>();
+
+  #maxMessageSize: number;
+  #idleTimeout: number;
+  #deflate: PerMessageDeflate | undefined;
+  #protocol: Protocol | undefined;
+  #connection: Connection | undefined;
+
+  /** Bytes of messages in the protocol's output, and in the write that is under way. */
+  #queued = 0;
+  #inFlight = 0;
+  /** Bytes of messages that were given after the close, and never go out. */
+  #lost = 0;
+  #writing = false;
+  #flushScheduled = false;
+  /** Whether the reader is at work, and flushes when it is done. */
+  #reading = false;
+  #flushed: PromiseWithResolvers<void> | undefined;
+  /** The sends and the close that wait for a Blob before them. */
+  #afterBlob: Promise<void> | undefined;
+  /** The close of a server's socket that was asked for before its response has been sent. */
+  #afterOpen: (() => void) | undefined;
+
+  #heard = false;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #pings: PendingPing[] = [];
+  #pingCount = 0;
+
+  readonly #dialling = new AbortController();
+  #failure: unknown;
+  #closeCode: number = CloseCode.ABNORMAL;
+  #closeReason = "";
+
+  static {
+    open = (socket, connection, rest) => void socket.#run(connection, rest);
+    abandon = (socket, error) => {
+      socket.#failure = error;
+      socket.#end(false);
+    };
+  }
+
+  /**
+   * Connects. The `open` event tells that it succeeded, `error` and `close` that it did not.
+   *
+   * @param url A `ws:` or `wss:` URL; `http:` and `https:` stand for them.
+   * @param options Subprotocols to offer, or {@linkcode WebSocketOptions}.
+   * @throws {SyntaxError} (a `DOMException`) If the URL or a subprotocol is malformed.
+   * @throws {RangeError} If an option is out of its range.
+   */
+  constructor(url: string | URL, options?: string | string[] | WebSocketOptions);
+  /** @ignore A server's socket. */
+  constructor(accepted: Accepted);
+  constructor(
+    url: string | URL | Accepted,
+    given: string | string[] | WebSocketOptions = {},
+  ) {
+    super();
+    if (url instanceof Accepted) {
+      this.#server = true;
+      this.#url = url.url;
+      this.#protocolName = url.protocol;
+      this.#extensions = url.extensions;
+      this.#deflate = url.deflate;
+      this.#maxMessageSize = url.options.maxMessageSize;
+      this.#idleTimeout = url.options.idleTimeout;
+      return;
+    }
+    const options = typeof given === "string" || Array.isArray(given)
+      ? { protocols: given }
+      : given;
+    const parsed = parseUrl(url);
+    const protocols = [options.protocols ?? []].flat().map(String);
+    if (!areValidProtocols(protocols)) {
+      throw new DOMException(
+        `Cannot open WebSocket: subprotocols are "${protocols}", must be distinct tokens`,
+        "SyntaxError",
+      );
+    }
+    this.#server = false;
+    this.#url = parsed.href;
+    this.#maxMessageSize = checkedSize(options.maxMessageSize);
+    this.#idleTimeout = checkedIdleTimeout(options.idleTimeout ?? 0);
+    void this.#connect(parsed, protocols, options);
+  }
+
+  /** The URL connected to; on a server's socket that of the request. */
+  get url(): string {
+    return this.#url;
+  }
+
+  /** `CONNECTING`, `OPEN`, `CLOSING` or `CLOSED`. */
+  get readyState(): 0 | 1 | 2 | 3 {
+    return this.#readyState;
+  }
+
+  /** The subprotocol agreed on, or the empty string. */
+  get protocol(): string {
+    return this.#protocolName;
+  }
+
+  /** The extensions agreed on, as in the server's response, or the empty string. */
+  get extensions(): string {
+    return this.#extensions;
+  }
+
+  /** Bytes of messages that were given to {@linkcode send} and not yet to the network. */
+  get bufferedAmount(): number {
+    return this.#queued + this.#inFlight + this.#lost;
+  }
+
+  /** The peer's address, once there is one. */
+  get remoteAddr(): Deno.Addr | undefined {
+    return this.#connection?.remoteAddr;
+  }
+
+  /** What binary messages are received as: `"blob"` or `"arraybuffer"`. */
+  get binaryType(): BinaryType {
+    return this.#binaryType;
+  }
+  set binaryType(value: BinaryType) {
+    // As on the web, a value that is none is ignored.
+    if (value === "blob" || value === "arraybuffer") this.#binaryType = value;
+  }
+
+  /** Called when the connection is open. */
+  get onopen(): EventHandler<Event> {
+    return this.#handler("open");
+  }
+  set onopen(handler: EventHandler<Event>) {
+    this.#setHandler("open", handler);
+  }
+
+  /** Called with each message. */
+  get onmessage(): EventHandler<MessageEvent> {
+    return this.#handler("message");
+  }
+  set onmessage(handler: EventHandler<MessageEvent>) {
+    this.#setHandler("message", handler);
+  }
+
+  /** Called with what went wrong, before `onclose`. */
+  get onerror(): EventHandler<Event | ErrorEvent> {
+    return this.#handler("error");
+  }
+  set onerror(handler: EventHandler<Event | ErrorEvent>) {
+    this.#setHandler("error", handler);
+  }
+
+  /** Called when the connection has ended. */
+  get onclose(): EventHandler<CloseEvent> {
+    return this.#handler("close");
+  }
+  set onclose(handler: EventHandler<CloseEvent>) {
+    this.#setHandler("close", handler);
+  }
+
+  /** Called with each Pong frame; its payload is the event's `data`, a `Uint8Array`. */
+  get onpong(): EventHandler<MessageEvent> {
+    return this.#handler("pong");
+  }
+  set onpong(handler: EventHandler<MessageEvent>) {
+    this.#setHandler("pong", handler);
+  }
+
+  /**
+   * Sends a message: text, bytes (of which a copy is made), a `Blob`, or what
+   * {@linkcode prepare} made. Order is kept. After a close it is silently lost, as on the web.
+   *
+   * @param data The message.
+   * @param options Whether to compress it.
+   * @throws {InvalidStateError} (a `DOMException`) If the connection is still being made.
+   */
+  send(data: SendData, options: SendOptions = {}): void {
+    if (this.#readyState === WebSocket.CONNECTING) {
+      throw new DOMException(
+        "Cannot send message: socket is CONNECTING, must be OPEN",
+        "InvalidStateError",
+      );
+    }
+    const compress = options.compress ?? true;
+    if (this.#readyState !== WebSocket.OPEN) {
+      this.#lost += sizeOf(data);
+    } else if (data instanceof Blob) {
+      this.#queued += data.size;
+      this.#whenBlobsAreRead(async () => {
+        // A Blob whose source has gone cannot be read; there is nothing to send in its place.
+        const bytes = await data.bytes().catch((error) => this.#fail(error));
+        this.#queued -= data.size;
+        if (bytes) this.#sendNow(bytes, compress);
+      });
+    } else if (this.#afterBlob !== undefined) {
+      const copy = typeof data === "string" || data instanceof PreparedMessage
+        ? data
+        : bytesOf(data).slice();
+      const size = sizeOf(copy);
+      this.#queued += size;
+      this.#whenBlobsAreRead(() => {
+        this.#queued -= size;
+        this.#sendNow(copy, compress);
+      });
+    } else if (typeof data === "string" || data instanceof PreparedMessage) {
+      this.#sendNow(data, compress);
+    } else {
+      this.#sendNow(isBytes(data) ? bytesOf(data) : String(data), compress);
+    }
+  }
+
+  /**
+   * Begins the closing handshake (RFC 6455 section 7.1.2), after what was sent before.
+   *
+   * @param code 1000, or 3000 to 4999; a server may send all of RFC 6455 section 7.4's.
+   * @param reason Up to 123 bytes of UTF-8.
+   * @throws {InvalidAccessError} (a `DOMException`) If the code may not be sent.
+   * @throws {SyntaxError} (a `DOMException`) If the reason is too long.
+   */
+  close(code?: number, reason: string = ""): void {
+    if (code !== undefined) {
+      code = Math.trunc(Number(code));
+      const allowed = this.#server
+        ? isSendableCode(code)
+        : code === CloseCode.NORMAL || code >= 3000 && code <= 4999;
+      if (!allowed) {
+        throw new DOMException(
+          `Cannot close WebSocket: code is ${code}, must be 1000 or from 3000 to 4999`,
+          "InvalidAccessError",
+        );
+      }
+    }
+    const text = String(reason);
+    const size = new TextEncoder().encode(text).length;
+    if (size > MAX_CLOSE_REASON) {
+      throw new DOMException(
+        `Cannot close WebSocket: reason has ${size} bytes, must be at most ${MAX_CLOSE_REASON}`,
+        "SyntaxError",
+      );
+    }
+    if (this.#readyState >= WebSocket.CLOSING) return;
+    const connecting = this.#readyState === WebSocket.CONNECTING;
+    this.#readyState = WebSocket.CLOSING;
+    if (connecting) {
+      // On a server the response is yet to be sent: the close goes out right behind it.
+      if (this.#server) this.#afterOpen = () => this.#sendClose(code, text);
+      else this.#dialling.abort(new Error("Cannot open WebSocket: it was closed while connecting"));
+      return;
+    }
+    if (this.#afterBlob !== undefined) this.#whenBlobsAreRead(() => this.#sendClose(code, text));
+    else this.#sendClose(code, text);
+  }
+
+  /** Cuts the connection off without a closing handshake; what was not sent is lost. */
+  terminate(): void {
+    if (this.#readyState === WebSocket.CLOSED) return;
+    this.#fail(new Error("Connection lost: it was terminated on this side"));
+  }
+
+  /**
+   * Sends a Ping frame (RFC 6455 section 5.5.2) and waits for its Pong.
+   *
+   * @param data Up to 125 bytes, or text of as many; by default a number that tells pings apart.
+   * @returns The time it took, in milliseconds. Rejects when the connection ends first.
+   * @throws {InvalidStateError} (a `DOMException`) If the socket is not open.
+   * @throws {RangeError} If the data is too long.
+   */
+  ping(data: string | BufferSource = String(++this.#pingCount)): Promise<number> {
+    if (this.#readyState !== WebSocket.OPEN) {
+      throw new DOMException(
+        `Cannot send ping: socket is ${STATES[this.#readyState]}, must be OPEN`,
+        "InvalidStateError",
+      );
+    }
+    const bytes = typeof data === "string" ? new TextEncoder().encode(data) : bytesOf(data).slice();
+    if (bytes.length > MAX_CONTROL_PAYLOAD) {
+      throw new RangeError(
+        `Cannot send ping: data has ${bytes.length} bytes, must be at most ${MAX_CONTROL_PAYLOAD}`,
+      );
+    }
+    const pong = Promise.withResolvers<number>();
+    // Who does not wait for the answer is not to be struck down by its absence.
+    pong.promise.catch(() => {});
+    this.#pings.push({ data: bytes, sentAt: performance.now(), pong });
+    this.#protocol!.ping(bytes);
+    this.#scheduleFlush();
+    return pong.promise;
+  }
+
+  // The life of the connection
+
+  async #connect(url: URL, protocols: string[], options: WebSocketOptions): Promise<void> {
+    const { signal = new AbortController().signal } = options;
+    try {
+      const settings = compressionSettings(options.compression ?? true);
+      const { connection, response, rest } = await connect(url, {
+        protocols,
+        headers: new Headers(options.headers),
+        extensions: settings && formatOffer(settings),
+        caCerts: options.caCerts ?? [],
+        insecure: options.insecure ?? false,
+        signal: AbortSignal.any([signal, this.#dialling.signal]),
+      });
+      try {
+        const agreement = checkResponse(response.extensions, settings);
+        if (agreement && settings) {
+          this.#deflate = new PerMessageDeflate(agreement, "client", settings);
+        }
+      } catch (error) {
+        closeQuietly(connection);
+        throw error;
+      }
+      this.#protocolName = response.protocol;
+      this.#extensions = response.extensions.map(formatExtension).join(", ");
+      const untilEnd = { signal: this.#dialling.signal };
+      signal.addEventListener("abort", () => this.terminate(), untilEnd);
+      await this.#run(connection, rest);
+    } catch (error) {
+      this.#failure = error;
+      this.#end(false);
+    }
+  }
+
+  /** The connection is there: reads until it ends. */
+  async #run(connection: Connection, rest: Uint8Array): Promise<void> {
+    this.#connection = connection;
+    const protocol = new Protocol({
+      role: this.#server ? "server" : "client",
+      deflate: this.#deflate,
+      maxMessageSize: this.#maxMessageSize,
+    });
+    this.#protocol = protocol;
+    if (this.#readyState === WebSocket.CONNECTING) {
+      this.#readyState = WebSocket.OPEN;
+      this.dispatchEvent(new Event("open"));
+    }
+    this.#afterOpen?.();
+    this.#watch();
+    if (rest.length > 0) protocol.receive(rest);
+    try {
+      await this.#read(connection, protocol);
+    } catch (error) {
+      this.#failure ??= error;
+    }
+    const clean = protocol.closedCleanly && this.#failure === undefined;
+    await this.#flush();
+    if (protocol.closeSent) {
+      // A server ends the connection first; a client waits for that (RFC 6455 section 7.1.1).
+      await lingerAndClose(connection, this.#server || !clean);
+    } else {
+      closeQuietly(connection);
+    }
+    this.#end(clean);
+  }
+
+  async #read(connection: Connection, protocol: Protocol): Promise<void> {
+    for (;;) {
+      this.#reading = true;
+      for (let event = protocol.next(); event !== undefined; event = protocol.next()) {
+        this.#dispatch(event);
+        // Each event is a task of its own, as on the web: what a handler has started with promises is
+        // done before the next. With nothing left, waiting for the network is as good.
+        if (protocol.hasInput) await microtasksDone();
+      }
+      this.#reading = false;
+      const written = this.#flush();
+      if (protocol.receivingEnded) return;
+      // A peer that does not take its answers is not asked for more questions.
+      if (this.bufferedAmount > HIGH_WATER_MARK) await written;
+      const count = await connection.read(protocol.space());
+      if (count === null) {
+        this.#failure ??= new Error("Connection lost: peer ended it without a Close frame");
+        return;
+      }
+      this.#heard = true;
+      protocol.received(count);
+    }
+  }
+
+  #dispatch(event: ProtocolEvent): void {
+    switch (event.type) {
+      case "message":
+        if (this.#readyState !== WebSocket.OPEN) return;
+        this.dispatchEvent(new MessageEvent("message", { data: this.#received(event.data) }));
+        break;
+      case "pong":
+        this.#answerPings(event.data);
+        this.dispatchEvent(new MessageEvent("pong", { data: event.data }));
+        break;
+      case "close":
+        this.#closeCode = event.code;
+        this.#closeReason = event.reason;
+        if (this.#readyState < WebSocket.CLOSING) this.#readyState = WebSocket.CLOSING;
+        break;
+      case "failure":
+        this.#failure ??= event.error;
+        if (this.#readyState < WebSocket.CLOSING) this.#readyState = WebSocket.CLOSING;
+        break;
+    }
+  }
+
+  #received(data: string | Uint8Array<ArrayBuffer>): string | Blob | ArrayBuffer {
+    if (typeof data === "string") return data;
+    return this.#binaryType === "blob" ? new Blob([data]) : data.buffer;
+  }
+
+  /** The pong of a ping also answers those before it (RFC 6455 section 5.5.3). */
+  #answerPings(data: Uint8Array): void {
+    const at = this.#pings.findLastIndex((ping) =>
+      ping.data.length === data.length && ping.data.every((byte, i) => byte === data[i])
+    );
+    if (at === -1) return;
+    const now = performance.now();
+    for (const { sentAt, pong } of this.#pings.splice(0, at + 1)) pong.resolve(now - sentAt);
+  }
+
+  /** Ends the object's life: the last events, and everything given back. */
+  #end(clean: boolean): void {
+    if (this.#readyState === WebSocket.CLOSED) return;
+    this.#readyState = WebSocket.CLOSED;
+    this.#dialling.abort();
+    clearTimeout(this.#idleTimer);
+    clearTimeout(this.#closeTimer);
+    this.#deflate?.close();
+    this.#protocol?.output.release();
+    const error = this.#failure ?? new Error("Connection lost");
+    for (const { pong } of this.#pings.splice(0)) pong.reject(error);
+    if (!clean) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.dispatchEvent(new ErrorEvent("error", { message, error }));
+    }
+    this.dispatchEvent(
+      new CloseEvent("close", {
+        code: clean ? this.#closeCode : CloseCode.ABNORMAL,
+        reason: clean ? this.#closeReason : "",
+        wasClean: clean,
+      }),
+    );
+  }
+
+  /** Breaks the connection off; the reader notices, and ends. */
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#dialling.abort(error);
+    if (this.#connection !== undefined) {
+      if (this.#readyState < WebSocket.CLOSING) this.#readyState = WebSocket.CLOSING;
+      closeQuietly(this.#connection);
+    }
+  }
+
+  /** Looks for signs of life from the peer twice each idle timeout. */
+  #watch(): void {
+    if (this.#idleTimeout === 0) return;
+    const interval = this.#idleTimeout * 1000;
+    let asked = false;
+    const look = () => {
+      if (this.#heard) asked = false;
+      else if (asked) {
+        return this.#fail(new Error(`Connection lost: peer was silent for ${2 * interval} ms`));
+      } else {
+        asked = true;
+        this.#protocol!.ping(new Uint8Array(0));
+        this.#scheduleFlush();
+      }
+      this.#heard = false;
+      this.#idleTimer = setTimeout(look, interval);
+    };
+    this.#idleTimer = setTimeout(look, interval);
+  }
+
+  // Sending
+
+  #sendNow(data: string | Uint8Array | PreparedMessage, compress: boolean): void {
+    const protocol = this.#protocol!;
+    this.#queued += data instanceof PreparedMessage
+      ? protocol.sendPrepared(data, compress)
+      : protocol.send(data, compress);
+    this.#scheduleFlush();
+  }
+
+  #sendClose(code: number | undefined, reason: string): void {
+    const fallback = reason === "" ? CloseCode.NO_STATUS : CloseCode.NORMAL;
+    this.#protocol!.close(code ?? fallback, reason);
+    this.#scheduleFlush();
+    this.#closeTimer = setTimeout(() => {
+      this.#fail(new Error(`Connection lost: peer did not close within ${CLOSE_TIMEOUT_MS} ms`));
+    }, CLOSE_TIMEOUT_MS);
+  }
+
+  /** Runs `action` once the Blobs before it have been read. */
+  #whenBlobsAreRead(action: () => void | Promise<void>): void {
+    const mine = (this.#afterBlob ?? Promise.resolve()).then(async () => {
+      if (this.#readyState !== WebSocket.CLOSED) await action();
+      if (this.#afterBlob === mine) this.#afterBlob = undefined;
+    });
+    this.#afterBlob = mine;
+  }
+
+  /** One write for all that is sent in this turn. */
+  #scheduleFlush(): void {
+    if (this.#flushScheduled || this.#reading || this.#writing) return;
+    this.#flushScheduled = true;
+    queueMicrotask(() => {
+      this.#flushScheduled = false;
+      void this.#flush();
+    });
+  }
+
+  /**
+   * Writes the output; what is added meanwhile goes out with the next write. Never rejects: a write
+   * that fails ends the connection.
+   */
+  async #flush(): Promise<void> {
+    if (this.#writing) return await this.#flushed!.promise;
+    const protocol = this.#protocol!;
+    if (protocol.output.length === 0) return;
+    this.#writing = true;
+    this.#flushed = Promise.withResolvers();
+    try {
+      let spare = new GrowingBuffer();
+      while (protocol.output.length > 0) {
+        const output = protocol.output;
+        protocol.output = spare;
+        this.#inFlight = this.#queued;
+        this.#queued = 0;
+        await writeAll(this.#connection!, output.bytes.subarray(0, output.length));
+        this.#inFlight = 0;
+        output.release();
+        spare = output;
+      }
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#writing = false;
+      this.#flushed.resolve();
+    }
+  }
+
+  // Event handler attributes (HTML section 8.1.8.1)
+
+  // deno-lint-ignore no-explicit-any
+  #handler(type: string): any {
+    return this.#handlers.get(type)?.call ?? null;
+  }
+
+  // deno-lint-ignore no-explicit-any
+  #setHandler(type: string, handler: any): void {
+    const call = typeof handler === "function" ? handler : null;
+    const entry = this.#handlers.get(type);
+    if (entry !== undefined) {
+      entry.call = call;
+    } else if (call !== null) {
+      const added = { call };
+      this.#handlers.set(type, added);
+      // The attribute keeps the place among the listeners that it first took.
+      this.addEventListener(type, (event) => added.call?.call(this, event));
+    }
+  }
+}
+
+const STATES = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
+
+/**
+ * Resolves when all microtasks there are, and all they start, have run: a tick comes after them, and
+ * before anything else.
+ */
+function microtasksDone(): Promise<void> {
+  return new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)));
+}
+
+function parseUrl(url: string | URL): URL {
+  const parsed = URL.parse(url);
+  const scheme = parsed?.protocol;
+  if (parsed !== null && (scheme === "http:" || scheme === "https:")) {
+    parsed.protocol = scheme === "http:" ? "ws:" : "wss:";
+  }
+  if (parsed === null || !/^wss?:$/.test(parsed.protocol) || parsed.href.includes("#")) {
+    throw new DOMException(
+      `Cannot open WebSocket: URL is "${url}", must be ws: or wss: without a fragment`,
+      "SyntaxError",
+    );
+  }
+  return parsed;
+}
+
+/** Checks the option `maxMessageSize`. */
+export function checkedSize(size: number = DEFAULT_MAX_MESSAGE_SIZE): number {
+  if (Number.isSafeInteger(size) && size >= 0) return size;
+  throw new RangeError(
+    `Cannot limit messages: maxMessageSize is ${size}, must be a number of bytes`,
+  );
+}
+
+/** Checks the option `idleTimeout`. */
+export function checkedIdleTimeout(seconds: number): number {
+  // What a timer can wait for: 2^31 - 1 milliseconds.
+  if (seconds >= 0 && seconds <= 2_147_483) return seconds;
+  throw new RangeError(
+    `Cannot watch connection: idleTimeout is ${seconds}, must be from 0 to 2147483 seconds`,
+  );
+}
+
+function isBytes(data: unknown): data is ArrayBufferLike | ArrayBufferView {
+  return ArrayBuffer.isView(data) || data instanceof ArrayBuffer ||
+    data instanceof SharedArrayBuffer;
+}
+
+function bytesOf(data: ArrayBufferLike | ArrayBufferView): Uint8Array {
+  return data instanceof Uint8Array
+    ? data
+    : ArrayBuffer.isView(data)
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    : new Uint8Array(data);
+}
+
+function sizeOf(data: SendData): number {
+  if (typeof data === "string") return new TextEncoder().encode(data).length;
+  return data instanceof Blob || data instanceof PreparedMessage ? data.size : data.byteLength;
+}
