@@ -43,6 +43,7 @@ const flags = {
   }),
   cacert: optional("FILE"),
   insecure: toggle(),
+  compression: oneOf("on", "off"),
   timeout: integer("MS", 10_000, 1, 86_400_000),
   lang: oneOf(...LANGUAGES),
   json: toggle(),
@@ -119,6 +120,7 @@ export function main(args: string[], output: Output): Promise<number> {
     try {
       const caCerts = await authorities(options.cacert, messages);
       using dialled = dial(url, {
+        compression: options.compression === "on",
         protocols: options.protocol,
         headers: options.header.map(parseHeader),
         caCerts,

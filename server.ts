@@ -6,7 +6,7 @@
 
 import { FOLDER, isThere, makeCertificates, wasCutShort } from "./certs/generate.ts";
 import { type CertificatePair, readCertificatePair } from "./cli/certificates.ts";
-import { Endpoint } from "./cli/endpoint.ts";
+import { Endpoint, type EndpointOptions } from "./cli/endpoint.ts";
 import {
   BadValue,
   helpText,
@@ -24,8 +24,16 @@ import { fill, LANGUAGES, type Messages } from "./cli/messages.ts";
 import { causeOf, Failure, type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
 import { stopRequested } from "./cli/signals.ts";
+import * as compressing from "./mod.ts";
 
-const { serve, upgradeWebSocket } = Deno;
+/** What serves and upgrades: the runtime's own pair, or the one that compresses. */
+interface Transport {
+  serve(
+    options: { hostname: string; port: number; cert: string; key: string; onListen(): void },
+    handler: Endpoint["handler"],
+  ): { addr: Deno.NetAddr; shutdown(): Promise<void> };
+  upgradeWebSocket: EndpointOptions["upgradeWebSocket"];
+}
 
 /** All interfaces: both IP versions where the machine has them, else IPv4 alone. */
 const ALL_INTERFACES = ["::", "0.0.0.0"];
@@ -50,6 +58,7 @@ const flags = {
   }),
   mode: oneOf("reply", "echo"),
   reply: value("TEXT", "Retorno do servidor!", (text) => text),
+  compression: oneOf("on", "off"),
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
   grace: integer("MS", 5000, 0, 600_000),
   lang: oneOf(...LANGUAGES),
@@ -87,17 +96,18 @@ export function main(args: string[], output: Output, stop: AbortSignal): Promise
 
     try {
       const pair = await certificatePair(options, messages, log);
+      const transport: Transport = options.compression === "on" ? compressing : Deno;
       const endpoint = new Endpoint({
         path: options.path,
         origins: options.origin,
         mode: options.mode,
         reply: options.reply,
         idleTimeout: options["idle-timeout"],
-        upgradeWebSocket,
+        upgradeWebSocket: transport.upgradeWebSocket,
         log,
         messages,
       });
-      const server = listen(options, pair, endpoint, messages);
+      const server = listen(transport, options, pair, endpoint, messages);
       const { port } = server.addr;
       log.info(messages.server.listening, { event: "listening", port });
 
@@ -140,17 +150,18 @@ async function certificatePair(
 }
 
 function listen(
+  transport: Transport,
   options: { host: string | undefined; port: number },
   { cert, key }: CertificatePair,
   endpoint: Endpoint,
   messages: Messages,
-): Deno.HttpServer<Deno.NetAddr> {
+): ReturnType<Transport["serve"]> {
   const hosts = options.host === undefined ? ALL_INTERFACES : [options.host];
   const { port } = options;
   let failure: unknown;
   for (const hostname of hosts) {
     try {
-      return serve({ hostname, port, cert, key, onListen() {} }, endpoint.handler);
+      return transport.serve({ hostname, port, cert, key, onListen() {} }, endpoint.handler);
     } catch (error) {
       failure = error;
       if (error instanceof Deno.errors.AddrInUse) break;

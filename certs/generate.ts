@@ -117,6 +117,11 @@ function isAddress(name: string): boolean {
   return name.includes(":") || /^\d+(\.\d+){3}$/.test(name);
 }
 
+/** An address as the host of a URL. */
+function inUrl(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
+}
+
 /** Where a pair is made before it is moved in place: its presence tells of a run that was cut short. */
 const STAGING = ".new";
 
@@ -174,15 +179,26 @@ async function removeIfThere(path: string): Promise<void> {
   }
 }
 
-/** Whether there is anything at `path`. */
+/** Whether there is anything at `path`: so too where the user may not look, to be told at the reading. */
 export async function isThere(path: string): Promise<boolean> {
   try {
     await Deno.lstat(path);
     return true;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.PermissionDenied) return true;
+    const nothing = error instanceof Deno.errors.NotFound ||
+      error instanceof Deno.errors.NotADirectory;
+    if (nothing) return false;
     throw error;
   }
+}
+
+/** The file in `folder` that a user brought in place of those made here, if there is one. */
+async function broughtFile(folder: string): Promise<string | undefined> {
+  const cert = `${folder}/server.crt`;
+  const key = `${folder}/server.key`;
+  if (await isThere(cert)) return await isDevelopmentCertificate(cert) ? undefined : cert;
+  return await isThere(key) && !await wasCutShort(folder) ? key : undefined;
 }
 
 /**
@@ -209,9 +225,10 @@ export async function makeCertificates(
 
 const flags = {
   host: list("NAME", ",", (name) => {
-    if (!/^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*$|^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(name)) {
-      throw new BadValue("host");
-    }
+    const isValid = isAddress(name)
+      ? /^[0-9a-f:.]+$/i.test(name) && URL.canParse(`http://${inUrl(name)}/`)
+      : /^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*$/i.test(name);
+    if (!isValid) throw new BadValue("host");
     return name;
   }),
   days: integer("N", MAX_DAYS, 1, MAX_DAYS),
@@ -228,8 +245,8 @@ export function main(args: string[], output: Output = terminal): Promise<number>
       output.out(helpText(messages.certs.usage, flags, messages.certs.flags));
       return 0;
     }
-    const path = `${FOLDER}/server.crt`;
-    if (!options.force && await isThere(path) && !await isDevelopmentCertificate(path)) {
+    const path = options.force ? undefined : await broughtFile(FOLDER);
+    if (path !== undefined) {
       throw new Failure(fill(messages.failure.foreignCertificate, { path }));
     }
     await makeCertificates(FOLDER, { hosts: options.host, days: options.days }, messages);

@@ -67,9 +67,15 @@ export async function readCertificatePair(
   return { cert, key };
 }
 
-/** Whether the file at `path` is a certificate that `certs/generate.ts` made. */
+/** Whether the file at `path` is a certificate that `certs/generate.ts` made: not so if it is unreadable. */
 export async function isDevelopmentCertificate(path: string): Promise<boolean> {
-  return parseCertificate(await Deno.readTextFile(path))?.issuer.includes(AUTHORITY_NAME) ?? false;
+  try {
+    const certificate = parseCertificate(await Deno.readTextFile(path));
+    return certificate?.issuer.includes(AUTHORITY_NAME) ?? false;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return false;
+  }
 }
 
 /**

@@ -25,7 +25,7 @@ export class Conversation {
   readonly #opened = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<Closing>();
   #awaited: PromiseWithResolvers<void> | undefined;
-  #error = "";
+  #error: unknown = "";
 
   /**
    * @param socket A socket that is connecting.
@@ -38,14 +38,14 @@ export class Conversation {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#opened.resolve();
     socket.onerror = (event) => {
-      if (event instanceof ErrorEvent) this.#error = event.message;
+      if (event instanceof ErrorEvent) this.#error = event.error ?? event.message;
     };
     socket.onmessage = ({ data }) => {
       this.#arrived.push(typeof data === "string" ? data : new Uint8Array(data));
       this.#awaited?.resolve();
     };
     socket.onclose = ({ code, reason, wasClean }) => {
-      this.#opened.reject(new Error(this.#error));
+      this.#opened.reject(this.#error);
       // Deno's own WebSocket reports a lost connection as 0, the web as 1006 (RFC 6455 section 7.1.5).
       this.#closed.resolve({ code: code || 1006, reason, wasClean });
       this.#awaited?.resolve();
@@ -61,12 +61,12 @@ export class Conversation {
    * @param explain Tells why the connection failed.
    * @throws {Failure} If the connection fails, or takes too long.
    */
-  async opened(host: string, explain: (message: string) => Promise<string>): Promise<void> {
+  async opened(host: string, explain: (error: unknown) => Promise<string>): Promise<void> {
     const late = fill(this.#messages.failure.timeout, { host, ms: this.#timeout });
     try {
       await this.#within(this.#opened.promise, late);
     } catch (error) {
-      throw error instanceof Failure ? error : new Failure(await explain((error as Error).message));
+      throw error instanceof Failure ? error : new Failure(await explain(error));
     }
   }
 

@@ -1,14 +1,18 @@
 /**
- * The runtime's own WebSocket as a client, and its errors in words a person can act on.
+ * Connecting with either WebSocket, and why it failed in words a person can act on.
  *
  * @module
  */
 
+import { HandshakeError, WebSocket as CompressingWebSocket } from "../mod.ts";
 import { fill, type Messages } from "./messages.ts";
+import { causeOf } from "./output.ts";
 import { printable } from "./printable.ts";
 
 /** How {@linkcode dial} connects. */
 export interface DialOptions {
+  /** Whether to offer compression; without it, the WebSocket is the runtime's own. */
+  compression: boolean;
   protocols: string[];
   headers: [name: string, value: string][];
   /** Authorities trusted besides the public ones, as PEM. */
@@ -20,29 +24,51 @@ export interface DialOptions {
 /** A connection being made. */
 export interface Dialled {
   socket: WebSocket;
-  /** Why it failed, from the socket's own error message. */
-  explain(message: string): Promise<string>;
+  /** Why it failed, from the error that the socket told. */
+  explain(error: unknown): Promise<string>;
   /** Releases what the connection was made with. */
   [Symbol.dispose](): void;
 }
 
-/** Connects with the built-in `WebSocket`, which never compresses. */
+/** Starts to connect. */
 export function dial(url: URL, options: DialOptions, messages: Messages): Dialled {
+  return options.compression
+    ? dialCompressing(url, options, messages)
+    : dialBuiltIn(url, options, messages);
+}
+
+function dialCompressing(url: URL, options: DialOptions, messages: Messages): Dialled {
+  return {
+    socket: new CompressingWebSocket(url, options),
+    explain(error) {
+      const cause = printable(causeOf(error));
+      const status = error instanceof HandshakeError ? error.status : undefined;
+      const sentence = status !== undefined && status !== 101
+        ? explainStatus(status, messages)
+        : explainConnectError(cause, url, messages);
+      return Promise.resolve(sentence ?? fill(messages.failure.notWebSocket, { cause }));
+    },
+    [Symbol.dispose]() {},
+  };
+}
+
+function dialBuiltIn(url: URL, options: DialOptions, messages: Messages): Dialled {
   const client = Deno.createHttpClient({ caCerts: options.caCerts });
   const { protocols, headers } = options;
   const socket = new WebSocket(url, { protocols, headers, client });
   return {
     socket,
-    async explain(message) {
-      const known = explainConnectError(message, url, messages);
+    async explain(error) {
+      const cause = printable(causeOf(error));
+      const known = explainConnectError(cause, url, messages);
       if (known === undefined) {
         const status = await statusOf(url, options);
         return status === undefined
-          ? fill(messages.failure.notWebSocket, { cause: printable(message) })
+          ? fill(messages.failure.notWebSocket, { cause })
           : explainStatus(status, messages);
       }
       // Only Deno's own flag can turn the verification of this WebSocket off.
-      const refused = /invalid peer certificate/i.test(message);
+      const refused = /invalid peer certificate/i.test(cause);
       return options.insecure && refused ? messages.failure.insecureNeedsFlag : known;
     },
     [Symbol.dispose]: () => client.close(),
@@ -84,7 +110,7 @@ function explainConnectError(message: string, url: URL, { failure }: Messages): 
     [/(Not|not )valid for ?name|does not match/i, failure.wrongName],
     [/certificate.*expired/i, failure.peerExpired],
     [/invalid peer certificate/i, failure.peerCertificate],
-    [/invalid HTTP version/i, failure.speaksTls],
+    [/invalid HTTP version|Cannot read (head|response)/i, failure.speaksTls],
     [/InvalidContentType|corrupt message|wrong version number/i, failure.notTls],
     [/dns error|lookup address|ENOTFOUND/i, failure.nameNotFound],
     [/tcp connect error|refused|unreachable/i, failure.refused],

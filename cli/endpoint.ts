@@ -27,7 +27,10 @@ export interface EndpointOptions {
   /** Seconds of silence before a ping, and before the socket of one that does not answer is closed. */
   idleTimeout: number;
   /** Turns a request into a socket. */
-  upgradeWebSocket: typeof Deno.upgradeWebSocket;
+  upgradeWebSocket(
+    request: Request,
+    options: { idleTimeout: number },
+  ): { socket: WebSocket; response: Response };
   log: Logger;
   messages: Messages;
 }
@@ -64,8 +67,6 @@ export class Endpoint {
    * @param grace Longest wait for the peers' own close, in milliseconds.
    */
   async close(grace: number): Promise<void> {
-    const { log, messages } = this.#options;
-    log.debug(messages.server.stopping, { event: "stopping", count: this.#sockets.size });
     for (const socket of this.#sockets.keys()) socket.close(GOING_AWAY);
     try {
       await deadline(Promise.all(this.#sockets.values()), grace);
@@ -109,7 +110,11 @@ export class Endpoint {
     this.#sockets.set(socket, closed.promise);
     socket.binaryType = "arraybuffer";
 
-    socket.onopen = () => log.info(server.open, { event: "open", client });
+    socket.onopen = () => {
+      const { extensions } = socket;
+      log.info(server.open, { event: "open", client, extensions });
+      log.debug(server.agreed, { event: "agreed", client, extensions: extensions || "-" });
+    };
 
     socket.onmessage = ({ data }) => {
       const text = typeof data === "string";

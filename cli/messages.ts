@@ -17,6 +17,7 @@ const portuguese = {
     listening: "Servidor WebSocket rodando na porta {port}...",
     handshake: "Handshake recebido",
     open: "Conexão WebSocket estabelecida!",
+    agreed: "Extensões acordadas: {extensions}",
     received: "Mensagem recebida do cliente: {data}",
     sent: "Mensagem enviada de volta para o cliente: {data}",
     closed: "Conexão WebSocket encerrada!",
@@ -26,7 +27,6 @@ const portuguese = {
     startFailed: "Erro ao iniciar o servidor: {reason}",
     requestFailed: "Erro ao atender a requisição: {reason}",
     certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
-    stopping: "Encerrando: {count} conexões abertas",
     usage:
       "server.ts: servidor WebSocket sobre TLS. Uso: deno task serve [opções]\nCada opção também vem do ambiente (WSS_PORT, ...); a linha de comando vence.",
     flags: {
@@ -38,6 +38,7 @@ const portuguese = {
       origin: "origem aceita, repetível; padrão: qualquer uma",
       mode: "responder sempre o mesmo, ou ecoar",
       reply: "a resposta do modo reply",
+      compression: "permessage-deflate; off usa o par do próprio Deno",
       "idle-timeout": "encerra quem não responde ao ping; 0 desliga",
       grace: "espera máxima ao encerrar, em milissegundos",
       lang: "idioma das mensagens",
@@ -67,6 +68,7 @@ const portuguese = {
       header: 'cabeçalho "Nome: valor" do handshake, repetível',
       cacert: "autoridade certificadora em que confiar, PEM",
       insecure: "aceita qualquer certificado",
+      compression: "permessage-deflate; off usa o WebSocket do próprio Deno",
       timeout: "espera máxima por passo, em milissegundos",
       lang: "idioma das mensagens",
       json: "um objeto JSON por linha e evento",
@@ -186,6 +188,7 @@ const english: Messages = {
     listening: "WebSocket server running on port {port}...",
     handshake: "Handshake received",
     open: "WebSocket connection established!",
+    agreed: "Extensions agreed on: {extensions}",
     received: "Message received from the client: {data}",
     sent: "Message sent back to the client: {data}",
     closed: "WebSocket connection closed!",
@@ -195,7 +198,6 @@ const english: Messages = {
     startFailed: "Error starting the server: {reason}",
     requestFailed: "Error answering the request: {reason}",
     certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
-    stopping: "Stopping: {count} connections open",
     usage:
       "server.ts: WebSocket server over TLS. Usage: deno task serve [flags]\nEach flag also comes from the environment (WSS_PORT, ...); the command line wins.",
     flags: {
@@ -207,6 +209,7 @@ const english: Messages = {
       origin: "origin to accept, repeatable; default: any",
       mode: "always the same answer, or echo",
       reply: "the answer of mode reply",
+      compression: "permessage-deflate; off uses Deno's own pair",
       "idle-timeout": "ends who does not answer a ping; 0 turns it off",
       grace: "longest wait when stopping, in milliseconds",
       lang: "language of the messages",
@@ -236,6 +239,7 @@ const english: Messages = {
       header: 'handshake header "Name: value", repeatable',
       cacert: "certificate authority to trust, PEM",
       insecure: "accept any certificate",
+      compression: "permessage-deflate; off uses Deno's own WebSocket",
       timeout: "longest wait per step, in milliseconds",
       lang: "language of the messages",
       json: "one JSON object a line for each event",
