@@ -117,11 +117,6 @@ function isAddress(name: string): boolean {
   return name.includes(":") || /^\d+(\.\d+){3}$/.test(name);
 }
 
-/** An address as the host of a URL. */
-function inUrl(address: string): string {
-  return address.includes(":") ? `[${address}]` : address;
-}
-
 /** Where a pair is made before it is moved in place: its presence tells of a run that was cut short. */
 const STAGING = ".new";
 
@@ -225,8 +220,9 @@ export async function makeCertificates(
 
 const flags = {
   host: list("NAME", ",", (name) => {
+    const url = `http://${name.includes(":") ? `[${name}]` : name}/`;
     const isValid = isAddress(name)
-      ? /^[0-9a-f:.]+$/i.test(name) && URL.canParse(`http://${inUrl(name)}/`)
+      ? /^[0-9a-f:.]+$/i.test(name) && URL.canParse(url)
       : /^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*$/i.test(name);
     if (!isValid) throw new BadValue("host");
     return name;
