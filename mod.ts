@@ -3,14 +3,16 @@
  * them, with the compression of RFC 7692 that Deno leaves out.
  *
  * @example An echo server that compresses
- * ```ts no-eval
+ * ```ts
  * import { serve, upgradeWebSocket } from "@permessage/deflate";
  *
- * serve({ port: 8000 }, (request) => {
+ * const server = serve({ port: 0 }, (request) => {
  *   const { socket, response } = upgradeWebSocket(request);
  *   socket.onmessage = ({ data }) => socket.send(data);
  *   return response;
  * });
+ *
+ * await server.shutdown();
  * ```
  *
  * @module

@@ -68,7 +68,7 @@ function copyOf(data: BufferSource): Uint8Array {
  * @returns What `send` takes in place of the data.
  *
  * @example
- * ```ts no-eval
+ * ```ts
  * import { prepare, type WebSocket } from "@permessage/deflate";
  *
  * function broadcast(sockets: Iterable<WebSocket>, text: string) {

@@ -125,6 +125,7 @@ const upgrades = new WeakMap<Response, Upgrade>();
  *
  * @example
  * ```ts
+ * import { assertEquals } from "@std/assert";
  * import { serve } from "@permessage/deflate";
  *
  * await using server = serve(
@@ -132,7 +133,7 @@ const upgrades = new WeakMap<Response, Upgrade>();
  *   () => new Response("hello"),
  * );
  * const response = await fetch(`http://127.0.0.1:${server.addr.port}/`);
- * console.log(await response.text());
+ * assertEquals(await response.text(), "hello");
  * ```
  */
 export function serve(handler: ServeHandler): HttpServer;
@@ -452,21 +453,18 @@ function chunk(data: Uint8Array): Uint8Array {
  *
  * @example
  * ```ts
+ * import { assertEquals } from "@std/assert";
  * import { serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
  *
  * await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
- *   const { socket, response } = upgradeWebSocket(request);
- *   socket.onmessage = ({ data }) => socket.send(data);
+ *   const { socket, response } = upgradeWebSocket(request, { protocol: "chat" });
+ *   socket.onopen = () => socket.close(1000, "nothing to say");
  *   return response;
  * });
  *
- * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`);
- * socket.onopen = () => socket.send("hello");
- * await new Promise((resolve) => socket.onmessage = resolve);
- * console.log(socket.extensions); // permessage-deflate
- * const closed = new Promise((resolve) => socket.onclose = resolve);
- * socket.close(1000);
- * await closed;
+ * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`, "chat");
+ * const closing = await new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+ * assertEquals([socket.protocol, closing.reason], ["chat", "nothing to say"]);
  * ```
  */
 export function upgradeWebSocket(

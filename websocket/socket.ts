@@ -119,17 +119,24 @@ export type EventHandler<E extends Event> =
  * Events: `open`, `message`, `error`, `close` as on the web, and `pong` with the payload as `data`.
  *
  * @example
- * ```ts no-eval
- * import { WebSocket } from "@permessage/deflate";
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
  *
- * const socket = new WebSocket("wss://localhost:8443/ws", {
- *   caCerts: [await Deno.readTextFile("certs/ca.crt")],
+ * await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+ *   const { socket, response } = upgradeWebSocket(request);
+ *   socket.onmessage = ({ data }) => socket.send(data);
+ *   return response;
  * });
+ *
+ * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`);
  * socket.onopen = () => socket.send("hello");
- * socket.onmessage = ({ data }) => {
- *   console.log(data, socket.extensions);
- *   socket.close(1000);
- * };
+ * const { data } = await new Promise<MessageEvent>((resolve) => socket.onmessage = resolve);
+ * assertEquals(data, "hello");
+ * assertEquals(socket.extensions, "permessage-deflate");
+ * const closed = new Promise((resolve) => socket.onclose = resolve);
+ * socket.close(1000);
+ * await closed;
  * ```
  */
 export class WebSocket extends EventTarget implements globalThis.WebSocket {
