@@ -51,10 +51,10 @@ export class UsageError extends Failure {
 
 /** A flag that is on or off; in the environment, `1`, `true`, `0` or `false`. */
 export function toggle(alias?: string): Flag<boolean> {
-  const states: Record<string, boolean> = { true: true, 1: true, false: false, 0: false };
+  const states = new Map([["true", true], ["1", true], ["false", false], ["0", false]]);
   return {
     parse(texts) {
-      const state = states[texts.at(-1) ?? "false"];
+      const state = states.get(texts.at(-1) ?? "false");
       if (state === undefined) throw new BadValue("oneOf", { choices: "true, false" });
       return state;
     },
@@ -149,6 +149,11 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
   const names = Object.keys(flags);
   const withValue = names.filter((name) => flags[name]!.placeholder !== undefined);
   refuseMissingValue(withValue, args, messages);
+  // `parseArgs` takes `--no-port=1` for `--port=1`.
+  const negated = beforeEnd(args).find((argument) => argument.startsWith("--no-"));
+  if (negated !== undefined) {
+    throw new UsageError(fill(usage.unknownFlag, { flag: negated.split("=")[0]! }));
+  }
 
   const parsed = parseArgs(args, {
     boolean: names.filter((name) => !withValue.includes(name)),
@@ -192,11 +197,11 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
 
 /** `parseArgs` takes any `--name=text` of a toggle for true, and an absent one for false: look closer. */
 function toggleTexts(name: string, args: string[], parsed: unknown): string[] {
-  const given = beforeEnd(args).filter((argument) =>
+  const last = beforeEnd(args).findLast((argument) =>
     argument === `--${name}` || argument.startsWith(`--${name}=`)
   );
-  if (given.length === 0) return parsed === true ? ["true"] : []; // By its alias, or not at all.
-  return given.map((argument) => argument.split("=", 2)[1] ?? "true");
+  if (last === undefined && parsed === false) return [];
+  return [last?.split("=", 2)[1] ?? String(parsed)];
 }
 
 /** The texts of one flag, by precedence: command line, environment, default. */
