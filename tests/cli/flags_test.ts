@@ -1,0 +1,214 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  BadValue,
+  type Flag,
+  helpText,
+  integer,
+  list,
+  notEmpty,
+  oneOf,
+  optional,
+  parseFlags,
+  readEnvironment,
+  toggle,
+  UsageError,
+  value,
+  variableOf,
+} from "../../cli/flags.ts";
+import { messagesIn } from "../../cli/messages.ts";
+
+const flags = {
+  port: integer("PORT", 8443, 0, 65535),
+  "idle-timeout": integer("SECONDS", 30, 0, 100),
+  host: optional("ADDRESS"),
+  cert: value("FILE", "certs/server.crt", notEmpty),
+  mode: oneOf("reply", "echo"),
+  origin: list("ORIGIN", ",", (origin) => {
+    if (!origin.startsWith("https:")) throw new BadValue("origin");
+    return origin;
+  }),
+  message: list("TEXT", "\n"),
+  json: toggle(),
+  help: toggle("h"),
+};
+
+function parse(args: string[], environment: Record<string, string> = {}, positionals = 0) {
+  return parseFlags(flags, args, messagesIn("en"), positionals, (name) => environment[name]);
+}
+
+/** The sentence `args` are refused with. */
+function refusal(args: string[], environment: Record<string, string> = {}, positionals = 0) {
+  const error = assertThrows(() => parse(args, environment, positionals), UsageError);
+  assertEquals(error.exitCode, 2);
+  return error.message;
+}
+
+Deno.test("parseFlags() gives every flag its default", () => {
+  assertEquals(parse([]), {
+    _: [],
+    port: 8443,
+    "idle-timeout": 30,
+    host: undefined,
+    cert: "certs/server.crt",
+    mode: "reply",
+    origin: [],
+    message: [],
+    json: false,
+    help: false,
+  });
+});
+
+Deno.test("parseFlags() reads a value after = or as the next argument", () => {
+  assertEquals(parse(["--port=1"]).port, 1);
+  assertEquals(parse(["--port", "1"]).port, 1);
+  assertEquals(parse(["--host", "a=b"]).host, "a=b");
+  assertEquals(parse(["--host=a=b"]).host, "a=b");
+  assertEquals(parse(["--message=--json"]).message, ["--json"]);
+  assertEquals(parse(["--message="]).message, [""]);
+  assertEquals(parse(["--message=007"]).message, ["007"]);
+});
+
+Deno.test("parseFlags() takes the last value of a flag, and every value of a list", () => {
+  assertEquals(parse(["--port=1", "--port=2"]).port, 2);
+  assertEquals(parse(["--message=b", "--message", "a, c"]).message, ["b", "a, c"]);
+});
+
+Deno.test("parseFlags() takes toggles as flags, with a state, and by their letter", () => {
+  assertEquals(parse(["--json"]).json, true);
+  for (const [state, expected] of [["true", true], ["1", true], ["false", false], ["0", false]]) {
+    assertEquals(parse([`--json=${state}`]).json, expected);
+    assertEquals(parse([], { WSS_JSON: String(state) }).json, expected);
+  }
+  assertEquals(parse(["--json", "--json=false"]).json, false);
+  assertEquals(parse(["--json", "false"]).json, false);
+  assertEquals(parse(["-h"]).help, true);
+  assertEquals(parse(["-h=0"]).help, false);
+  assertEquals(parse(["--json", "wss://a/"], {}, 1), { ...parse(["--json"]), _: ["wss://a/"] });
+});
+
+Deno.test("parseFlags() prefers the command line to the environment to the default", () => {
+  const environment = { WSS_PORT: "1", WSS_IDLE_TIMEOUT: "2", WSS_JSON: "true" };
+  assertEquals(parse([], environment).port, 1);
+  assertEquals(parse([], environment)["idle-timeout"], 2);
+  assertEquals(parse(["--port=3"], environment).port, 3);
+  assertEquals(parse(["--json=false"], environment).json, false);
+});
+
+Deno.test("parseFlags() cuts the variable of a list at its separator", () => {
+  assertEquals(
+    parse([], { WSS_ORIGIN: "https://a, https://b,," }).origin,
+    ["https://a", "https://b"],
+  );
+  assertEquals(parse([], { WSS_MESSAGE: "a, b\nc\n" }).message, ["a, b", "c"]);
+  assertEquals(parse(["--origin=https://c"], { WSS_ORIGIN: "https://a" }).origin, ["https://c"]);
+});
+
+Deno.test("parseFlags() takes as many arguments without a flag as it is told", () => {
+  assertEquals(parse(["a"], {}, 1)._, ["a"]);
+  assertEquals(parse(["12"], {}, 1)._, ["12"]);
+  assertEquals(parse(["--", "--json"], {}, 1), { ...parse([]), _: ["--json"] });
+  assertEquals(refusal(["a", "b"], {}, 1), 'Unexpected argument "b"; see --help');
+  assertEquals(refusal(["a"]), 'Unexpected argument "a"; see --help');
+});
+
+Deno.test("parseFlags() refuses a flag it does not know", () => {
+  const unknown = [
+    "--bogus",
+    "--prot",
+    "-x",
+    "--no-json",
+    "--no-port",
+    "--constructor",
+    "--__proto__",
+    "--a.b",
+  ];
+  for (const flag of unknown) {
+    assertEquals(refusal([flag]), `Unknown flag "${flag}"; see --help`);
+    assertEquals(refusal([`${flag}=1`]), `Unknown flag "${flag}"; see --help`);
+  }
+});
+
+Deno.test("parseFlags() refuses a flag without its value", () => {
+  const line = 'Missing value of "--port"; write --port=VALUE';
+  for (const args of [["--port"], ["--port", "--json"], ["--port", ""], ["--port", "--", "1"]]) {
+    assertEquals(refusal(args), line);
+  }
+});
+
+Deno.test("parseFlags() names the flag or variable whose value will not do", () => {
+  const port = "must be a whole number from 0 to 65535";
+  for (const text of ["", "x", "-1", "65536", "1.5", "1e3", "0x10", " 1", "9".repeat(20)]) {
+    assertEquals(refusal([`--port=${text}`]), `Bad value of --port: "${text}", ${port}`);
+    assertEquals(refusal([], { WSS_PORT: text }), `Bad value of WSS_PORT: "${text}", ${port}`);
+  }
+  assertEquals(
+    refusal(["--host="]),
+    'Bad value of --host: "", must be a text that is not empty',
+  );
+  assertEquals(
+    refusal([], { WSS_CERT: "" }),
+    'Bad value of WSS_CERT: "", must be a text that is not empty',
+  );
+  assertEquals(refusal(["--mode=x"]), 'Bad value of --mode: "x", must be one of: reply, echo');
+  assertEquals(
+    refusal(["--mode=Echo"]),
+    'Bad value of --mode: "Echo", must be one of: reply, echo',
+  );
+  for (const state of ["", "maybe", "yes", "TRUE", "toString"]) {
+    const line = `"${state}", must be one of: true, false`;
+    assertEquals(refusal([`--json=${state}`]), `Bad value of --json: ${line}`);
+    assertEquals(refusal([], { WSS_JSON: state }), `Bad value of WSS_JSON: ${line}`);
+  }
+  assertEquals(
+    refusal(["--origin=https://a", "--origin=b"]),
+    'Bad value of --origin: "https://a, b", must be an origin such as https://example.com',
+  );
+});
+
+Deno.test("parseFlags() lets an error that is no BadValue pass", () => {
+  const broken: Record<string, Flag<unknown>> = {
+    port: {
+      parse() {
+        throw new RangeError("a fault of ours");
+      },
+    },
+  };
+  assertThrows(
+    () => parseFlags(broken, [], messagesIn("en"), 0, () => undefined),
+    RangeError,
+    "a fault of ours",
+  );
+});
+
+Deno.test({
+  name: "readEnvironment() reads nothing, and asks nobody, without permission",
+  permissions: { env: false },
+  fn() {
+    assertEquals(readEnvironment("WSS_PORT"), undefined);
+  },
+});
+
+Deno.test("variableOf() is WSS_ and the flag's name", () => {
+  assertEquals(variableOf("port"), "WSS_PORT");
+  assertEquals(variableOf("idle-timeout"), "WSS_IDLE_TIMEOUT");
+});
+
+Deno.test("helpText() gives every flag a line: letter, value, description, default", () => {
+  const descriptions = Object.fromEntries(
+    Object.keys(flags).map((name) => [name, `about ${name}`]),
+  ) as Record<keyof typeof flags, string>;
+  assertEquals(
+    helpText("How to use it", flags, descriptions),
+    `How to use it
+
+  --port=PORT             about port [8443]
+  --idle-timeout=SECONDS  about idle-timeout [30]
+  --host=ADDRESS          about host
+  --cert=FILE             about cert [certs/server.crt]
+  --mode=reply|echo       about mode [reply]
+  --origin=ORIGIN         about origin
+  --message=TEXT          about message
+  --json                  about json
+  -h, --help              about help`,
+  );
+});
