@@ -164,6 +164,9 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #extensions = "";
   #binaryType: BinaryType = "blob";
   readonly #handlers = new Map<string, { call: ((event: Event) => unknown) | null }>();
+  /** What listens in place of each listener of a server's socket. */
+  readonly #guards = new WeakMap<EventListenerOrEventListenerObject, EventListener>();
+  #handlerFailed = false;
 
   #maxMessageSize: number;
   #idleTimeout: number;
@@ -337,6 +340,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
    * @throws {InvalidStateError} (a `DOMException`) If the connection is still being made.
    */
   send(data: SendData, options: SendOptions = {}): void {
+    if (typeof data !== "string" && !isMessage(data)) data = String(data);
     if (this.#readyState === WebSocket.CONNECTING) {
       throw new DOMException(
         "Cannot send message: socket is CONNECTING, must be OPEN",
@@ -354,20 +358,16 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         this.#queued -= data.size;
         if (bytes) this.#sendNow(bytes, compress);
       });
-    } else if (this.#afterBlob !== undefined) {
-      const copy = typeof data === "string" || data instanceof PreparedMessage
-        ? data
-        : bytesOf(data).slice();
+    } else if (this.#afterBlob === undefined) {
+      this.#sendNow(isBytes(data) ? bytesOf(data) : data, compress);
+    } else {
+      const copy = isBytes(data) ? bytesOf(data).slice() : data;
       const size = sizeOf(copy);
       this.#queued += size;
       this.#whenBlobsAreRead(() => {
         this.#queued -= size;
         this.#sendNow(copy, compress);
       });
-    } else if (typeof data === "string" || data instanceof PreparedMessage) {
-      this.#sendNow(data, compress);
-    } else {
-      this.#sendNow(isBytes(data) ? bytesOf(data) : String(data), compress);
     }
   }
 
@@ -447,6 +447,55 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#protocol!.ping(bytes);
     this.#scheduleFlush();
     return pong.promise;
+  }
+
+  /**
+   * Adds a listener, as every `EventTarget` does. On a server's socket, one that throws or rejects is
+   * logged and closes this socket with 1011; nobody else is touched.
+   */
+  override addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void {
+    super.addEventListener(type, this.#guarded(listener), options);
+  }
+
+  /** Removes a listener. */
+  override removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void {
+    super.removeEventListener(type, this.#guarded(listener), options);
+  }
+
+  #guarded(
+    listener: EventListenerOrEventListenerObject | null,
+  ): EventListenerOrEventListenerObject | null {
+    if (listener === null || !this.#server) return listener;
+    let guard = this.#guards.get(listener);
+    if (guard === undefined) {
+      guard = (event) => {
+        try {
+          const result: unknown = typeof listener === "function"
+            ? listener.call(this, event)
+            : listener.handleEvent(event);
+          if (result instanceof Promise) result.catch((error) => this.#onHandlerError(error));
+        } catch (error) {
+          this.#onHandlerError(error);
+        }
+      };
+      this.#guards.set(listener, guard);
+    }
+    return guard;
+  }
+
+  #onHandlerError(error: unknown): void {
+    if (this.#handlerFailed) return;
+    this.#handlerFailed = true;
+    console.error(error);
+    this.close(CloseCode.INTERNAL_ERROR);
   }
 
   // The life of the connection
@@ -715,6 +764,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       const added = { call };
       this.#handlers.set(type, added);
       // The attribute keeps the place among the listeners that it first took.
+      // It returns what the handler does: a promise that rejects is the handler's failure.
       this.addEventListener(type, (event) => added.call?.call(this, event));
     }
   }
@@ -760,6 +810,11 @@ export function checkedIdleTimeout(seconds: number): number {
   throw new RangeError(
     `Cannot watch connection: idleTimeout is ${seconds}, must be from 0 to 2147483 seconds`,
   );
+}
+
+/** What is sent as it is; all else is sent as text, as on the web. */
+function isMessage(data: unknown): data is Exclude<SendData, string> {
+  return isBytes(data) || data instanceof Blob || data instanceof PreparedMessage;
 }
 
 function isBytes(data: unknown): data is ArrayBufferLike | ArrayBufferView {

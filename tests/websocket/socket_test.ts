@@ -1,0 +1,528 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { generateCertificates } from "../../certs/generate.ts";
+import { prepare, WebSocket } from "../../mod.ts";
+import { acceptSockets, closed, echo, next, opened, RawClient } from "./peers.ts";
+
+Deno.test("WebSocket is the web's class", async () => {
+  await using server = echo();
+  const socket = new WebSocket(server.url);
+  assertInstanceOf(socket, EventTarget);
+  assertEquals(
+    [WebSocket.CONNECTING, WebSocket.OPEN, WebSocket.CLOSING, WebSocket.CLOSED],
+    [0, 1, 2, 3],
+  );
+  assertEquals([socket.CONNECTING, socket.OPEN, socket.CLOSING, socket.CLOSED], [0, 1, 2, 3]);
+  assertEquals(socket.readyState, WebSocket.CONNECTING);
+  assertEquals([socket.url, socket.protocol, socket.extensions], [server.url, "", ""]);
+  assertEquals([socket.binaryType, socket.bufferedAmount], ["blob", 0]);
+  assertEquals([socket.onopen, socket.onmessage, socket.onerror, socket.onclose], [
+    null,
+    null,
+    null,
+    null,
+  ]);
+  await next(socket, "open");
+  assertEquals(socket.readyState, WebSocket.OPEN);
+  assertEquals(socket.extensions, "permessage-deflate");
+  const end = closed(socket);
+  assertEquals(socket.readyState, WebSocket.CLOSING);
+  await end;
+  assertEquals(socket.readyState, WebSocket.CLOSED);
+});
+
+Deno.test("WebSocket takes http URLs for ws URLs", async () => {
+  await using server = echo();
+  const socket = await opened(server.url.replace("ws:", "http:"));
+  assertEquals(socket.url, server.url);
+  await closed(socket);
+});
+
+Deno.test("WebSocket refuses a URL or subprotocol that is malformed", () => {
+  const refused: [string, string | string[]][] = [
+    ["ws://", []],
+    ["ftp://localhost/", []],
+    ["ws://localhost/#part", []],
+    ["ws://localhost/#", []],
+    ["ws://localhost/", "not a token"],
+    ["ws://localhost/", ["twice", "twice"]],
+    ["ws://localhost/", ""],
+  ];
+  for (const [url, protocols] of refused) {
+    const error = assertThrows(() => new WebSocket(url, protocols), DOMException);
+    assertEquals(error.name, "SyntaxError", url);
+  }
+});
+
+Deno.test("WebSocket refuses options out of range", () => {
+  for (
+    const options of [{ maxMessageSize: -1 }, { maxMessageSize: 0.5 }, { idleTimeout: -1 }, {
+      idleTimeout: 1e9,
+    }]
+  ) {
+    assertThrows(() => new WebSocket("ws://localhost/", options), RangeError);
+  }
+});
+
+Deno.test("WebSocket.binaryType gives Blobs or ArrayBuffers", async () => {
+  await using server = echo();
+  const socket = await opened(server.url);
+  socket.binaryType = "blob";
+  socket.send(new Uint8Array([1, 2, 3]));
+  const { data: blob } = await next(socket, "message");
+  assertInstanceOf(blob, Blob);
+  assertEquals(await blob.bytes(), new Uint8Array([1, 2, 3]));
+  socket.binaryType = "arraybuffer";
+  socket.binaryType = "nonsense" as BinaryType;
+  socket.send(new Uint8Array([4]));
+  const { data: buffer } = await next(socket, "message");
+  assertInstanceOf(buffer, ArrayBuffer);
+  assertEquals(new Uint8Array(buffer), new Uint8Array([4]));
+  await closed(socket);
+});
+
+Deno.test("WebSocket.send takes every type the standard names, and keeps their order", async () => {
+  await using server = echo();
+  const socket = await opened(server.url);
+  const received: unknown[] = [];
+  const all = new Promise<void>((resolve) => {
+    socket.onmessage = ({ data }) => {
+      received.push(typeof data === "string" ? data : [...new Uint8Array(data)]);
+      if (received.length === 8) resolve();
+    };
+  });
+  const buffer = new Uint8Array([0, 1, 2, 3, 4, 5]).buffer;
+  const changing = new Uint8Array([7]);
+  socket.send("text \ud800");
+  socket.send(new Blob([new Uint8Array(100_000).fill(9)]));
+  socket.send(changing);
+  changing[0] = 8;
+  socket.send(buffer);
+  socket.send(new DataView(buffer, 1, 2));
+  socket.send(new Uint16Array(buffer, 2, 1));
+  socket.send(prepare("prepared"));
+  socket.send(12.5 as unknown as string);
+  assertEquals(
+    socket.bufferedAmount,
+    8 + 100_000 + 1 + 6 + 2 + 2 + 8 + 4 - 0,
+  );
+  await all;
+  assertEquals(received, [
+    "text \ufffd",
+    new Array(100_000).fill(9),
+    [7],
+    [0, 1, 2, 3, 4, 5],
+    [1, 2],
+    [2, 3],
+    "prepared",
+    "12.5",
+  ]);
+  assertEquals(socket.bufferedAmount, 0);
+  await closed(socket);
+});
+
+Deno.test("WebSocket.close waits for the Blobs before it", async () => {
+  await using server = echo();
+  const socket = await opened(server.url);
+  const message = next(socket, "message");
+  socket.send(new Blob(["last"]));
+  const event = next<CloseEvent>(socket, "close");
+  socket.close(3000, "after it");
+  assertEquals(socket.readyState, WebSocket.CLOSING);
+  // The answer comes while the socket is closing, and is not delivered; the server has it all the same.
+  const { code, wasClean } = await event;
+  assertEquals([code, wasClean], [3000, true]);
+  void message;
+});
+
+Deno.test("WebSocket.send throws while connecting, and loses what comes after the close", async () => {
+  await using server = echo();
+  const socket = new WebSocket(server.url);
+  const error = assertThrows(() => socket.send("early"), DOMException);
+  assertEquals(error.name, "InvalidStateError");
+  assertStringIncludes(error.message, "CONNECTING");
+  await next(socket, "open");
+  const end = closed(socket);
+  socket.send("déjà");
+  assertEquals(socket.bufferedAmount, 6);
+  await end;
+  socket.send(new Uint8Array(4));
+  assertEquals(socket.bufferedAmount, 10);
+});
+
+Deno.test("WebSocket.close validates code and reason", async () => {
+  await using server = echo();
+  const socket = await opened(server.url);
+  for (const code of [0, 999, 1001, 1005, 1006, 1011, 2999, 5000, NaN]) {
+    const error = assertThrows(() => socket.close(code), DOMException);
+    assertEquals(error.name, "InvalidAccessError", String(code));
+  }
+  const error = assertThrows(() => socket.close(1000, "é".repeat(62)), DOMException);
+  assertEquals(error.name, "SyntaxError");
+  const { code, reason, wasClean } = await closed(socket, 4999, "é".repeat(61));
+  // The peer answers with the code alone (RFC 6455 section 5.5.1).
+  assertEquals([code, reason, wasClean], [4999, "", true]);
+});
+
+Deno.test("WebSocket.close without a code is received as 1005", async () => {
+  const closing = Promise.withResolvers<CloseEvent>();
+  await using server = acceptSockets((socket) => socket.onclose = closing.resolve);
+  const socket = await opened(server.url);
+  const event = next<CloseEvent>(socket, "close");
+  socket.close();
+  assertEquals((await event).code, 1005);
+  const { code, reason, wasClean } = await closing.promise;
+  assertEquals([code, reason, wasClean], [1005, "", true]);
+});
+
+Deno.test("WebSocket.close while connecting ends with error and 1006", async () => {
+  await using server = echo();
+  const socket = new WebSocket(server.url);
+  const events: string[] = [];
+  socket.onopen = () => events.push("open");
+  socket.onerror = () => events.push("error");
+  socket.close();
+  assertEquals(socket.readyState, WebSocket.CLOSING);
+  const { code, wasClean } = await next<CloseEvent>(socket, "close");
+  assertEquals([events, code, wasClean], [["error"], 1006, false]);
+});
+
+Deno.test("WebSocket fires error, then close, when the connection cannot be made", async () => {
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const { port } = listener.addr;
+  listener.close();
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
+  const error = await next<ErrorEvent>(socket, "error");
+  assertStringIncludes(error.message, "refused");
+  assertEquals(socket.readyState, WebSocket.CLOSED);
+});
+
+Deno.test("WebSocket tells the status of a server that does not upgrade", async () => {
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, () => {
+    return new Response("no", { status: 403 });
+  });
+  const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`);
+  const { error } = await next<ErrorEvent>(socket, "error");
+  assertEquals([error.name, error.status], ["HandshakeError", 403]);
+});
+
+Deno.test("WebSocket gives up at its signal", async () => {
+  using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const accepted = listener.accept();
+  const controller = new AbortController();
+  const socket = new WebSocket(`ws://127.0.0.1:${listener.addr.port}/`, {
+    signal: controller.signal,
+  });
+  using _connection = await accepted;
+  controller.abort(new Error("no longer wanted"));
+  const { message } = await next<ErrorEvent>(socket, "error");
+  assertEquals(message, "no longer wanted");
+});
+
+Deno.test("WebSocket is cut off at its signal once it is open", async () => {
+  await using server = echo();
+  const controller = new AbortController();
+  const socket = await opened(server.url, { signal: controller.signal });
+  const end = next<CloseEvent>(socket, "close");
+  controller.abort();
+  assertEquals((await end).code, 1006);
+});
+
+Deno.test("WebSocket sends its own headers and subprotocols", async () => {
+  const request = Promise.withResolvers<Request>();
+  await using server = acceptSockets((_, given) => request.resolve(given), { protocol: "b" });
+  const socket = await opened(server.url, {
+    protocols: ["a", "b"],
+    headers: { "X-Mine": "yes", "Sec-WebSocket-Version": "8", "Upgrade": "no" },
+  });
+  const { headers } = await request.promise;
+  assertEquals(headers.get("x-mine"), "yes");
+  assertEquals(headers.get("sec-websocket-version"), "13");
+  assertEquals(headers.get("sec-websocket-protocol"), "a, b");
+  assertEquals(socket.protocol, "b");
+  await closed(socket);
+});
+
+Deno.test("WebSocket.terminate ends at once with error and 1006 on both sides", async () => {
+  const peerEnd = Promise.withResolvers<CloseEvent>();
+  await using server = acceptSockets((socket) => socket.onclose = peerEnd.resolve);
+  const socket = await opened(server.url);
+  const failed = next<ErrorEvent>(socket, "error");
+  const end = next<CloseEvent>(socket, "close");
+  socket.terminate();
+  await failed;
+  assertEquals([(await end).code, (await peerEnd.promise).code], [1006, 1006]);
+  socket.terminate();
+});
+
+Deno.test("WebSocket.ping resolves with the time its pong took", async () => {
+  const pings: unknown[] = [];
+  await using server = acceptSockets((socket) => {
+    socket.onopen = async () => {
+      pings.push(await socket.ping());
+      pings.push(await socket.ping(new Uint8Array(125)));
+    };
+  });
+  const socket = await opened(server.url);
+  const pong = next(socket, "pong");
+  const time = await socket.ping("payload");
+  assert(time >= 0 && time < 60_000);
+  assertEquals(new TextDecoder().decode((await pong).data), "payload");
+  assertEquals(socket.ping("cut off".repeat(2)) instanceof Promise, true);
+  assertThrows(() => socket.ping(new Uint8Array(126)), RangeError);
+  while (pings.length < 2) await socket.ping();
+  const lost = socket.ping();
+  socket.terminate();
+  await assertRejects(() => lost, Error, "terminated");
+  assertThrows(() => socket.ping(), DOMException, "must be OPEN");
+});
+
+Deno.test("WebSocket runs all that a handler started before the next message", async () => {
+  await using server = acceptSockets((socket) => {
+    socket.onopen = () => {
+      for (let i = 0; i < 20; i++) socket.send(String(i));
+    };
+  });
+  const socket = new WebSocket(server.url);
+  const order: string[] = [];
+  await new Promise<void>((resolve) => {
+    socket.onmessage = async ({ data }) => {
+      order.push(`start ${data}`);
+      for (let i = 0; i < 30; i++) await null;
+      order.push(`end ${data}`);
+      if (data === "19") resolve();
+    };
+  });
+  assertEquals(
+    order,
+    Array.from({ length: 20 }, (_, i) => [`start ${i}`, `end ${i}`]).flat(),
+  );
+  await closed(socket);
+});
+
+Deno.test("WebSocket handler attributes keep their place among the listeners", async () => {
+  await using server = echo();
+  const socket = await opened(server.url);
+  const calls: string[] = [];
+  socket.onmessage = () => calls.push("replaced");
+  socket.addEventListener("message", () => calls.push("listener"));
+  socket.onmessage = () => calls.push("attribute");
+  const removed = () => calls.push("removed");
+  socket.addEventListener("message", removed);
+  socket.removeEventListener("message", removed);
+  socket.send("x");
+  await next(socket, "message");
+  socket.onmessage = "nonsense" as never;
+  assertEquals(socket.onmessage, null);
+  assertEquals(calls, ["attribute", "listener"]);
+  await closed(socket);
+});
+
+Deno.test("WebSocket of a server closes with 1011 when a handler fails, and others go on", async () => {
+  const errors: unknown[] = [];
+  const original = console.error;
+  console.error = (error: unknown) => errors.push(error);
+  try {
+    await using server = acceptSockets((socket) => {
+      socket.onmessage = ({ data }) => {
+        if (data === "throw") throw new Error("sync");
+        if (data === "reject") return Promise.reject(new Error("async"));
+        return socket.send(data);
+      };
+      socket.addEventListener("message", {
+        handleEvent: ({ data }: MessageEvent) => {
+          if (data === "object") throw new Error("object");
+        },
+      } as EventListenerObject);
+    });
+    const other = await opened(server.url);
+    for (const fault of ["throw", "reject", "object"]) {
+      const socket = await opened(server.url);
+      const end = next<CloseEvent>(socket, "close");
+      socket.send(fault);
+      const { code, wasClean } = await end;
+      assertEquals([code, wasClean], [1011, true]);
+    }
+    other.send("still here");
+    assertEquals((await next(other, "message")).data, "still here");
+    await closed(other);
+  } finally {
+    console.error = original;
+  }
+  assertEquals(errors.map(String), ["Error: sync", "Error: async", "Error: object"]);
+});
+
+Deno.test("WebSocket tells a lost connection by error and 1006", async () => {
+  const end = Promise.withResolvers<CloseEvent>();
+  const errors: string[] = [];
+  await using server = acceptSockets((socket) => {
+    socket.onerror = (event) => errors.push((event as ErrorEvent).message);
+    socket.onclose = end.resolve;
+  });
+  using client = await RawClient.open(server.addr.port);
+  await client.connection.closeWrite();
+  const { code, wasClean } = await end.promise;
+  assertEquals([code, wasClean, errors.length], [1006, false, 1]);
+  assertStringIncludes(errors[0]!, "without a Close frame");
+});
+
+Deno.test("WebSocket answers a breach of the protocol with its close code, then ends", async () => {
+  const end = Promise.withResolvers<CloseEvent>();
+  await using server = acceptSockets((socket) => socket.onclose = end.resolve);
+  using client = await RawClient.open(server.addr.port);
+  await client.write(new Uint8Array([0x83, 0x80, 0, 0, 0, 0]));
+  const frame = await client.bytes(4);
+  assertEquals([frame[0], frame[2]! << 8 | frame[3]!], [0x88, 1002]);
+  await client.rest();
+  client.connection.closeWrite();
+  assertEquals((await end.promise).code, 1006);
+});
+
+Deno.test("WebSocket gives a silent peer up after its idle timeout", async () => {
+  const end = Promise.withResolvers<ErrorEvent>();
+  await using server = acceptSockets(
+    (socket) => socket.onerror = (event) => end.resolve(event as ErrorEvent),
+    { idleTimeout: 0.05 },
+  );
+  using client = await RawClient.open(server.addr.port);
+  const ping = await client.bytes(2);
+  assertEquals([...ping], [0x89, 0]);
+  assertStringIncludes((await end.promise).message, "silent");
+});
+
+Deno.test("WebSocket keeps a peer that answers pings", async () => {
+  await using server = echo({ idleTimeout: 0.02 });
+  const socket = await opened(server.url, { idleTimeout: 0.02 });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  socket.send("alive");
+  assertEquals((await next(socket, "message")).data, "alive");
+  await closed(socket);
+});
+
+Deno.test("WebSocket.send keeps one message from compression", async () => {
+  await using server = acceptSockets((socket) => {
+    socket.onopen = () => {
+      socket.send("a".repeat(100));
+      socket.send("a".repeat(100), { compress: false });
+      socket.send(prepare("b".repeat(100)));
+      socket.send("c".repeat(10));
+    };
+  }, { compression: { threshold: 20 } });
+  using client = await RawClient.open(server.addr.port, "permessage-deflate");
+  const first: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    const [byte, length] = await client.bytes(2);
+    first.push(byte!);
+    await client.bytes(length!);
+  }
+  assertEquals(first, [0xc1, 0x81, 0xc1, 0x81]);
+});
+
+Deno.test("WebSocket receives what a peer compresses after a prepared message", async () => {
+  const text = "the same words over and over, the same words";
+  await using server = acceptSockets((socket) => {
+    socket.onopen = () => {
+      for (let i = 0; i < 3; i++) {
+        socket.send(text);
+        socket.send(prepare(`${text} ${i}`));
+      }
+      socket.send(text);
+    };
+  }, { compression: { threshold: 0 } });
+  const socket = new WebSocket(server.url);
+  const received: string[] = [];
+  await new Promise<void>((resolve) => {
+    socket.onmessage = ({ data }) => received.push(data) === 7 && resolve();
+  });
+  assertEquals(received, [text, `${text} 0`, text, `${text} 1`, text, `${text} 2`, text]);
+  await closed(socket);
+});
+
+Deno.test("WebSocket stops reading from a peer that does not read", async () => {
+  const size = 64 * 1024;
+  let accepted: WebSocket | undefined;
+  let messages = 0;
+  await using server = acceptSockets((socket) => {
+    accepted = socket;
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = ({ data }) => {
+      messages++;
+      socket.send(data);
+    };
+  }, { compression: false });
+  using client = await RawClient.open(server.addr.port);
+  const frame = new Uint8Array(14 + size);
+  frame.set([0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+  // Writes until the server takes no more: then its memory is bounded, and ours is the kernel's.
+  let written = 0;
+  let stuck = false;
+  while (!stuck && written < 2000) {
+    const write = client.write(frame).catch(() => {});
+    let timer;
+    const late = new Promise<"late">((resolve) => timer = setTimeout(resolve, 500, "late"));
+    stuck = await Promise.race([write, late]) === "late";
+    clearTimeout(timer);
+    if (!stuck) written++;
+  }
+  assert(stuck, "the server took everything");
+  assert(accepted!.bufferedAmount < 2 * 1024 * 1024, `${accepted!.bufferedAmount} bytes waiting`);
+  assert(messages < 2000);
+  accepted!.terminate();
+});
+
+Deno.test("WebSocket over TLS trusts the authority it is given, or any when told so", async () => {
+  const { ca, cert, key } = await generateCertificates();
+  await using server = echo({}, { cert, key });
+  const trusting = await opened(server.url, { caCerts: [ca] });
+  trusting.send("trusted");
+  assertEquals((await next(trusting, "message")).data, "trusted");
+  await closed(trusting);
+
+  const wary = new WebSocket(server.url);
+  const { message } = await next<ErrorEvent>(wary, "error");
+  assertStringIncludes(message, "certificate");
+});
+
+Deno.test({
+  name: "WebSocket accepts any certificate when told so",
+  // node:tls reads the environment.
+  fn: async () => {
+    const { cert, key } = await generateCertificates();
+    await using server = echo({}, { cert, key });
+    const socket = await opened(server.url, { insecure: true });
+    const big = new Uint8Array(300_000).map((_, i) => i * 7);
+    socket.send(big);
+    assertEquals(new Uint8Array((await next(socket, "message")).data), big);
+    assertEquals((await closed(socket)).wasClean, true);
+  },
+});
+
+Deno.test("WebSocket exchanges messages of every size with and without context", async () => {
+  const settings = [
+    false,
+    { threshold: 0 },
+    { threshold: 0, serverNoContextTakeover: true, clientNoContextTakeover: true },
+    { threshold: 0, level: 9, memLevel: 9, serverMaxWindowBits: 9, clientMaxWindowBits: 9 },
+  ];
+  for (const compression of settings) {
+    await using server = echo({ compression: compression === false ? false : { threshold: 0 } });
+    const socket = await opened(server.url, { compression });
+    for (const size of [0, 1, 125, 126, 65_535, 65_536, 1_000_000]) {
+      const text = "0123456789abcdé".repeat(Math.ceil(size / 16)).slice(0, size);
+      socket.send(text);
+      assertEquals((await next(socket, "message")).data === text, true, `text of ${size}`);
+      const bytes = new Uint8Array(size).map((_, i) => i * i >> 3);
+      socket.send(bytes);
+      const answer = new Uint8Array((await next(socket, "message")).data);
+      assertEquals(answer.length, size);
+      assert(answer.every((byte, i) => byte === bytes[i]), `binary of ${size}`);
+    }
+    await closed(socket);
+  }
+});
