@@ -1,0 +1,335 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { generateCertificates } from "../../certs/generate.ts";
+import { serve, type ServeHandler, type ServeOptions, upgradeWebSocket } from "../../mod.ts";
+import { acceptSockets, closed, echo, handshake, next, opened, RawClient } from "./peers.ts";
+
+function start(handler: ServeHandler, options: ServeOptions = {}) {
+  return serve({ port: 0, hostname: "127.0.0.1", onListen() {}, ...options }, handler);
+}
+
+/** One request in bytes, and the whole answer. */
+async function ask(port: number, request: string): Promise<string> {
+  using client = await RawClient.connect(port);
+  await client.write(request);
+  return await client.rest();
+}
+
+const GET = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+Deno.test("serve() takes a handler alone, or among the options", async () => {
+  const log = console.log;
+  const lines: string[] = [];
+  console.log = (line: string) => lines.push(line);
+  try {
+    await using server = serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      handler: () => new Response("options"),
+    });
+    assertStringIncludes(await ask(server.addr.port, GET), "options");
+    assertEquals(lines, [`Listening on http://127.0.0.1:${server.addr.port}/`]);
+  } finally {
+    console.log = log;
+  }
+  assertThrows(() => serve({} as never), TypeError, "no handler");
+  assertThrows(() => start(() => new Response(), { cert: "x" }), TypeError, "together");
+});
+
+Deno.test("serve() gives the handler a Request and the client's address", async () => {
+  const seen: unknown[] = [];
+  await using server = start((request, { remoteAddr }) => {
+    assertInstanceOf(request, Request);
+    seen.push(request.method, request.url, request.headers.get("x-a"), remoteAddr.hostname);
+    return new Response();
+  });
+  await ask(
+    server.addr.port,
+    "DELETE /a/b?c=%20d HTTP/1.1\r\nHost: example.com:99\r\nX-A: 1\r\nx-a:  2 \r\n\r\n",
+  );
+  assertEquals(seen, ["DELETE", "http://example.com:99/a/b?c=%20d", "1, 2", "127.0.0.1"]);
+});
+
+Deno.test("serve() resolves completed once the response is sent, and rejects it otherwise", async () => {
+  const completed: Promise<void>[] = [];
+  await using server = start((_, info) => {
+    completed.push(info.completed);
+    if (completed.length === 1) return new Response("fine");
+    return new Response(new ReadableStream({ pull: (c) => c.error(new Error("broken body")) }));
+  });
+  await ask(server.addr.port, GET);
+  await completed[0];
+  await ask(server.addr.port, GET);
+  await assertRejects(() => completed[1]!, Error, "broken body");
+});
+
+Deno.test("serve() answers one request a connection, with Connection: close", async () => {
+  await using server = start(() => new Response("hello"));
+  const answer = await ask(server.addr.port, GET + GET);
+  assertEquals(answer.match(/HTTP\/1\.1/g)?.length, 1);
+  assertMatch(answer, /^HTTP\/1\.1 200 OK\r\n/);
+  assertMatch(answer, /\r\nconnection: close\r\n/i);
+  assertMatch(answer, /\r\ndate: \w{3}, /i);
+});
+
+Deno.test("serve() streams a body in chunks, HEAD and 204 without one", async () => {
+  await using server = start((request) => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/204") return new Response(null, { status: 204 });
+    if (pathname === "/empty") return new Response();
+    if (pathname === "/length") {
+      return new Response("12345", { headers: { "Content-Length": "5" } });
+    }
+    return new Response(
+      new ReadableStream({
+        async pull(controller) {
+          await null;
+          controller.enqueue(new TextEncoder().encode("one"));
+          controller.enqueue(new TextEncoder().encode("two!"));
+          controller.close();
+        },
+      }),
+    );
+  });
+  const { port } = server.addr;
+  const get = (path: string, method = "GET", version = "1.1") =>
+    ask(port, `${method} ${path} HTTP/${version}\r\nHost: localhost\r\n\r\n`);
+  assertStringIncludes(await get("/"), "\r\n\r\n3\r\none\r\n4\r\ntwo!\r\n0\r\n\r\n");
+  const old = await get("/", "GET", "1.0");
+  assert(old.endsWith("\r\n\r\nonetwo!"));
+  assertEquals(/transfer-encoding/i.test(old), false);
+  assert((await get("/length")).endsWith("\r\n\r\n12345"));
+  assertMatch(await get("/length"), /content-length: 5\r\n/i);
+  assertMatch(await get("/empty"), /content-length: 0\r\n/i);
+  const head = await get("/length", "HEAD");
+  assert(head.endsWith("\r\n\r\n"));
+  assertMatch(head, /content-length: 5\r\n/i);
+  const none = await get("/204");
+  assert(none.endsWith("\r\n\r\n"));
+  assertEquals(/content-length|transfer-encoding/i.test(none), false);
+});
+
+Deno.test("serve() lets onError answer for a handler that fails", async () => {
+  await using server = start((request) => {
+    if (request.url.endsWith("/type")) return "not a response" as never;
+    if (request.url.endsWith("/async")) return Promise.reject(new Error("async"));
+    throw new Error("sync");
+  }, {
+    onError: (error) => new Response(String(error), { status: 503 }),
+  });
+  const { port } = server.addr;
+  const get = (path: string) => ask(port, `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  assertMatch(await get("/"), /^HTTP\/1\.1 503 [^]*Error: sync/);
+  assertMatch(await get("/async"), /Error: async/);
+  assertMatch(await get("/type"), /must return a Response/);
+});
+
+Deno.test("serve() prints the error and answers 500 without onError", async () => {
+  const original = console.error;
+  const errors: unknown[] = [];
+  console.error = (error: unknown) => errors.push(error);
+  try {
+    await using server = start(() => {
+      throw new Error("told once");
+    });
+    assertMatch(await ask(server.addr.port, GET), /^HTTP\/1\.1 500 Internal Server Error\r\n/);
+  } finally {
+    console.error = original;
+  }
+  assertEquals(errors.map(String), ["Error: told once"]);
+});
+
+Deno.test("serve() refuses what no request of ours looks like", async () => {
+  let handled = 0;
+  await using server = start(() => {
+    handled++;
+    return new Response();
+  }, { maxHeaderBytes: 512, maxHeaders: 5 });
+  const { port } = server.addr;
+  const host = "Host: localhost\r\n";
+  const refused: [string, number][] = [
+    [`GET / HTTP/1.1\r\n\r\n`, 400],
+    [`GET / HTTP/1.1\r\n${host}${host}\r\n`, 400],
+    [`GET / HTTP/1.1\n${host}\r\n`, 400],
+    [`GET / HTTP/1.1\r\n${host}A: b\r\n folded\r\n\r\n`, 400],
+    [`GET / HTTP/1.1\r\n${host}A : b\r\n\r\n`, 400],
+    [`GET / HTTP/1.1\r\n${host}A: b\0\r\n\r\n`, 400],
+    [`GET  / HTTP/1.1\r\n${host}\r\n`, 400],
+    [`GET http://other/ HTTP/1.1\r\n${host}\r\n`, 400],
+    [`CONNECT localhost:1 HTTP/1.1\r\n${host}\r\n`, 400],
+    [`TRACE / HTTP/1.1\r\n${host}\r\n`, 400],
+    [`GET / HTTP/2.0\r\n${host}\r\n`, 505],
+    [`POST / HTTP/1.1\r\n${host}Content-Length: 3\r\n\r\nabc`, 413],
+    [`POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 413],
+    [`POST / HTTP/1.1\r\n${host}Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n`, 400],
+    [`POST / HTTP/1.1\r\n${host}Content-Length: 0\r\nContent-Length: 0\r\n\r\n`, 400],
+    [`POST / HTTP/1.1\r\n${host}Content-Length: +1\r\n\r\n`, 400],
+    [`GET /${"a".repeat(600)} HTTP/1.1\r\n${host}\r\n`, 431],
+    [`GET / HTTP/1.1\r\n${host}${"A: b\r\n".repeat(5)}\r\n`, 431],
+  ];
+  for (const [request, status] of refused) {
+    const answer = await ask(port, request);
+    assertMatch(answer, new RegExp(`^HTTP/1\\.1 ${status} `), JSON.stringify(request));
+    assertMatch(answer, /\.\n$/);
+  }
+  assertEquals(handled, 0);
+  assertMatch(await ask(port, GET), /^HTTP\/1\.1 200 /);
+});
+
+Deno.test("serve() cuts off who is slow with the head, and nobody else", async () => {
+  await using server = start(() => new Response("served"), { headerTimeout: 100 });
+  const { port } = server.addr;
+  using silent = await RawClient.connect(port);
+  using slow = await RawClient.connect(port);
+  await slow.write("GET / HT");
+  assertStringIncludes(await ask(port, GET), "served");
+  assertMatch(await slow.rest(), /^HTTP\/1\.1 408 /);
+  assertEquals(await silent.rest(), "");
+});
+
+Deno.test("serve() survives clients that speak no TLS, or leave in the middle", async () => {
+  const { ca, cert, key } = await generateCertificates();
+  await using server = echo({}, { cert, key });
+  const { port } = server.addr;
+  using garbage = await RawClient.connect(port);
+  await garbage.write("GET / HTTP/1.1\r\n\r\n");
+  await garbage.rest();
+  for (let i = 0; i < 20; i++) (await RawClient.connect(port))[Symbol.dispose]();
+  const socket = await opened(server.url, { caCerts: [ca] });
+  socket.send("served");
+  assertEquals((await next(socket, "message")).data, "served");
+  await closed(socket);
+});
+
+Deno.test("HttpServer.shutdown closes sockets with 1001 and answers requests to the end", async () => {
+  const arrived = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const server = start(async (request) => {
+    if (request.headers.has("upgrade")) return upgradeWebSocket(request).response;
+    arrived.resolve();
+    await release.promise;
+    return new Response("to the end");
+  });
+  const { port } = server.addr;
+  using _idle = await RawClient.connect(port);
+  const socket = await opened(`ws://127.0.0.1:${port}/`);
+  const answer = ask(port, GET);
+  await arrived.promise;
+  const end = next<CloseEvent>(socket, "close");
+  const stopped = server.shutdown();
+  assertEquals((await end).code, 1001);
+  release.resolve();
+  assertStringIncludes(await answer, "to the end");
+  await Promise.all([stopped, server.finished]);
+  await assertRejects(() => RawClient.connect(port), Deno.errors.ConnectionRefused);
+});
+
+Deno.test("serve() shuts down at its signal", async () => {
+  const controller = new AbortController();
+  const server = start(() => new Response(), { signal: controller.signal });
+  controller.abort();
+  await server.finished;
+});
+
+Deno.test("serve() throws when the port cannot be had", async () => {
+  await using server = start(() => new Response());
+  assertThrows(
+    () => start(() => new Response(), { port: server.addr.port }),
+    Deno.errors.AddrInUse,
+  );
+});
+
+Deno.test("upgradeWebSocket() answers the handshake of RFC 6455 section 1.3", async () => {
+  await using server = echo();
+  using client = await RawClient.connect(server.addr.port);
+  await client.write(handshake("permessage-deflate; client_max_window_bits"));
+  const head = await client.head();
+  assertMatch(head, /^HTTP\/1\.1 101 Switching Protocols\r\n/);
+  assertStringIncludes(head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n");
+  assertMatch(head, /sec-websocket-extensions: permessage-deflate\r\n/i);
+});
+
+Deno.test("upgradeWebSocket() takes frames that come with the handshake", async () => {
+  await using server = echo();
+  using client = await RawClient.connect(server.addr.port);
+  const request = new TextEncoder().encode(handshake());
+  await client.write(new Uint8Array([...request, 0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69]));
+  await client.head();
+  assertEquals([...await client.bytes(4)], [0x81, 2, 0x68, 0x69]);
+});
+
+Deno.test("upgradeWebSocket() sends headers that the handler adds to the response", async () => {
+  await using server = start((request) => {
+    const { response } = upgradeWebSocket(request);
+    response.headers.set("Set-Cookie", "a=b");
+    return response;
+  });
+  using client = await RawClient.connect(server.addr.port);
+  await client.write(handshake());
+  assertMatch(await client.head(), /set-cookie: a=b\r\n/i);
+});
+
+Deno.test("upgradeWebSocket() throws for what is no handshake, or an option out of range", async () => {
+  const messages: string[] = [];
+  await using server = start((request) => {
+    const attempts: [typeof TypeError | typeof RangeError, () => unknown][] = [
+      [TypeError, () => upgradeWebSocket(request)],
+      [RangeError, () => upgradeWebSocket(request, { idleTimeout: -1 })],
+      [RangeError, () => upgradeWebSocket(request, { maxMessageSize: -1 })],
+      [RangeError, () => upgradeWebSocket(request, { compression: { level: 10 } })],
+    ];
+    for (const [type, attempt] of attempts) messages.push(assertThrows(attempt, type).message);
+    return new Response();
+  });
+  await ask(server.addr.port, GET);
+  assertEquals(messages.length, 4);
+});
+
+Deno.test("upgradeWebSocket() throws for a subprotocol that was not offered", async () => {
+  const errors: unknown[] = [];
+  await using server = acceptSockets(() => {}, { protocol: "c" }, {
+    onError(error) {
+      errors.push(error);
+      return new Response(null, { status: 400 });
+    },
+  });
+  using client = await RawClient.connect(server.addr.port);
+  await client.write(handshake().replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: a, b\r\n\r\n"));
+  assertMatch(await client.head(), /^HTTP\/1\.1 400 /);
+  assertInstanceOf(errors[0], TypeError);
+});
+
+Deno.test("upgradeWebSocket() hands a request of Deno.serve over to Deno's own", async () => {
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    (request) => {
+      const { socket, response } = upgradeWebSocket(request);
+      socket.onmessage = ({ data }) => socket.send(`native ${data}`);
+      return response;
+    },
+  );
+  const socket = await opened(`ws://127.0.0.1:${server.addr.port}/`);
+  assertEquals(socket.extensions, "");
+  socket.send("hello");
+  assertEquals((await next(socket, "message")).data, "native hello");
+  await closed(socket);
+});
+
+Deno.test("upgradeWebSocket() closes a message over maxMessageSize with 1009", async () => {
+  await using server = echo({ maxMessageSize: 1000 });
+  for (const compression of [false, true]) {
+    const socket = await opened(server.url, { compression });
+    socket.send("a".repeat(1000));
+    assertEquals((await next(socket, "message")).data.length, 1000);
+    socket.send("a".repeat(1001));
+    // Told by the Close frame of who fails; what the other side saw is a close with that code.
+    assertEquals((await next<CloseEvent>(socket, "close")).code, 1009);
+  }
+});
