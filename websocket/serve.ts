@@ -474,7 +474,7 @@ export function upgradeWebSocket(
   const { protocol = "", compression = true } = options;
   const idleTimeout = checkedIdleTimeout(options.idleTimeout ?? DEFAULT_IDLE_TIMEOUT);
   const maxMessageSize = checkedSize(options.maxMessageSize);
-  const settings = compressionSettings(compression);
+  const settings = compressionSettings(compression, "server");
 
   const refusal = checkUpgrade(request);
   if (refusal !== undefined) {

@@ -15,8 +15,10 @@ import {
   checkResponse,
   type CompressionOptions,
   compressionSettings,
+  contextCount,
   formatOffer,
   PerMessageDeflate,
+  releaseIdleContexts,
 } from "./permessage_deflate.ts";
 import { PreparedMessage } from "./prepared_message.ts";
 import { Protocol, type ProtocolEvent } from "./protocol.ts";
@@ -133,7 +135,7 @@ export type EventHandler<E extends Event> =
  * socket.onopen = () => socket.send("hello");
  * const { data } = await new Promise<MessageEvent>((resolve) => socket.onmessage = resolve);
  * assertEquals(data, "hello");
- * assertEquals(socket.extensions, "permessage-deflate");
+ * assertEquals(socket.extensions, "permessage-deflate; client_no_context_takeover");
  * const closed = new Promise((resolve) => socket.onclose = resolve);
  * socket.close(1000);
  * await closed;
@@ -503,7 +505,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   async #connect(url: URL, protocols: string[], options: WebSocketOptions): Promise<void> {
     const { signal = new AbortController().signal } = options;
     try {
-      const settings = compressionSettings(options.compression ?? true);
+      const settings = compressionSettings(options.compression ?? true, "client");
       const { connection, response, rest } = await connect(url, {
         protocols,
         headers: new Headers(options.headers),
@@ -633,6 +635,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     clearTimeout(this.#idleTimer);
     clearTimeout(this.#closeTimer);
     this.#deflate?.close();
+    if (contextCount() === 0) stopSweeping();
     this.#protocol?.output.release();
     const error = this.#failure ?? new Error("Connection lost");
     for (const { pong } of this.#pings.splice(0)) pong.reject(error);
@@ -686,6 +689,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#queued += data instanceof PreparedMessage
       ? protocol.sendPrepared(data, compress)
       : protocol.send(data, compress);
+    if (sweepTimer === undefined && contextCount() > 0) sweepContexts();
     this.#scheduleFlush();
   }
 
@@ -768,6 +772,26 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       this.addEventListener(type, (event) => added.call?.call(this, event));
     }
   }
+}
+
+/** How often unused compression contexts are looked for, in milliseconds. */
+const SWEEP_MS = 5000;
+
+let sweepTimer: ReturnType<typeof setTimeout> | undefined;
+
+/** Looks for unused contexts for as long as there are any; does not keep the process alive. */
+function sweepContexts(): void {
+  sweepTimer = setTimeout(() => {
+    releaseIdleContexts();
+    sweepTimer = undefined;
+    if (contextCount() > 0) sweepContexts();
+  }, SWEEP_MS);
+  Deno.unrefTimer(sweepTimer);
+}
+
+function stopSweeping(): void {
+  clearTimeout(sweepTimer);
+  sweepTimer = undefined;
 }
 
 const STATES = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
