@@ -66,8 +66,10 @@ export class FrameHeader {
   rsv23 = false;
   opcode = 0;
   masked = false;
-  /** Bytes of payload. */
+  /** Bytes of payload; infinite when the length has its highest bit set. */
   length = 0;
+  /** Whether the length is written in the fewest bytes. */
+  minimal = true;
   /** The mask as it lies in the frame, first byte highest. */
   mask = 0;
 
@@ -76,8 +78,6 @@ export class FrameHeader {
    *
    * @returns The bytes it takes, or 0 when it is not whole before `end`; the fields that have come are
    * set all the same, so that a fault in them is seen at once.
-   * @throws {ProtocolError} If the length has its highest bit set, is longer than a number can hold,
-   * or is not written in the fewest bytes.
    */
   read(bytes: Uint8Array, start: number, end: number): number {
     if (end === start) return 0;
@@ -90,24 +90,21 @@ export class FrameHeader {
     const second = bytes[start + 1]!;
     this.masked = (second & MASKED) !== 0;
     this.length = second & LENGTH;
+    this.minimal = true;
 
     let at = start + 2;
     if (this.length === 126) {
       if (end < at + 2) return 0;
       this.length = bytes[at]! << 8 | bytes[at + 1]!;
-      if (this.length < 126) throw notMinimal();
+      this.minimal = this.length >= 126;
       at += 2;
     } else if (this.length === 127) {
       if (end < at + 8) return 0;
       const high = readUint32(bytes, at);
-      this.length = high * 0x1_0000_0000 + readUint32(bytes, at + 4);
-      if (this.length < 0x1_0000) throw notMinimal();
-      if (high > 0x1f_ffff) {
-        throw new ProtocolError(
-          high > 0x7fff_ffff ? CloseCode.PROTOCOL_ERROR : CloseCode.MESSAGE_TOO_BIG,
-          "Cannot read frame: length is above 2^53 - 1",
-        );
-      }
+      this.length = high > 0x7fff_ffff
+        ? Infinity
+        : high * 0x1_0000_0000 + readUint32(bytes, at + 4);
+      this.minimal = this.length >= 0x1_0000;
       at += 8;
     }
     if (this.masked) {
@@ -121,13 +118,6 @@ export class FrameHeader {
 
 function readUint32(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
-}
-
-function notMinimal(): ProtocolError {
-  return new ProtocolError(
-    CloseCode.PROTOCOL_ERROR,
-    "Cannot read frame: length is not written in the fewest bytes",
-  );
 }
 
 /** The bytes of a header for a payload of `length` bytes. */

@@ -277,7 +277,7 @@ export class Protocol {
 
   /** The rules of RFC 6455 sections 5.1, 5.2, 5.4 and 5.5, as far as the `available` bytes tell. */
   #checkHeader(available: number): void {
-    const { fin, rsv1, rsv23, opcode, masked, length } = this.#header;
+    const { fin, rsv1, rsv23, opcode, masked, length, minimal } = this.#header;
     const control = opcode >= Opcode.CLOSE;
     if (opcode > Opcode.BINARY && !control || opcode > Opcode.PONG) {
       throw violation(`opcode is ${opcode}, must be a known one`);
@@ -301,9 +301,12 @@ export class Protocol {
     if (masked !== this.#server) {
       throw violation(masked ? "a server's frame is masked" : "a client's frame is not masked");
     }
-    if (control && length > MAX_CONTROL_PAYLOAD) {
+    if (control && (length > MAX_CONTROL_PAYLOAD || !minimal)) {
       throw violation(`a control frame's payload is over ${MAX_CONTROL_PAYLOAD} bytes`);
     }
+    if (!minimal) throw violation("length is not written in the fewest bytes");
+    if (length === Infinity) throw violation("length has its highest bit set");
+    if (length > Number.MAX_SAFE_INTEGER) throw this.#tooBig();
   }
 
   #tooBig(): ProtocolError {
