@@ -105,12 +105,14 @@ async function statusOf(
 
 /** Why a connection failed before the handshake, or nothing where the words are not known. */
 function explainConnectError(message: string, url: URL, { failure }: Messages): string | undefined {
-  const known: [RegExp, string][] = [
+  const known: (readonly [RegExp, string])[] = [
     [/UnknownIssuer|self.signed|unable to (get|verify)/i, failure.untrusted],
     [/(Not|not )valid for ?name|does not match/i, failure.wrongName],
     [/certificate.*expired/i, failure.peerExpired],
     [/invalid peer certificate/i, failure.peerCertificate],
-    [/invalid HTTP version|Cannot read (head|response)/i, failure.speaksTls],
+    ...url.protocol === "ws:"
+      ? [[/invalid HTTP version|Cannot read (head|response)/i, failure.speaksTls] as const]
+      : [],
     [/InvalidContentType|corrupt message|wrong version number/i, failure.notTls],
     [/dns error|lookup address|ENOTFOUND/i, failure.nameNotFound],
     [/tcp connect error|refused|unreachable/i, failure.refused],
