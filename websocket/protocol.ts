@@ -372,14 +372,23 @@ export class Protocol {
     const { inflater } = this.#deflate!;
     if (to > from) this.#hasPayload = true;
     let length = 0;
+    /** Takes all that the input gives; returns how much that is. */
     const drain = () => {
+      let total = 0;
       for (;;) {
         const count = inflater.pull(inflated, length);
+        if (count === 0) return total;
+        total += count;
         length += count;
-        if (this.#size + length > this.#maxMessageSize) throw this.#tooBig();
-        if (length < inflated.length) return;
-        this.#piece(inflated, 0, length, false);
-        length = 0;
+        if (this.#size + length > this.#maxMessageSize) {
+          // Text that is no UTF-8 before it is too long is told of as such, however it came.
+          this.#piece(inflated, 0, this.#maxMessageSize - this.#size, false);
+          throw this.#tooBig();
+        }
+        if (length === inflated.length) {
+          this.#piece(inflated, 0, length, false);
+          length = 0;
+        }
       }
     };
     inflater.push(this.#input, from, to);
@@ -387,7 +396,12 @@ export class Protocol {
     // A message whose payload is empty holds not even the block that the tail would end.
     if (last && this.#hasPayload) {
       inflater.pushTail();
-      drain();
+      if (drain() > 0) {
+        throw new ProtocolError(
+          CloseCode.INVALID_PAYLOAD,
+          "Cannot decompress: message ends inside a block",
+        );
+      }
     }
     const data = this.#piece(inflated, 0, length, last);
     if (last) this.#deflate!.endMessage();
