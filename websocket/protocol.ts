@@ -448,12 +448,13 @@ export class Protocol {
   // Sending
 
   /**
-   * Writes a message.
+   * Writes a message; none after a Close frame (RFC 6455 section 5.5.1).
    *
    * @param compress Whether it may be compressed.
-   * @returns The bytes of the message, for `bufferedAmount`.
+   * @returns The bytes of the message, for `bufferedAmount`; 0 when it was not written.
    */
   send(data: string | Uint8Array, compress: boolean): number {
+    if (this.#closeSent) return 0;
     const opcode = typeof data === "string" ? Opcode.TEXT : Opcode.BINARY;
     const deflate = compress ? this.#deflate : undefined;
     if (deflate === undefined) {
@@ -479,11 +480,12 @@ export class Protocol {
   }
 
   /**
-   * Writes a message that was prepared.
+   * Writes a message that was prepared, likewise.
    *
-   * @returns The bytes of the message, for `bufferedAmount`.
+   * @returns The bytes of the message, for `bufferedAmount`; 0 when it was not written.
    */
   sendPrepared(message: PreparedMessage, compress: boolean): number {
+    if (this.#closeSent) return 0;
     const { first, payload } = message.frameFor(compress ? this.#deflate : undefined);
     const start = this.#beginFrame(payload.length);
     this.output.append(payload);
