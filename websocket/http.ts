@@ -120,7 +120,8 @@ export class HeadReader {
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const REQUEST_LINE = new RegExp(`^(${TOKEN}) ([\\x21\\x22\\x24-\\x7e]+) HTTP/(\\d)\\.(\\d)$`);
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-9]\d\d)(?: (.*))?$/;
-const HEADER_LINE = new RegExp(`^(${TOKEN}):[ \\t]*(.*?)[ \\t]*$`);
+/** The value begins and ends with what is no space, so that no run of spaces is gone over twice. */
+const HEADER_LINE = new RegExp(`^(${TOKEN}):[ \\t]*(?:([^ \\t]+(?:[ \\t]+[^ \\t]+)*)[ \\t]*)?$`);
 
 /** `host [":" port]` (RFC 3986 section 3.2): a name, an IPv4 address, or an IPv6 one in brackets. */
 const HOST = /^(?:[0-9A-Za-z._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
@@ -143,7 +144,9 @@ export function parseRequest(lines: string[], limits: HeadLimits): RequestHead {
   if (major !== "1" || Number(minor) > 1) {
     throw new HttpError(505, `Cannot read request: version is ${major}.${minor}, must be 1.1`);
   }
-  const headers = parseHeaders(lines, limits);
+  let headers = parseHeaders(lines, limits);
+  // In HTTP/1.0, Upgrade is to be ignored (RFC 9110 section 7.8).
+  if (minor === "0") headers = headers.filter(([name]) => name.toLowerCase() !== "upgrade");
   const host = only(headers, "host");
   if (host === undefined || !HOST.test(host)) {
     throw new HttpError(400, "Cannot read request: it must have one valid Host");
@@ -175,7 +178,7 @@ function parseHeaders(lines: string[], limits: HeadLimits): HeaderLines {
     // A line that continues the one before (obsolete folding) has no name, and is refused with the rest.
     const match = HEADER_LINE.exec(line);
     if (match === null) throw new HttpError(400, "Cannot read head: malformed header line");
-    return [match[1]!, match[2]!];
+    return [match[1]!, match[2] ?? ""];
   });
 }
 
