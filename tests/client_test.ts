@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "@std/assert";
+import { main } from "../client.ts";
 import config from "../deno.json" with { type: "json" };
 import {
   brought,
@@ -13,6 +14,7 @@ import {
   OPCODE,
   Program,
   run,
+  runHere,
   serveHttp,
   serveRaw,
   serveWebSocket,
@@ -52,11 +54,11 @@ onEachTransport("client.ts prints the demo's lines and nothing else", async ({ f
   });
 });
 
-onEachTransport("client.ts --lang=en speaks English", async ({ flags }) => {
+once("client.ts --lang=en speaks English", async () => {
   await using folder = await certificatesFolder();
-  await using server = await startServer(flags, { cwd: folder.path });
+  await using server = await serveDemo();
   const url = `wss://127.0.0.1:${server.port}/ws`;
-  assertEquals(await run("client", [url, ...flags, "--lang=en"], { cwd: folder.path }), {
+  assertEquals(await run("client", [url, "--lang=en"], { cwd: folder.path }), {
     code: 0,
     stdout: [
       `Connecting to ${url}`,
@@ -71,9 +73,10 @@ onEachTransport("client.ts --lang=en speaks English", async ({ flags }) => {
 
 once("client.ts connects to wss://localhost:8443/ws unless told otherwise", async () => {
   await using folder = new Folder();
-  // Whether there is a server at this port of this machine is of no interest here.
-  const { stdout } = await run("client", ["--timeout=1"], { cwd: folder.path });
-  assertEquals(stdout[0], "Conectando a wss://localhost:8443/ws");
+  // Without the network: what listens at this port of this machine is of no interest here.
+  const args = commandOf("client").filter((argument) => argument !== "--allow-net");
+  await using program = new Program(Deno.execPath(), args, { cwd: folder.path });
+  assertEquals((await program.end()).stdout, ["Conectando a wss://localhost:8443/ws"]);
 });
 
 onEachTransport("client.ts closes with 1000 and waits for the close", async ({ flags }) => {
@@ -214,10 +217,26 @@ onEachTransport("client.ts --json writes one object a line for each event", asyn
   ]);
 });
 
-onEachTransport("client.ts --json tells a failure as an event too", async ({ flags }) => {
+once("client.ts and server.ts agree on compression unless one turns it off", async () => {
+  await using folder = await certificatesFolder();
+  for (const off of [[], ["server"], ["client"]]) {
+    const flagsOf = (program: string) => off.includes(program) ? ["--compression=off"] : [];
+    const serverFlags = ["--log-format=json", ...flagsOf("server")];
+    await using server = await startServer(serverFlags, { cwd: folder.path });
+    const args = [`wss://127.0.0.1:${server.port}/ws`, "--json", ...flagsOf("client")];
+    const { code, stdout } = await run("client", args, { cwd: folder.path });
+    assertEquals(code, 0);
+    const agreed = stdout.map((line) => JSON.parse(line)).find(({ event }) => event === "open");
+    assertMatch(agreed.extensions, off.length === 0 ? /^permessage-deflate/ : /^$/);
+    const open = JSON.parse(await server.program.stdout.match(/"event":"open"/));
+    assertEquals(open.properties.extensions, agreed.extensions);
+  }
+});
+
+once("client.ts --json tells a failure as an event too", async () => {
   await using folder = await certificatesFolder();
   const url = `wss://127.0.0.1:${freePort()}/`;
-  const args = [url, "--json", "--lang=en", ...flags];
+  const args = [url, "--json", "--lang=en"];
   const { code, stdout, stderr } = await run("client", args, { cwd: folder.path });
   assertEquals([code, stderr], [1, []]);
   assertEquals(stdout.map((line) => JSON.parse(line)), [
@@ -265,21 +284,6 @@ onEachTransport("client.ts tells why it cannot connect", async ({ flags }) => {
       `ws://127.0.0.1:${tls.port}/ws`,
       "o servidor fala TLS nessa porta; use wss:// em vez de ws://",
     ],
-    [
-      `wss://127.0.0.1:${tls.port}/ws`,
-      'o arquivo "certs/none.crt" não existe; indique-o com --cacert, ou crie um de desenvolvimento com deno task certs',
-      "--cacert=certs/none.crt",
-    ],
-    [
-      `wss://127.0.0.1:${tls.port}/ws`,
-      '"certs/server.key" não é um certificado PEM; ele começa com -----BEGIN CERTIFICATE-----',
-      "--cacert=certs/server.key",
-    ],
-    [
-      `wss://127.0.0.1:${tls.port}/ws`,
-      `o Deno não pode ler "${folder.path}/ca.crt"; execute com --allow-read=${folder.path}/ca.crt`,
-      `--cacert=${folder.path}/ca.crt`,
-    ],
   ];
   await Promise.all(cases.map(async ([url, reason, ...args]) => {
     const ending = await run("client", [url, ...args, ...flags], { cwd: folder.path });
@@ -287,46 +291,43 @@ onEachTransport("client.ts tells why it cannot connect", async ({ flags }) => {
   }));
 });
 
-onEachTransport("client.ts tells the HTTP status it got instead of 101", async ({ flags }) => {
+once("client.ts tells what is wrong with the file of --cacert", async () => {
   await using folder = await certificatesFolder();
-  await using server = await serveHttp((request) => {
-    const status = Number(new URL(request.url).pathname.slice(1));
-    return new Response("no", { status, headers: { Location: "/200" } });
-  });
-  const other = "confira se a URL é de um servidor WebSocket";
-  const hints: Record<string, string> = {
-    200: other,
-    302: other,
-    401: "ele exige credenciais, envie-as com --header",
-    403: "ele recusa este cliente ou esta origem",
-    404: "confira o caminho da URL",
-    426: "ele fala outra versão do protocolo",
-    500: other,
-    503: "ele está no limite, tente mais tarde",
-  };
-  await Promise.all(
-    Object.entries(hints).map(async ([status, hint]) => {
-      const url = `wss://127.0.0.1:${server.port}/${status}`;
-      const ending = await run("client", [url, ...flags], { cwd: folder.path });
-      const reason = `o servidor respondeu HTTP ${status} em vez de 101; ${hint}`;
-      assertEquals(ending, connectFailure(url, reason));
-    }),
-  );
+  const url = "wss://127.0.0.1:1/";
+  const outside = `${folder.path}/ca.crt`;
+  const cases: [string, string][] = [
+    [
+      "certs/none.crt",
+      'o arquivo "certs/none.crt" não existe; indique-o com --cacert, ou crie um de desenvolvimento com deno task certs',
+    ],
+    [
+      "certs/server.key",
+      '"certs/server.key" não é um certificado PEM; ele começa com -----BEGIN CERTIFICATE-----',
+    ],
+    [outside, `o Deno não pode ler "${outside}"; execute com --allow-read=${outside}`],
+  ];
+  await Promise.all(cases.map(async ([file, reason]) => {
+    const ending = await run("client", [url, `--cacert=${file}`], { cwd: folder.path });
+    assertEquals(ending, connectFailure(url, reason));
+  }));
 });
 
-onEachTransport("client.ts tells the status that its own headers caused", async ({ flags }) => {
+onEachTransport("client.ts tells the HTTP status it got instead of 101", async ({ flags }) => {
   await using folder = await certificatesFolder();
   const options = [...flags, "--origin=https://a.example"];
   await using server = await startServer(options, { cwd: folder.path });
-  const url = `wss://127.0.0.1:${server.port}/ws`;
-  const args = [url, "--header=Origin: https://b.example", ...flags];
-  assertEquals(
-    await run("client", args, { cwd: folder.path }),
-    connectFailure(
-      url,
-      "o servidor respondeu HTTP 403 em vez de 101; ele recusa este cliente ou esta origem",
-    ),
-  );
+  const hints: [path: string, status: number, hint: string][] = [
+    ["/ws", 403, "ele recusa este cliente ou esta origem"],
+    ["/other", 404, "confira o caminho da URL"],
+  ];
+  for (const [path, status, hint] of hints) {
+    const url = `wss://127.0.0.1:${server.port}${path}`;
+    const args = [url, "--header=Origin: https://b.example", ...flags];
+    assertEquals(
+      await run("client", args, { cwd: folder.path }),
+      connectFailure(url, `o servidor respondeu HTTP ${status} em vez de 101; ${hint}`),
+    );
+  }
 });
 
 onEachTransport("client.ts tells that the peer is no WebSocket server", async ({ flags }) => {
@@ -335,7 +336,6 @@ onEachTransport("client.ts tells that the peer is no WebSocket server", async ({
     const answer of [
       "",
       "SSH-2.0-OpenSSH_9.2\r\n\r\n",
-      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
     ]
   ) {
     await using server = await serveRaw(async (peer) => {
@@ -504,26 +504,26 @@ onEachTransport("client.ts --timeout bounds the wait for the close", async ({ fl
     await peer.readToEnd();
   });
   const url = `wss://127.0.0.1:${server.port}/`;
-  const ending = await run("client", [url, "--timeout=500", ...flags], { cwd: folder.path });
+  const ending = await run("client", [url, "--timeout=1000", ...flags], { cwd: folder.path });
   assertEquals(await closed.promise, 1000);
   assertEquals(ending, {
     code: 1,
     stdout: [`Conectando a ${url}`, "Mensagem recebida do servidor: ok"],
     stderr: [
       "Mensagem enviada para o servidor: Olá, servidor WebSocket!",
-      "Erro ao encerrar a conexão: o servidor não confirmou o encerramento em 500 ms",
+      "Erro ao encerrar a conexão: o servidor não confirmou o encerramento em 1000 ms",
     ],
   });
 });
 
 once("client.ts --help names every flag, in both languages", async () => {
   await using folder = new Folder();
-  const names = "message binary protocol header cacert insecure timeout lang json help version";
+  const names = "message binary protocol header cacert insecure compression timeout lang json";
   for (const args of [["--help"], ["-h", "--lang=en"]]) {
     const { code, stdout, stderr } = await run("client", args, { cwd: folder.path });
     assertEquals([code, stderr], [0, []]);
     const text = stdout.join("\n");
-    for (const name of names.split(" ")) {
+    for (const name of [...names.split(" "), "help", "version"]) {
       assertMatch(text, new RegExp(`^ .*--${name}\\b.* {2}\\S`, "m"));
     }
     assertStringIncludes(text, "deno task client [URL]");
@@ -540,8 +540,20 @@ once("client.ts --version prints the version of deno.json", async () => {
   }
 });
 
-once("client.ts refuses what it does not understand in one line, with exit code 2", async () => {
+once("client.ts ends a usage error in one line, with exit code 2", async () => {
   await using folder = new Folder();
+  for (
+    const [args, line] of [
+      [["--bogus"], 'Opção desconhecida "--bogus"; veja --help'],
+      [["wss://a/", "b"], 'Argumento inesperado "b"; veja --help'],
+    ] as const
+  ) {
+    const ending = await run("client", [...args], { cwd: folder.path });
+    assertEquals(ending, { code: 2, stdout: [], stderr: [line] });
+  }
+});
+
+Deno.test("client.ts refuses what it does not understand", async () => {
   const url = "deve ser uma URL ws:// ou wss:// sem fragmento";
   const header = 'deve ser um cabeçalho "Nome: valor"';
   const cases: [string[], string][] = [
@@ -565,23 +577,22 @@ once("client.ts refuses what it does not understand in one line, with exit code 
       ["--protocol=a b"],
       'Valor inválido em --protocol: "a b", deve ser um nome de subprotocolo (RFC 6455), sem repetição',
     ],
+    [["--compression=gzip"], 'Valor inválido em --compression: "gzip", deve ser um de: on, off'],
     [["--json=maybe"], 'Valor inválido em --json: "maybe", deve ser um de: true, false'],
     [["--lang=fr"], 'Valor inválido em --lang: "fr", deve ser um de: pt-BR, en'],
   ];
-  await Promise.all(cases.map(async ([args, line]) => {
-    const ending = await run("client", args, { cwd: folder.path });
+  for (const [args, line] of cases) {
+    const ending = await runHere((output) => main(args, output));
     assertEquals(ending, { code: 2, stdout: [], stderr: [line] });
-  }));
+  }
 });
 
-once("client.ts lets no header value break the line", async () => {
-  await using folder = new Folder();
-  const args = ["--header=A: b\r\nC: d"];
-  const { code, stdout } = await run("client", args, { cwd: folder.path });
-  assertEquals([code, stdout], [2, []]);
+Deno.test("client.ts lets no header value break the line", async () => {
+  const ending = await runHere((output) => main(["--header=A: b\r\nC: d"], output));
+  assertEquals([ending.code, ending.stdout], [2, []]);
 });
 
-onEachTransport("client.ts takes its flags from the environment", async ({ flags }) => {
+once("client.ts takes its flags from the environment", async () => {
   await using folder = await certificatesFolder();
   const seen: unknown[] = [];
   await using server = await serveDemo((data) => seen.push(data));
@@ -592,7 +603,7 @@ onEachTransport("client.ts takes its flags from the environment", async ({ flags
     WSS_TIMEOUT: "1",
     WSS_LANG: "fr",
   };
-  const args = [url, "--timeout=20000", "--lang=en", ...flags];
+  const args = [url, "--timeout=20000", "--lang=en"];
   const { code, stdout } = await run("client", args, { cwd: folder.path, env });
   assertEquals([code, seen], [0, ["um, dois", "três"]]);
   for (const line of stdout) assertNotEquals(JSON.parse(line).event, undefined);

@@ -13,6 +13,7 @@ import {
   type GenerateOptions,
   writeCertificates,
 } from "../certs/generate.ts";
+import type { Output } from "../cli/output.ts";
 import config from "../deno.json" with { type: "json" };
 
 /** An implementation of WebSocket that both programs can run on. */
@@ -28,8 +29,9 @@ export interface Transport {
 
 /** Every transport. */
 export const TRANSPORTS: Transport[] = [
+  { name: "compressing", flags: ["--compression=on"], insecure: "client", waits: true },
   // Deno.serve's own shutdown() ends its WebSockets without waiting for their peers.
-  { name: "runtime", flags: [], insecure: "client:insecure", waits: false },
+  { name: "runtime", flags: ["--compression=off"], insecure: "client:insecure", waits: false },
 ];
 
 /** A test of a program on every transport, or on those that `filter` admits. */
@@ -209,6 +211,17 @@ export async function run(task: Task, args: string[], options: RunOptions): Prom
   return await program.end();
 }
 
+/** Runs a program's `main` in this process: the same lines and code, without a process to wait for. */
+export async function runHere(main: (output: Output) => Promise<number>): Promise<Ending> {
+  const stdout: string[] = [];
+  const stderr: string[] = [];
+  const code = await main({
+    out: (line) => void stdout.push(line),
+    err: (line) => void stderr.push(line),
+  });
+  return { code, stdout, stderr };
+}
+
 /** A server that listens on a port of its own. */
 export interface RunningServer {
   program: Program;
@@ -366,6 +379,7 @@ class ConnectionEnded extends Error {
 export class RawPeer implements Disposable {
   readonly #connection: Deno.TlsConn;
   #buffer = new Uint8Array();
+  #closed = false;
 
   /** Speaks over `connection`, and closes it in the end. */
   constructor(connection: Deno.TlsConn) {
@@ -375,7 +389,15 @@ export class RawPeer implements Disposable {
   /** Connects to a server on this machine that has the development certificate. */
   static async connect(port: number, hostname = "127.0.0.1"): Promise<RawPeer> {
     const { ca } = await developmentCertificates();
-    return new RawPeer(await Deno.connectTls({ hostname, port, caCerts: [ca] }));
+    const connection = await Deno.connectTls({ hostname, port, caCerts: [ca] });
+    try {
+      // What is connected to may yet be a listener about to close.
+      await connection.handshake();
+      return new RawPeer(connection);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
   }
 
   /** Connects and completes the opening handshake. */
@@ -390,12 +412,8 @@ export class RawPeer implements Disposable {
   async request(text: string): Promise<WireResponse> {
     await this.write(text);
     const [first, headers] = await this.#readHead();
-    const length = text.startsWith("HEAD ") ? 0 : Number(headers.get("Content-Length") ?? 0);
-    return {
-      status: Number(/^HTTP\/1\.1 (\d+)/.exec(first!)![1]),
-      headers,
-      body: new TextDecoder().decode(await this.#take(length)),
-    };
+    const body = text.startsWith("HEAD ") ? "" : await this.#readBody(headers);
+    return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(first!)![1]), headers, body };
   }
 
   /** As a server, reads the head of a request. */
@@ -442,15 +460,39 @@ export class RawPeer implements Disposable {
     }
   }
 
+  /** Ends the connection, if it has not ended. */
+  close(): void {
+    if (!this.#closed) this.#connection.close();
+    this.#closed = true;
+  }
+
   [Symbol.dispose](): void {
-    this.#connection.close();
+    this.close();
+  }
+
+  /** Reads to the end of `mark`. */
+  async #readUntil(mark: string): Promise<string> {
+    let text = "";
+    while (!text.endsWith(mark)) text += new TextDecoder().decode(await this.#take(1));
+    return text;
+  }
+
+  async #readBody(headers: Headers): Promise<string> {
+    const decoder = new TextDecoder();
+    if (headers.get("Transfer-Encoding") !== "chunked") {
+      return decoder.decode(await this.#take(Number(headers.get("Content-Length") ?? 0)));
+    }
+    let body = "";
+    for (;;) {
+      const length = Number.parseInt(await this.#readUntil("\r\n"), 16);
+      body += decoder.decode(await this.#take(length));
+      await this.#take(2);
+      if (length === 0) return body;
+    }
   }
 
   async #readHead(): Promise<[first: string, headers: Headers]> {
-    let head = "";
-    while (!head.endsWith("\r\n\r\n")) {
-      head += new TextDecoder().decode(await this.#take(1));
-    }
+    const head = await this.#readUntil("\r\n\r\n");
     const [first, ...fields] = head.trimEnd().split("\r\n");
     const headers = new Headers(fields.map((field) => {
       const colon = field.indexOf(":");
