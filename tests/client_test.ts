@@ -516,6 +516,23 @@ onEachTransport("client.ts --timeout bounds the wait for the close", async ({ fl
   });
 });
 
+once("client.ts finishes when the reader of its output leaves", async () => {
+  await using folder = await certificatesFolder();
+  const left = Promise.withResolvers<void>();
+  const closed = Promise.withResolvers<number>();
+  await using server = await serveWebSocket((socket) => {
+    socket.onmessage = () => left.promise.then(() => socket.send("resposta"));
+    socket.onclose = ({ code }) => closed.resolve(code);
+  });
+  const url = `wss://127.0.0.1:${server.port}/`;
+  await using program = Program.task("client", [url], { cwd: folder.path });
+  assertEquals(await program.stdout.next(), `Conectando a ${url}`);
+  await program.stdout.close();
+  left.resolve();
+  assertEquals((await program.end()).code, 0);
+  assertEquals(await closed.promise, 1000);
+});
+
 once("client.ts --help names every flag, in both languages", async () => {
   await using folder = new Folder();
   const names = "message binary protocol header cacert insecure compression timeout lang json";

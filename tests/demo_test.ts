@@ -2,12 +2,11 @@ import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import {
   certificatesFolder,
   type Ending,
-  Folder,
+  freshClone,
   listeningPort,
   once,
   onEachTransport,
   Program,
-  projectPath,
   run,
 } from "./programs.ts";
 
@@ -38,25 +37,6 @@ function assertExchange({ code, stdout }: Ending, made: boolean): number {
     ],
   });
   return port;
-}
-
-/** The project as a fresh clone has it, in a folder of another name. */
-async function freshClone(): Promise<Folder> {
-  const folder = new Folder();
-  const copy = async (path: string) => {
-    for await (const { name, isDirectory } of Deno.readDir(projectPath(path))) {
-      const below = path + name;
-      if (/^(\.git|dist|tests|bench|node_modules|certs\/(?!generate\.ts).*)$/.test(below)) continue;
-      if (isDirectory) {
-        await Deno.mkdir(`${folder.path}/${below}`);
-        await copy(`${below}/`);
-      } else {
-        await Deno.copyFile(projectPath(below), `${folder.path}/${below}`);
-      }
-    }
-  };
-  await copy("");
-  return folder;
 }
 
 /** Runs a task by its name, as a user does. */

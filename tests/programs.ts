@@ -284,6 +284,25 @@ export function modesBind(): boolean {
   }
 }
 
+/** The project as a fresh clone has it, in a folder of another name. */
+export async function freshClone(): Promise<Folder> {
+  const folder = new Folder();
+  const copy = async (path: string) => {
+    for await (const { name, isDirectory } of Deno.readDir(projectPath(path))) {
+      const below = path + name;
+      if (/^(\.git|dist|tests|bench|node_modules|certs\/(?!generate\.ts).*)$/.test(below)) continue;
+      if (isDirectory) {
+        await Deno.mkdir(`${folder.path}/${below}`);
+        await copy(`${below}/`);
+      } else {
+        await Deno.copyFile(projectPath(below), `${folder.path}/${below}`);
+      }
+    }
+  };
+  await copy("");
+  return folder;
+}
+
 let development: Promise<DevelopmentCertificates> | undefined;
 
 /** Development certificates as the project makes them; always the same. */
