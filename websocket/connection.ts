@@ -24,10 +24,10 @@ export async function writeAll(connection: Connection, bytes: Uint8Array): Promi
   }
 }
 
-/** Closes; a connection that is closed already, or broken, is no matter. */
-export function closeQuietly(connection: Connection): void {
+/** Closes; that it is closed already, or broken, is no matter. */
+export function closeQuietly(resource: { close(): void }): void {
   try {
-    connection.close();
+    resource.close();
   } catch {
     // Closed already.
   }

@@ -47,6 +47,8 @@ export interface ProtocolOptions {
   deflate?: PerMessageDeflate | undefined;
   /** Longest message taken, in bytes after decompression. */
   maxMessageSize: number;
+  /** Pings answered before {@linkcode Protocol.allowPongs} is called again. */
+  pongs: number;
 }
 
 /** What an idle connection reads into: a few small frames; it grows once more comes at a time. */
@@ -91,6 +93,10 @@ export class Protocol {
   readonly #server: boolean;
   readonly #deflate: PerMessageDeflate | undefined;
   readonly #maxMessageSize: number;
+  readonly #pongs: number;
+  #pongsLeft: number;
+  /** The latest ping that there were no pongs left for. */
+  #unanswered: Uint8Array | undefined;
 
   /** Bytes from the network that are not yet looked at: from `#start` to `#end`. */
   #input: Uint8Array<ArrayBuffer> = new Uint8Array(SMALL_READ);
@@ -127,6 +133,7 @@ export class Protocol {
     this.#server = options.role === "server";
     this.#deflate = options.deflate;
     this.#maxMessageSize = options.maxMessageSize;
+    this.#pongs = this.#pongsLeft = options.pongs;
   }
 
   /** Whether a Close frame has been written. */
@@ -327,7 +334,8 @@ export class Protocol {
     const data = this.#input.slice(from, from + length);
     switch (opcode) {
       case Opcode.PING:
-        this.#control(Opcode.PONG, data);
+        if (this.#pongsLeft-- > 0) this.#control(Opcode.PONG, data);
+        else this.#unanswered = data;
         return { type: "ping", data };
       case Opcode.PONG:
         return { type: "pong", data };
@@ -498,9 +506,16 @@ export class Protocol {
     this.#control(Opcode.PING, data);
   }
 
-  /** Writes an unasked Pong (RFC 6455 section 5.5.3) of up to 125 bytes. */
-  pong(data: Uint8Array): void {
-    this.#control(Opcode.PONG, data);
+  /**
+   * Allows as many pongs again. Of the pings that were not answered, the latest is now, as RFC 6455
+   * section 5.5.3 has it.
+   */
+  allowPongs(): void {
+    this.#pongsLeft = this.#pongs;
+    if (this.#unanswered === undefined) return;
+    this.#control(Opcode.PONG, this.#unanswered);
+    this.#unanswered = undefined;
+    this.#pongsLeft--;
   }
 
   /** Writes a Close frame, if none was (RFC 6455 section 5.5.1): the last frame that is written. */

@@ -5,7 +5,6 @@
  */
 
 import { closeQuietly, type Connection, lingerAndClose, writeAll } from "./connection.ts";
-import { CloseCode } from "./frame.ts";
 import { acceptOf, areValidProtocols, checkUpgrade } from "./handshake.ts";
 import { parseExtensions } from "./extensions.ts";
 import {
@@ -21,9 +20,9 @@ import { acceptOffer, compressionSettings, PerMessageDeflate } from "./permessag
 import {
   abandon,
   Accepted,
-  checkedIdleTimeout,
-  checkedSize,
+  goAway,
   open,
+  socketLimits,
   type SocketOptions,
   WebSocket,
 } from "./socket.ts";
@@ -48,7 +47,7 @@ export interface ServeOptions {
   port?: number;
   /** Address to listen on. @default {"0.0.0.0"} */
   hostname?: string;
-  /** Whether several processes may listen on the port. @default {false} */
+  /** Whether several processes may listen on the port; with TLS, `--unstable-net`. @default {false} */
   reusePort?: boolean;
   /** Certificate chain, PEM; with {@linkcode ServeOptions.key}, the server speaks TLS. */
   cert?: string;
@@ -64,8 +63,23 @@ export interface ServeOptions {
   maxHeaderBytes?: number;
   /** Most header lines of a request; more get 431. @default {100} */
   maxHeaders?: number;
-  /** Longest time from connection to complete head, in milliseconds; then 408. @default {10000} */
+  /** Longest time for the TLS handshake, in milliseconds. @default {10000} */
+  handshakeTimeout?: number;
+  /** Longest time from then to the complete head, in milliseconds; then 408. @default {10000} */
   headerTimeout?: number;
+  /** Longest wait for the client to take a part of an answer, in milliseconds. @default {30000} */
+  responseTimeout?: number;
+  /** Most connections at a time; one more gets 503. @default {16384} */
+  maxConnections?: number;
+  /**
+   * Most connections at a time from one address; one more gets 503. Lower it where clients come straight
+   * from the internet, and not all from the address of one proxy.
+   *
+   * @default {8192}
+   */
+  maxConnectionsPerAddress?: number;
+  /** Longest wait for the clients at shutdown, in milliseconds. @default {5000} */
+  gracePeriod?: number;
 }
 
 /** A running server, as `Deno.serve` returns it. */
@@ -79,10 +93,16 @@ export interface HttpServer extends AsyncDisposable {
   /** Lets the process end while this server listens. */
   unref(): void;
   /**
-   * Stops: nothing more is accepted, requests are answered to the end, sockets are closed with 1001.
-   * Resolves when all that is done.
+   * Stops: nothing more is accepted, requests and messages that have come are answered, sockets are
+   * closed with 1001. Who does not end within the grace period is cut off. Resolves when all is done.
    */
   shutdown(): Promise<void>;
+  /**
+   * Serves new connections with another certificate; those there are keep theirs.
+   *
+   * Rejects if the pair will not do, or the server does not speak TLS; then the old one is kept.
+   */
+  setCertificate(cert: string, key: string): Promise<void>;
 }
 
 /** Options of {@linkcode upgradeWebSocket}. */
@@ -98,9 +118,6 @@ export interface WebSocketUpgrade {
   /** To be returned from the handler. */
   response: Response;
 }
-
-/** Seconds, as `Deno.upgradeWebSocket` has it. */
-const DEFAULT_IDLE_TIMEOUT = 30;
 
 /** What {@linkcode upgradeWebSocket} prepares, and the connection's task finishes. */
 interface Upgrade {
@@ -151,37 +168,66 @@ export function serve(
   return new Server(options, handler);
 }
 
+/** The numbers of {@linkcode ServeOptions}, every one with its value. */
+function serveLimits(options: ServeOptions) {
+  const limit = (name: keyof ServeOptions, fallback: number): number => {
+    const value = options[name] ?? fallback;
+    if (typeof value === "number" && value >= 0) return value;
+    throw new RangeError(`Cannot serve: ${name} is ${value}, must be 0 or more`);
+  };
+  return {
+    maxHeaderBytes: limit("maxHeaderBytes", 16 * 1024),
+    maxHeaders: limit("maxHeaders", 100),
+    handshakeTimeout: limit("handshakeTimeout", 10_000),
+    headerTimeout: limit("headerTimeout", 10_000),
+    responseTimeout: limit("responseTimeout", 30_000),
+    maxConnections: limit("maxConnections", 16_384),
+    maxConnectionsPerAddress: limit("maxConnectionsPerAddress", 8192),
+    gracePeriod: limit("gracePeriod", 5000),
+  };
+}
+
+/**
+ * Connections over the limit that are told so at the same time: telling takes a TLS handshake. The
+ * others are closed without a word.
+ */
+const MAX_REFUSALS = 16;
+
 class Server implements HttpServer {
   readonly finished: Promise<void>;
   readonly addr: Deno.NetAddr;
-  readonly #listener: Deno.Listener;
+  #listener: Deno.Listener;
+  #accepting: Promise<void>;
   readonly #handler: ServeHandler;
   readonly #options: ServeOptions;
-  readonly #limits: { maxHeaderBytes: number; maxHeaders: number };
-  /** The tasks of the connections, so that all can be waited for. */
+  readonly #limits: ReturnType<typeof serveLimits>;
+  /** The tasks of accepting and of the connections, so that all can be waited for. */
   readonly #tasks = new Set<Promise<void>>();
+  /** The connections, and how many there are of each address. */
+  readonly #connections = new Set<Connection>();
+  readonly #addresses = new Map<string, number>();
+  #refusals = 0;
   readonly #sockets = new Set<WebSocket>();
   /** Connections whose request has not come, cut off at shutdown. */
   readonly #waiting = new Set<Connection>();
+  readonly #stop = Promise.withResolvers<void>();
   #stopping = false;
+  #referenced = true;
 
   constructor(options: ServeOptions, handler: ServeHandler) {
-    this.#options = options;
+    this.#options = { ...options };
     this.#handler = handler;
-    this.#limits = {
-      maxHeaderBytes: options.maxHeaderBytes ?? 16 * 1024,
-      maxHeaders: options.maxHeaders ?? 100,
-    };
-    const { port = 8000, hostname = "0.0.0.0", reusePort = false, cert, key, signal } = options;
+    this.#limits = serveLimits(options);
+    const { cert, key, signal } = options;
     signal?.throwIfAborted();
     if ((cert === undefined) !== (key === undefined)) {
       throw new TypeError("Cannot serve: cert and key must be given together");
     }
-    this.#listener = cert === undefined || key === undefined
-      ? Deno.listen({ port, hostname, reusePort })
-      : Deno.listenTls({ port, hostname, reusePort, cert, key, alpnProtocols: ["http/1.1"] });
+    this.#listener = this.#listen(options.port ?? 8000, cert, key);
     this.addr = this.#listener.addr as Deno.NetAddr;
-    this.finished = this.#accept();
+    this.#accepting = this.#accept(this.#listener);
+    this.#add(this.#accepting);
+    this.finished = this.#finish();
     if (options.onListen !== undefined) options.onListen(this.addr);
     else console.log(`Listening on ${this.#scheme}://${this.#authority}/`);
     signal?.addEventListener("abort", () => void this.shutdown(), { once: true });
@@ -197,19 +243,22 @@ class Server implements HttpServer {
   }
 
   ref(): void {
+    this.#referenced = true;
     this.#listener.ref();
   }
 
   unref(): void {
+    this.#referenced = false;
     this.#listener.unref();
   }
 
   async shutdown(): Promise<void> {
     if (!this.#stopping) {
       this.#stopping = true;
-      this.#listener.close();
+      closeQuietly(this.#listener);
       for (const connection of this.#waiting) closeQuietly(connection);
-      for (const socket of this.#sockets) socket.close(CloseCode.GOING_AWAY);
+      for (const socket of this.#sockets) goAway(socket);
+      this.#stop.resolve();
     }
     await this.finished;
   }
@@ -218,55 +267,169 @@ class Server implements HttpServer {
     return this.shutdown();
   }
 
-  async #accept(): Promise<void> {
-    while (!this.#stopping) {
-      let connection: Deno.Conn;
+  async setCertificate(cert: string, key: string): Promise<void> {
+    if (this.#options.cert === undefined) {
+      throw new TypeError("Cannot set certificate: the server does not speak TLS");
+    }
+    // A pair that will not do is refused here, on a port of no matter.
+    Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key }).close();
+    // A listener keeps its certificate, so another takes its place, in less than a millisecond: sharing
+    // the port meanwhile needs a flag of Deno's.
+    this.#listener.close();
+    await this.#accepting;
+    if (this.#stopping) return;
+    this.#listener = this.#listen(this.addr.port, cert, key);
+    if (!this.#referenced) this.#listener.unref();
+    this.#accepting = this.#accept(this.#listener);
+    this.#add(this.#accepting);
+  }
+
+  #listen(port: number, cert: string | undefined, key: string | undefined): Deno.Listener {
+    const { hostname = "0.0.0.0", reusePort = false } = this.#options;
+    if (cert === undefined || key === undefined) return Deno.listen({ port, hostname, reusePort });
+    return Deno.listenTls({
+      port,
+      hostname,
+      reusePort,
+      cert,
+      key,
+      alpnProtocols: ["http/1.1"],
+    });
+  }
+
+  #add(work: Promise<void>): void {
+    const task = work.finally(() => this.#tasks.delete(task));
+    this.#tasks.add(task);
+  }
+
+  /** Waits for the end of the server, and cuts off who is not done within the grace period. */
+  async #finish(): Promise<void> {
+    await this.#stop.promise;
+    const timer = setTimeout(() => {
+      for (const socket of this.#sockets) socket.terminate();
+      for (const connection of this.#connections) closeQuietly(connection);
+    }, this.#limits.gracePeriod);
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    clearTimeout(timer);
+  }
+
+  async #accept(listener: Deno.Listener): Promise<void> {
+    for (;;) {
       try {
-        connection = await this.#listener.accept();
+        this.#add(this.#serve(await listener.accept()));
       } catch (error) {
-        if (this.#stopping || error instanceof Deno.errors.BadResource) break;
+        if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) {
+          break;
+        }
         // A client that left while it was accepted, or no file descriptor free: the next may do better.
         await new Promise((resolve) => setTimeout(resolve, 10));
-        continue;
       }
-      const task = this.#serve(connection).finally(() => this.#tasks.delete(task));
-      this.#tasks.add(task);
     }
-    await Promise.all(this.#tasks);
   }
 
   /** Serves one connection to its end. Never rejects. */
   async #serve(connection: Deno.Conn): Promise<void> {
+    const { hostname } = connection.remoteAddr as Deno.NetAddr;
+    const sameAddress = this.#addresses.get(hostname) ?? 0;
+    const { maxConnections, maxConnectionsPerAddress } = this.#limits;
+    if (this.#connections.size >= maxConnections || sameAddress >= maxConnectionsPerAddress) {
+      return await this.#turnAway(connection);
+    }
+    this.#connections.add(connection);
+    this.#addresses.set(hostname, sameAddress + 1);
     try {
-      if ("setNoDelay" in connection) (connection as Deno.TcpConn).setNoDelay();
-      const received = await this.#readRequest(connection);
-      if (received === undefined) return closeQuietly(connection);
-      const { head, rest } = received;
-      const request = this.#request(head);
-      if (request === undefined) {
-        await this.#refuse(connection, new HttpError(400, `Cannot serve method "${head.method}"`));
-        return;
-      }
-      const completed = Promise.withResolvers<void>();
-      completed.promise.catch(() => {});
-      const info = {
-        remoteAddr: connection.remoteAddr as Deno.NetAddr,
-        completed: completed.promise,
-      };
-      const response = await this.#respond(request, info);
-      try {
-        const upgrade = upgrades.get(response);
-        if (upgrade === undefined) await sendResponse(connection, head, response);
-        else await this.#open(connection, response, upgrade, rest);
-        completed.resolve();
-      } catch (error) {
-        completed.reject(error);
-        closeQuietly(connection);
+      if (await this.#handshake(connection)) await this.#answer(connection);
+    } catch {
+      // The connection broke: nobody is left to be told.
+    } finally {
+      closeQuietly(connection);
+      this.#connections.delete(connection);
+      const others = this.#addresses.get(hostname)! - 1;
+      if (others === 0) this.#addresses.delete(hostname);
+      else this.#addresses.set(hostname, others);
+    }
+  }
+
+  /** Tells a connection over the limit to come back later. Never rejects. */
+  async #turnAway(connection: Deno.Conn): Promise<void> {
+    if (this.#refusals >= MAX_REFUSALS) return closeQuietly(connection);
+    this.#refusals++;
+    try {
+      if (await this.#handshake(connection)) {
+        const busy = new HttpError(503, "Cannot serve: too many connections, try again later");
+        await this.#refuse(connection, busy);
       }
     } catch {
-      // The connection broke, or its TLS handshake failed: nobody is left to be told.
+      // It did not wait to be told.
+    } finally {
       closeQuietly(connection);
+      this.#refusals--;
     }
+  }
+
+  /** Completes the TLS handshake. Returns whether there is a client to talk to. */
+  async #handshake(connection: Deno.Conn): Promise<boolean> {
+    if ("setNoDelay" in connection) (connection as Deno.TcpConn).setNoDelay();
+    if (!("handshake" in connection)) return true;
+    this.#waiting.add(connection);
+    const timer = setTimeout(() => closeQuietly(connection), this.#limits.handshakeTimeout);
+    try {
+      await (connection as Deno.TlsConn).handshake();
+      return true;
+    } catch {
+      return false;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(connection);
+    }
+  }
+
+  /** Reads the request of a connection, and answers it. */
+  async #answer(connection: Deno.Conn): Promise<void> {
+    const received = await this.#readRequest(connection);
+    if (received === undefined) return;
+    const { head, rest } = received;
+    const request = this.#request(head);
+    if (request === undefined) {
+      const { method } = head;
+      return await this.#refuse(connection, new HttpError(400, `Cannot serve method "${method}"`));
+    }
+    const completed = Promise.withResolvers<void>();
+    completed.promise.catch(() => {});
+    const response = await this.#respond(request, {
+      remoteAddr: connection.remoteAddr as Deno.NetAddr,
+      completed: completed.promise,
+    });
+    try {
+      const upgrade = upgrades.get(response);
+      if (upgrade === undefined) {
+        await sendResponse(this.#timed(connection), head, response);
+      } else {
+        await this.#open(connection, response, upgrade, rest);
+      }
+      completed.resolve();
+    } catch (error) {
+      completed.reject(error);
+    }
+  }
+
+  /** The connection, closed when a write takes too long. */
+  #timed(connection: Connection): Connection {
+    const { responseTimeout } = this.#limits;
+    return {
+      remoteAddr: connection.remoteAddr,
+      read: (into) => connection.read(into),
+      async write(from) {
+        const timer = setTimeout(() => closeQuietly(connection), responseTimeout);
+        try {
+          return await connection.write(from);
+        } finally {
+          clearTimeout(timer);
+        }
+      },
+      closeWrite: () => connection.closeWrite(),
+      close: () => connection.close(),
+    };
   }
 
   /** Reads a request's head; refuses one that will not do. */
@@ -274,7 +437,7 @@ class Server implements HttpServer {
     connection: Connection,
   ): Promise<{ head: RequestHead; rest: Uint8Array } | undefined> {
     const reader = new HeadReader(this.#limits);
-    const { headerTimeout = 10_000 } = this.#options;
+    const { headerTimeout } = this.#limits;
     const late = new HttpError(408, `Cannot read head: it took over ${headerTimeout} ms`);
     const deadline = Promise.withResolvers<null>();
     const timer = setTimeout(() => deadline.reject(late), headerTimeout);
@@ -370,7 +533,7 @@ class Server implements HttpServer {
     const closed = new Promise((resolve) => socket.addEventListener("close", resolve));
     this.#sockets.add(socket);
     open(socket, connection, rest);
-    if (this.#stopping) socket.close(CloseCode.GOING_AWAY);
+    if (this.#stopping) goAway(socket);
     await closed;
     this.#sockets.delete(socket);
   }
@@ -472,8 +635,7 @@ export function upgradeWebSocket(
   options: UpgradeWebSocketOptions = {},
 ): WebSocketUpgrade {
   const { protocol = "", compression = true } = options;
-  const idleTimeout = checkedIdleTimeout(options.idleTimeout ?? DEFAULT_IDLE_TIMEOUT);
-  const maxMessageSize = checkedSize(options.maxMessageSize);
+  const limits = socketLimits(options, "server");
   const settings = compressionSettings(compression, "server");
 
   const refusal = checkUpgrade(request);
@@ -491,7 +653,7 @@ export function upgradeWebSocket(
     );
   }
   if (!ownRequests.delete(request)) {
-    const native = { idleTimeout, ...(protocol !== "" && { protocol }) };
+    const native = { idleTimeout: limits.idleTimeout, ...(protocol !== "" && { protocol }) };
     return Deno.upgradeWebSocket(request, native) as unknown as WebSocketUpgrade;
   }
 
@@ -505,7 +667,7 @@ export function upgradeWebSocket(
       protocol,
       agreed?.response ?? "",
       agreed && new PerMessageDeflate(agreed.agreement, "server", settings!),
-      { maxMessageSize, idleTimeout },
+      limits,
     ),
   );
   const response = new Response(null, { status: 101 });

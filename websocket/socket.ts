@@ -6,7 +6,7 @@
 
 import process from "node:process";
 import { connect } from "./connect.ts";
-import { closeQuietly, type Connection, lingerAndClose, writeAll } from "./connection.ts";
+import { closeQuietly, type Connection, lingerAndClose } from "./connection.ts";
 import { GrowingBuffer } from "./buffer.ts";
 import { formatExtension } from "./extensions.ts";
 import { CloseCode, isSendableCode, MAX_CLOSE_REASON, MAX_CONTROL_PAYLOAD } from "./frame.ts";
@@ -47,7 +47,67 @@ export interface SocketOptions {
    * @default {30} for a server's socket, 0 for a client's
    */
   idleTimeout?: number;
+  /**
+   * With more than this many bytes unsent, nothing more is read from the peer, so that one that does
+   * not take its answers cannot ask for more; `drain` is fired when they are sent.
+   *
+   * @default {65536} (64 KiB)
+   */
+  highWaterMark?: number;
+  /**
+   * With more than this many bytes unsent, the next message cuts the connection off: the peer is too
+   * slow for what it is sent.
+   *
+   * @default {16777216} (16 MiB) for a server's socket, no limit for a client's
+   */
+  maxBufferedAmount?: number;
+  /**
+   * Pings of the peer that are answered in a second. Of more, the latest is answered later (RFC 6455
+   * section 5.5.3).
+   *
+   * @default {100}
+   */
+  maxPingsPerSecond?: number;
 }
+
+/** {@linkcode SocketOptions} with their values, less compression. */
+export interface SocketLimits {
+  maxMessageSize: number;
+  idleTimeout: number;
+  highWaterMark: number;
+  maxBufferedAmount: number;
+  maxPingsPerSecond: number;
+}
+
+/**
+ * Checks the options and fills in the defaults.
+ *
+ * @throws {RangeError} If a number is out of its range.
+ */
+export function socketLimits(options: SocketOptions, role: "client" | "server"): SocketLimits {
+  const server = role === "server";
+  const { idleTimeout = server ? 30 : 0 } = options;
+  // What a timer can wait for: 2^31 - 1 milliseconds.
+  if (!(idleTimeout >= 0 && idleTimeout <= 2_147_483)) {
+    throw new RangeError(
+      `Cannot set up socket: idleTimeout is ${idleTimeout}, must be from 0 to 2147483 seconds`,
+    );
+  }
+  const limit = (name: keyof SocketOptions, fallback: number): number => {
+    const value = options[name] ?? fallback;
+    if (typeof value === "number" && value >= 0) return value;
+    throw new RangeError(`Cannot set up socket: ${name} is ${value}, must be 0 or more`);
+  };
+  return {
+    idleTimeout,
+    maxMessageSize: limit("maxMessageSize", 16 * MIB),
+    highWaterMark: limit("highWaterMark", MIB / 16),
+    maxBufferedAmount: limit("maxBufferedAmount", server ? 16 * MIB : Infinity),
+    maxPingsPerSecond: limit("maxPingsPerSecond", 100),
+  };
+}
+
+const MIB = 1024 * 1024;
 
 /** Options of the constructor of {@linkcode WebSocket}. */
 export interface WebSocketOptions extends SocketOptions {
@@ -77,14 +137,8 @@ export interface SendOptions {
   compress?: boolean;
 }
 
-/** Longest message received unless said otherwise, in bytes: 16 MiB, as the conformance suite sends. */
-export const DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024;
-
 /** Longest wait for the peer's Close frame after ours, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 10_000;
-
-/** With more than this many bytes unsent, nothing more is read from the peer. */
-const HIGH_WATER_MARK = 1024 * 1024;
 
 /** A server's half of the opening handshake, in place of a URL to connect to. */
 export class Accepted {
@@ -93,12 +147,15 @@ export class Accepted {
     readonly protocol: string,
     readonly extensions: string,
     readonly deflate: PerMessageDeflate | undefined,
-    readonly options: { maxMessageSize: number; idleTimeout: number },
+    readonly limits: SocketLimits,
   ) {}
 }
 
 /** Starts a socket made of {@linkcode Accepted}, once its response has been sent. */
 export let open: (socket: WebSocket, connection: Connection, rest: Uint8Array) => void;
+
+/** Closes a server's socket with 1001, once what it has received has been answered. */
+export let goAway: (socket: WebSocket) => void;
 
 /** Gives up a socket made of {@linkcode Accepted} whose response cannot be sent. */
 export let abandon: (socket: WebSocket, error: unknown) => void;
@@ -118,7 +175,8 @@ export type EventHandler<E extends Event> =
 /**
  * A WebSocket that compresses: the web's class, with what servers and programs need besides.
  *
- * Events: `open`, `message`, `error`, `close` as on the web, and `pong` with the payload as `data`.
+ * Events: `open`, `message`, `error`, `close` as on the web; `pong` with the payload as `data`; `drain`
+ * when {@linkcode WebSocket.bufferedAmount} was over the high-water mark and all has been sent.
  *
  * @example
  * ```ts
@@ -169,9 +227,12 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** What listens in place of each listener of a server's socket. */
   readonly #guards = new WeakMap<EventListenerOrEventListenerObject, EventListener>();
   #handlerFailed = false;
+  /** What handlers have promised and not yet done. */
+  readonly #unsettled = new Set<Promise<unknown>>();
+  /** Whether the server goes away as soon as what it has received is answered. */
+  #leaving = false;
 
-  #maxMessageSize: number;
-  #idleTimeout: number;
+  readonly #limits: SocketLimits;
   #deflate: PerMessageDeflate | undefined;
   #protocol: Protocol | undefined;
   #connection: Connection | undefined;
@@ -179,13 +240,17 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** Bytes of messages in the protocol's output, and in the write that is under way. */
   #queued = 0;
   #inFlight = 0;
+  /** Bytes of frames in that write. */
+  #inFlightFrames = 0;
   /** Bytes of messages that were given after the close, and never go out. */
   #lost = 0;
-  #writing = false;
+  #writing: Promise<void> | undefined;
+  #spare = new GrowingBuffer();
   #flushScheduled = false;
+  /** Whether more was unsent than the high-water mark, and `drain` is to tell when it is not. */
+  #full = false;
   /** Whether the reader is at work, and flushes when it is done. */
   #reading = false;
-  #flushed: PromiseWithResolvers<void> | undefined;
   /** The sends and the close that wait for a Blob before them. */
   #afterBlob: Promise<void> | undefined;
   /** The close of a server's socket that was asked for before its response has been sent. */
@@ -194,6 +259,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #heard = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #pongTimer: ReturnType<typeof setTimeout> | undefined;
   #pings: PendingPing[] = [];
   #pingCount = 0;
 
@@ -204,6 +270,10 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
 
   static {
     open = (socket, connection, rest) => void socket.#run(connection, rest);
+    goAway = (socket) => {
+      if (socket.#reading) socket.#leaving = true;
+      else void socket.#goAway();
+    };
     abandon = (socket, error) => {
       socket.#failure = error;
       socket.#end(false);
@@ -232,8 +302,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       this.#protocolName = url.protocol;
       this.#extensions = url.extensions;
       this.#deflate = url.deflate;
-      this.#maxMessageSize = url.options.maxMessageSize;
-      this.#idleTimeout = url.options.idleTimeout;
+      this.#limits = url.limits;
       return;
     }
     const options = typeof given === "string" || Array.isArray(given)
@@ -249,8 +318,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     }
     this.#server = false;
     this.#url = parsed.href;
-    this.#maxMessageSize = checkedSize(options.maxMessageSize);
-    this.#idleTimeout = checkedIdleTimeout(options.idleTimeout ?? 0);
+    this.#limits = socketLimits(options, "client");
     void this.#connect(parsed, protocols, options);
   }
 
@@ -323,6 +391,14 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   }
   set onclose(handler: EventHandler<CloseEvent>) {
     this.#setHandler("close", handler);
+  }
+
+  /** Called when what was over the high-water mark has been sent. */
+  get ondrain(): EventHandler<Event> {
+    return this.#handler("drain");
+  }
+  set ondrain(handler: EventHandler<Event>) {
+    this.#setHandler("drain", handler);
   }
 
   /** Called with each Pong frame; its payload is the event's `data`, a `Uint8Array`. */
@@ -483,7 +559,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
           const result: unknown = typeof listener === "function"
             ? listener.call(this, event)
             : listener.handleEvent(event);
-          if (result instanceof Promise) result.catch((error) => this.#onHandlerError(error));
+          if (result instanceof Promise) this.#settle(result);
         } catch (error) {
           this.#onHandlerError(error);
         }
@@ -491,6 +567,18 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       this.#guards.set(listener, guard);
     }
     return guard;
+  }
+
+  #settle(result: Promise<unknown>): void {
+    const settled = result.catch((error) => this.#onHandlerError(error))
+      .finally(() => this.#unsettled.delete(settled));
+    this.#unsettled.add(settled);
+  }
+
+  async #goAway(): Promise<void> {
+    this.#leaving = false;
+    while (this.#unsettled.size > 0) await Promise.all(this.#unsettled);
+    this.close(CloseCode.GOING_AWAY);
   }
 
   #onHandlerError(error: unknown): void {
@@ -540,7 +628,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     const protocol = new Protocol({
       role: this.#server ? "server" : "client",
       deflate: this.#deflate,
-      maxMessageSize: this.#maxMessageSize,
+      maxMessageSize: this.#limits.maxMessageSize,
+      pongs: this.#limits.maxPingsPerSecond,
     });
     this.#protocol = protocol;
     if (this.#readyState === WebSocket.CONNECTING) {
@@ -571,15 +660,17 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       this.#reading = true;
       for (let event = protocol.next(); event !== undefined; event = protocol.next()) {
         this.#dispatch(event);
+        // A peer that does not take its answers is not heard any further.
+        if (this.#unsentFrames > this.#limits.highWaterMark) await this.#flush();
         // Each event is a task of its own, as on the web: what a handler has started with promises is
         // done before the next. With nothing left, waiting for the network is as good.
-        if (protocol.hasInput) await microtasksDone();
+        else if (protocol.hasInput) await microtasksDone();
       }
       this.#reading = false;
       const written = this.#flush();
       if (protocol.receivingEnded) return;
-      // A peer that does not take its answers is not asked for more questions.
-      if (this.bufferedAmount > HIGH_WATER_MARK) await written;
+      if (this.#leaving) void this.#goAway();
+      if (this.#unsentFrames > this.#limits.highWaterMark) await written;
       const count = await connection.read(protocol.space());
       if (count === null) {
         this.#failure ??= new Error("Connection lost: peer ended it without a Close frame");
@@ -595,6 +686,13 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       case "message":
         if (this.#readyState !== WebSocket.OPEN) return;
         this.dispatchEvent(new MessageEvent("message", { data: this.#received(event.data) }));
+        break;
+      case "ping":
+        this.#pongTimer ??= setTimeout(() => {
+          this.#pongTimer = undefined;
+          this.#protocol!.allowPongs();
+          this.#scheduleFlush();
+        }, 1000);
         break;
       case "pong":
         this.#answerPings(event.data);
@@ -634,6 +732,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#dialling.abort();
     clearTimeout(this.#idleTimer);
     clearTimeout(this.#closeTimer);
+    clearTimeout(this.#pongTimer);
     this.#deflate?.close();
     if (contextCount() === 0) stopSweeping();
     this.#protocol?.output.release();
@@ -664,8 +763,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
 
   /** Looks for signs of life from the peer twice each idle timeout. */
   #watch(): void {
-    if (this.#idleTimeout === 0) return;
-    const interval = this.#idleTimeout * 1000;
+    const interval = this.#limits.idleTimeout * 1000;
+    if (interval === 0) return;
     let asked = false;
     const look = () => {
       if (this.#heard) asked = false;
@@ -686,9 +785,20 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
 
   #sendNow(data: string | Uint8Array | PreparedMessage, compress: boolean): void {
     const protocol = this.#protocol!;
+    const { highWaterMark, maxBufferedAmount } = this.#limits;
+    if (this.bufferedAmount > maxBufferedAmount) {
+      const unsent = this.bufferedAmount;
+      this.#lost += sizeOf(data);
+      return this.#fail(
+        new Error(
+          `Connection lost: ${unsent} bytes are unsent, must be ${maxBufferedAmount} at most`,
+        ),
+      );
+    }
     this.#queued += data instanceof PreparedMessage
       ? protocol.sendPrepared(data, compress)
       : protocol.send(data, compress);
+    if (this.#unsentFrames > highWaterMark) this.#full = true;
     if (sweepTimer === undefined && contextCount() > 0) sweepContexts();
     this.#scheduleFlush();
   }
@@ -711,9 +821,14 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#afterBlob = mine;
   }
 
+  /** Bytes of frames that the network has not taken. */
+  get #unsentFrames(): number {
+    return this.#protocol!.output.length + this.#inFlightFrames;
+  }
+
   /** One write for all that is sent in this turn. */
   #scheduleFlush(): void {
-    if (this.#flushScheduled || this.#reading || this.#writing) return;
+    if (this.#flushScheduled || this.#reading || this.#writing !== undefined) return;
     this.#flushScheduled = true;
     queueMicrotask(() => {
       this.#flushScheduled = false;
@@ -724,30 +839,39 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /**
    * Writes the output; what is added meanwhile goes out with the next write. Never rejects: a write
    * that fails ends the connection.
+   *
+   * @returns Resolves when there is none left; `undefined` when there is none now.
    */
-  async #flush(): Promise<void> {
-    if (this.#writing) return await this.#flushed!.promise;
-    const protocol = this.#protocol!;
-    if (protocol.output.length === 0) return;
-    this.#writing = true;
-    this.#flushed = Promise.withResolvers();
+  #flush(): Promise<void> | undefined {
+    if (this.#writing === undefined && this.#protocol!.output.length > 0) {
+      this.#writing = this.#write(this.#connection!, this.#protocol!);
+    }
+    return this.#writing;
+  }
+
+  async #write(connection: Connection, protocol: Protocol): Promise<void> {
     try {
-      let spare = new GrowingBuffer();
       while (protocol.output.length > 0) {
-        const output = protocol.output;
-        protocol.output = spare;
+        const { output } = protocol;
+        protocol.output = this.#spare;
         this.#inFlight = this.#queued;
         this.#queued = 0;
-        await writeAll(this.#connection!, output.bytes.subarray(0, output.length));
-        this.#inFlight = 0;
+        this.#inFlightFrames = output.length;
+        for (let at = 0; at < output.length;) {
+          at += await connection.write(output.bytes.subarray(at, output.length));
+        }
+        this.#inFlight = this.#inFlightFrames = 0;
         output.release();
-        spare = output;
+        this.#spare = output;
       }
     } catch (error) {
       this.#fail(error);
     } finally {
-      this.#writing = false;
-      this.#flushed.resolve();
+      this.#writing = undefined;
+    }
+    if (this.#full) {
+      this.#full = false;
+      this.dispatchEvent(new Event("drain"));
     }
   }
 
@@ -817,23 +941,6 @@ function parseUrl(url: string | URL): URL {
     );
   }
   return parsed;
-}
-
-/** Checks the option `maxMessageSize`. */
-export function checkedSize(size: number = DEFAULT_MAX_MESSAGE_SIZE): number {
-  if (Number.isSafeInteger(size) && size >= 0) return size;
-  throw new RangeError(
-    `Cannot limit messages: maxMessageSize is ${size}, must be a number of bytes`,
-  );
-}
-
-/** Checks the option `idleTimeout`. */
-export function checkedIdleTimeout(seconds: number): number {
-  // What a timer can wait for: 2^31 - 1 milliseconds.
-  if (seconds >= 0 && seconds <= 2_147_483) return seconds;
-  throw new RangeError(
-    `Cannot watch connection: idleTimeout is ${seconds}, must be from 0 to 2147483 seconds`,
-  );
 }
 
 /** What is sent as it is; all else is sent as text, as on the web. */

@@ -8,7 +8,13 @@ import {
   assertThrows,
 } from "@std/assert";
 import { generateCertificates } from "../../certs/generate.ts";
-import { serve, type ServeHandler, type ServeOptions, upgradeWebSocket } from "../../mod.ts";
+import {
+  serve,
+  type ServeHandler,
+  type ServeOptions,
+  upgradeWebSocket,
+  WebSocket,
+} from "../../mod.ts";
 import { acceptSockets, closed, echo, handshake, next, opened, RawClient } from "./peers.ts";
 
 function start(handler: ServeHandler, options: ServeOptions = {}) {
@@ -335,4 +341,114 @@ Deno.test("upgradeWebSocket() closes a message over maxMessageSize with 1009", a
     // Told by the Close frame of who fails; what the other side saw is a close with that code.
     assertEquals((await next<CloseEvent>(socket, "close")).code, 1009);
   }
+});
+
+Deno.test("HttpServer.setCertificate serves new connections with it, and keeps the old ones", async () => {
+  const first = await generateCertificates();
+  const second = await generateCertificates();
+  await using server = echo({}, { cert: first.cert, key: first.key });
+  const old = await opened(server.url, { caCerts: [first.ca] });
+  for (let i = 0; i < 5; i++) {
+    await server.setCertificate(second.cert, second.key);
+    const renewed = await opened(server.url, { caCerts: [second.ca] });
+    await closed(renewed);
+    await server.setCertificate(first.cert, first.key);
+    await closed(await opened(server.url, { caCerts: [first.ca] }));
+  }
+  await assertRejects(() => server.setCertificate(first.cert, second.key));
+  await assertRejects(() => server.setCertificate("garbage", second.key));
+  await closed(await opened(server.url, { caCerts: [first.ca] }));
+  old.send("still here");
+  assertEquals((await next(old, "message")).data, "still here");
+  await closed(old);
+});
+
+Deno.test("serve() answers 503 beyond its connections, and serves those it has", async () => {
+  for (const limit of [{ maxConnections: 2 }, { maxConnectionsPerAddress: 2 }]) {
+    await using server = echo({}, limit);
+    const sockets = [await opened(server.url), await opened(server.url)];
+    assertMatch(await ask(server.addr.port, GET), /^HTTP\/1\.1 503 /);
+    for (const socket of sockets) {
+      socket.send("served");
+      assertEquals((await next(socket, "message")).data, "served");
+    }
+    await closed(sockets.pop()!);
+    // The place is free once the server has seen the end.
+    for (;;) {
+      const socket = new WebSocket(server.url);
+      const event = await Promise.race([next<Event>(socket, "open"), next<Event>(socket, "close")]);
+      if (event.type === "open") {
+        await closed(socket);
+        break;
+      }
+    }
+    await closed(sockets.pop()!);
+  }
+});
+
+Deno.test("serve() gives a client up that does not take its answer", async () => {
+  const failed = Promise.withResolvers<unknown>();
+  await using server = start((_, { completed }) => {
+    completed.catch(failed.resolve);
+    return new Response(new Uint8Array(64 * 1024 * 1024));
+  }, { responseTimeout: 100 });
+  using client = await RawClient.connect(server.addr.port);
+  await client.write(GET);
+  assertInstanceOf(await failed.promise, Error);
+  assertMatch(await ask(server.addr.port, GET.replace("GET", "HEAD")), /^HTTP\/1\.1 200 /);
+});
+
+Deno.test("serve() gives up a TLS handshake that does not come", async () => {
+  const { ca, cert, key } = await generateCertificates();
+  const limits = { handshakeTimeout: 100, maxConnections: 1 };
+  await using server = echo({}, { cert, key, ...limits });
+  using _silent = await RawClient.connect(server.addr.port);
+  const refused = new WebSocket(server.url, { caCerts: [ca] });
+  assertEquals((await next<ErrorEvent>(refused, "error")).error.status, 503);
+  // The one place is free again once the silent client's time is up.
+  for (let served = false; !served;) {
+    const socket = new WebSocket(server.url, { caCerts: [ca] });
+    const event = await Promise.race([next<Event>(socket, "open"), next<Event>(socket, "close")]);
+    served = event.type === "open";
+    if (served) await closed(socket);
+  }
+});
+
+Deno.test("serve() refuses limits that are none", () => {
+  for (const limit of [{ maxConnections: -1 }, { headerTimeout: NaN }, { maxHeaders: "5" }]) {
+    assertThrows(() => start(() => new Response(), limit as ServeOptions), RangeError);
+  }
+});
+
+Deno.test("HttpServer.shutdown answers what has come, then closes with 1001", async () => {
+  const received = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const server = acceptSockets((socket) => {
+    socket.onmessage = async ({ data }) => {
+      received.resolve();
+      await release.promise;
+      socket.send(`answer to ${data}`);
+    };
+  });
+  const socket = await opened(server.url);
+  const answers: string[] = [];
+  socket.onmessage = ({ data }) => answers.push(data);
+  socket.send("one");
+  socket.send("two");
+  await received.promise;
+  const stopped = server.shutdown();
+  const end = next<CloseEvent>(socket, "close");
+  release.resolve();
+  assertEquals((await end).code, 1001);
+  assertEquals(answers, ["answer to one", "answer to two"]);
+  await stopped;
+});
+
+Deno.test("HttpServer.shutdown cuts off who does not end within the grace period", async () => {
+  const end = Promise.withResolvers<CloseEvent>();
+  const server = acceptSockets((socket) => socket.onclose = end.resolve, {}, { gracePeriod: 100 });
+  using client = await RawClient.open(server.addr.port);
+  await server.shutdown();
+  assertEquals((await end.promise).code, 1006);
+  assertEquals([...(await client.bytes(4))].slice(0, 1), [0x88]);
 });

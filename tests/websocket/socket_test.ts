@@ -62,7 +62,7 @@ Deno.test("WebSocket refuses a URL or subprotocol that is malformed", () => {
 
 Deno.test("WebSocket refuses options out of range", () => {
   for (
-    const options of [{ maxMessageSize: -1 }, { maxMessageSize: 0.5 }, { idleTimeout: -1 }, {
+    const options of [{ maxMessageSize: -1 }, { highWaterMark: NaN }, { idleTimeout: -1 }, {
       idleTimeout: 1e9,
     }]
   ) {
