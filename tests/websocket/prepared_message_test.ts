@@ -1,0 +1,80 @@
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { prepare, PreparedMessage } from "../../websocket/prepared_message.ts";
+import { codec, Driver, hex, NO_CONTEXT, RSV1, ZlibPeer } from "./driver.ts";
+
+/** Text that repeats itself. */
+const TEXT = "Hello, hello, hello! ".repeat(10);
+
+Deno.test("prepare() takes text and bytes, and copies them", () => {
+  const bytes = Uint8Array.of(1, 2, 3, 4);
+  const cases: [data: string | BufferSource, first: number, payload: Uint8Array][] = [
+    ["é\ud800", 0x81, hex("c3a9 efbfbd")],
+    ["", 0x81, hex("")],
+    [bytes, 0x82, hex("01020304")],
+    [bytes.buffer, 0x82, hex("01020304")],
+    [bytes.subarray(1, 3), 0x82, hex("0203")],
+    [new DataView(bytes.buffer, 3), 0x82, hex("04")],
+    [new Uint16Array(bytes.buffer, 2), 0x82, hex("0304")],
+  ];
+  const prepared = cases.map(([data]) => prepare(data));
+  bytes.fill(9);
+  cases.forEach(([, first, payload], i) => {
+    const message = prepared[i]!;
+    assert(message instanceof PreparedMessage);
+    assertEquals(message.size, payload.length);
+    assertEquals(message.frameFor(undefined), { first, payload: payload as Uint8Array });
+  });
+});
+
+Deno.test("PreparedMessage.frameFor compresses once for each set of parameters", () => {
+  const message = prepare(TEXT);
+  const plain = message.frameFor(undefined);
+  const frame = message.frameFor(codec("server"));
+  assertEquals(frame.first, 0xc1);
+  assertLess(frame.payload.length, plain.payload.length / 3);
+  assert(message.frameFor(codec("server", NO_CONTEXT)) === frame);
+  assert(message.frameFor(codec("client")) === frame);
+  assert(message.frameFor(codec("server", { serverMaxWindowBits: 9 })) !== frame);
+  assert(message.frameFor(codec("server", {}, { level: 9 })) !== frame);
+  assert(message.frameFor(undefined) === plain);
+});
+
+Deno.test("PreparedMessage.frameFor leaves short messages as they are", () => {
+  const message = prepare(new Uint8Array(64));
+  assertEquals(message.frameFor(codec("server", {}, { threshold: 65 })).first, 0x82);
+  assertEquals(message.frameFor(codec("server", {}, { threshold: 64 })).first, 0xc2);
+  // An agreed window that zlib cannot keep to.
+  assertEquals(message.frameFor(codec("client", { clientMaxWindowBits: 8 })).first, 0x82);
+});
+
+Deno.test("PreparedMessage.frameFor compresses an empty message (RFC 7692 section 7.2.3.6)", () => {
+  const own = codec("server");
+  assertEquals(prepare("").frameFor(own), { first: 0xc1, payload: hex("00") as Uint8Array });
+  assertEquals(prepare(new Uint8Array(0)).frameFor(own).first, 0xc2);
+});
+
+Deno.test("PreparedMessage is understood between messages that share a context (RFC 7692 section 7.2)", async () => {
+  for (const role of ["server", "client"] as const) {
+    for (const windowBits of [9, 15]) {
+      const deflate = codec(role, {
+        serverMaxWindowBits: windowBits,
+        clientMaxWindowBits: windowBits,
+      });
+      using driver = new Driver(role, { deflate });
+      using peer = new ZlibPeer({ inflate: windowBits });
+      const prepared = [prepare(TEXT), prepare(new TextEncoder().encode(TEXT)), prepare("")];
+      for (let round = 0; round < 3; round++) {
+        for (const message of prepared) {
+          for (const data of [TEXT, message, `${TEXT}!`, message, message]) {
+            if (typeof data === "string") driver.protocol.send(data, true);
+            else assertEquals(driver.protocol.sendPrepared(data, true), data.size);
+            const [frame] = driver.takeFrames();
+            assertEquals(frame!.rsv, RSV1);
+            const text = new TextDecoder().decode(await peer.decompress(frame!.payload));
+            assertEquals(text, typeof data === "string" ? data : data.size === 0 ? "" : TEXT);
+          }
+        }
+      }
+    }
+  }
+});
