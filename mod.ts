@@ -20,6 +20,7 @@
 
 export { checkUpgrade, HandshakeError, type UpgradeRefusal } from "./websocket/handshake.ts";
 export type { CompressionOptions } from "./websocket/permessage_deflate.ts";
+export type { Message } from "./websocket/protocol.ts";
 export { ProtocolError } from "./websocket/frame.ts";
 export { prepare, type PreparedMessage } from "./websocket/prepared_message.ts";
 export {

@@ -21,7 +21,7 @@ import {
   releaseIdleContexts,
 } from "./permessage_deflate.ts";
 import { PreparedMessage } from "./prepared_message.ts";
-import { Protocol, type ProtocolEvent } from "./protocol.ts";
+import { type Message, Protocol, type ProtocolEvent } from "./protocol.ts";
 
 /** What {@linkcode WebSocket.send} takes. */
 export type SendData = string | ArrayBufferLike | ArrayBufferView | Blob | PreparedMessage;
@@ -262,6 +262,12 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #pongTimer: ReturnType<typeof setTimeout> | undefined;
   #pings: PendingPing[] = [];
   #pingCount = 0;
+
+  #readable: ReadableStream<Message> | undefined;
+  #reader: ReadableStreamDefaultController<Message> | undefined;
+  /** Resolves when the reader of {@linkcode readable} wants another message. */
+  #wanted: PromiseWithResolvers<void> | undefined;
+  #writable: WritableStream<SendData> | undefined;
 
   readonly #dialling = new AbortController();
   #failure: unknown;
@@ -528,6 +534,60 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   }
 
   /**
+   * The messages as a stream, text as strings and binary as `Uint8Array`s. From its first use on they
+   * go there, and no longer into `message` events. While nobody reads it, nothing more is read from the
+   * peer. It ends with the connection: with an error when that did not end cleanly.
+   */
+  get readable(): ReadableStream<Message> {
+    return this.#readable ??= new ReadableStream<Message>({
+      start: (controller) => {
+        this.#reader = controller;
+        if (this.#readyState === WebSocket.CLOSED) controller.close();
+      },
+      pull: () => this.#wanted?.resolve(),
+      cancel: () => {
+        this.#reader = undefined;
+        this.#wanted?.resolve();
+        this.close();
+      },
+    });
+  }
+
+  /**
+   * What is written to it is sent; a write is done when no more than the high-water mark is unsent.
+   * Closing it closes the socket with 1000, aborting it cuts the connection off.
+   */
+  get writable(): WritableStream<SendData> {
+    return this.#writable ??= new WritableStream<SendData>({
+      start: () => this.#until("open", WebSocket.CONNECTING),
+      write: async (data) => {
+        if (this.#readyState !== WebSocket.OPEN) {
+          throw new Error(
+            `Cannot write message: socket is ${STATES[this.#readyState]}, must be OPEN`,
+          );
+        }
+        this.send(data);
+        await this.#afterBlob;
+        if (this.#unsentFrames > this.#limits.highWaterMark) await this.#flush();
+      },
+      close: async () => {
+        this.close(CloseCode.NORMAL);
+        await this.#until("close", WebSocket.CLOSING);
+      },
+      abort: () => this.terminate(),
+    });
+  }
+
+  /** Resolves with the event of `type`, or the end, once the state is beyond `state`. */
+  #until(type: string, state: number): Promise<void> | undefined {
+    if (this.#readyState > state) return;
+    return new Promise((resolve) => {
+      this.addEventListener(type, () => resolve(), { once: true });
+      this.addEventListener("close", () => resolve(), { once: true });
+    });
+  }
+
+  /**
    * Adds a listener, as every `EventTarget` does. On a server's socket, one that throws or rejects is
    * logged and closes this socket with 1011; nobody else is touched.
    */
@@ -660,6 +720,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       this.#reading = true;
       for (let event = protocol.next(); event !== undefined; event = protocol.next()) {
         this.#dispatch(event);
+        await this.#wantedByReader();
         // A peer that does not take its answers is not heard any further.
         if (this.#unsentFrames > this.#limits.highWaterMark) await this.#flush();
         // Each event is a task of its own, as on the web: what a handler has started with promises is
@@ -685,7 +746,10 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     switch (event.type) {
       case "message":
         if (this.#readyState !== WebSocket.OPEN) return;
-        this.dispatchEvent(new MessageEvent("message", { data: this.#received(event.data) }));
+        if (this.#reader !== undefined) this.#reader.enqueue(event.data);
+        else {
+          this.dispatchEvent(new MessageEvent("message", { data: this.#received(event.data) }));
+        }
         break;
       case "ping":
         this.#pongTimer ??= setTimeout(() => {
@@ -710,7 +774,14 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     }
   }
 
-  #received(data: string | Uint8Array<ArrayBuffer>): string | Blob | ArrayBuffer {
+  /** While the reader of {@linkcode readable} has enough, the peer waits. */
+  #wantedByReader(): Promise<void> | undefined {
+    if (this.#reader === undefined || this.#reader.desiredSize! > 0) return;
+    this.#wanted = Promise.withResolvers();
+    return this.#wanted.promise;
+  }
+
+  #received(data: Message): string | Blob | ArrayBuffer {
     if (typeof data === "string") return data;
     return this.#binaryType === "blob" ? new Blob([data]) : data.buffer;
   }
@@ -738,6 +809,9 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#protocol?.output.release();
     const error = this.#failure ?? new Error("Connection lost");
     for (const { pong } of this.#pings.splice(0)) pong.reject(error);
+    this.#wanted?.resolve();
+    if (clean) this.#reader?.close();
+    else this.#reader?.error(error);
     if (!clean) {
       const message = error instanceof Error ? error.message : String(error);
       this.dispatchEvent(new ErrorEvent("error", { message, error }));

@@ -526,3 +526,109 @@ Deno.test("WebSocket exchanges messages of every size with and without context",
     await closed(socket);
   }
 });
+
+Deno.test("WebSocket.readable and writable carry messages both ways, and end with the socket", async () => {
+  await using server = acceptSockets((socket) => {
+    socket.readable.pipeTo(socket.writable).catch(() => {});
+  });
+  const socket = new WebSocket(server.url);
+  const writer = socket.writable.getWriter();
+  const reader = socket.readable.getReader();
+  await writer.write("text");
+  await writer.write(new Uint8Array([1, 2]));
+  await writer.write(new Blob(["blob"]));
+  assertEquals((await reader.read()).value, "text");
+  assertEquals((await reader.read()).value, new Uint8Array([1, 2]));
+  assertEquals((await reader.read()).value, new TextEncoder().encode("blob"));
+  await writer.close();
+  assertEquals(socket.readyState, WebSocket.CLOSED);
+  assertEquals((await reader.read()).done, true);
+});
+
+Deno.test("WebSocket.readable fails when the connection is lost, and so does writable", async () => {
+  await using server = acceptSockets((socket) => socket.onopen = () => socket.terminate());
+  const socket = new WebSocket(server.url);
+  await assertRejects(() => socket.readable.getReader().read(), Error, "Connection lost");
+  const writer = socket.writable.getWriter();
+  await assertRejects(() => writer.write("x"), Error, "must be OPEN");
+  await writer.closed.catch(() => {});
+});
+
+Deno.test("WebSocket.readable that nobody reads stops the peer, and goes on when somebody does", async () => {
+  const total = 200;
+  let accepted: WebSocket | undefined;
+  await using server = acceptSockets((socket) => {
+    accepted = socket;
+    void socket.readable;
+  }, { compression: false });
+  const socket = await opened(server.url, { compression: false });
+  const writer = socket.writable.getWriter();
+  const chunk = new Uint8Array(256 * 1024);
+  let written = 0;
+  const done = (async () => {
+    for (; written < total; written++) await writer.write(chunk);
+  })();
+  // The kernel takes a few megabytes of the fifty; the rest waits until it is read.
+  let before = -1;
+  while (before !== written || written === 0) {
+    before = written;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert(written < total, "everything was taken");
+  let received = 0;
+  for await (const message of accepted!.readable) {
+    received += message.length;
+    if (received === total * chunk.length) break;
+  }
+  await done;
+  await writer.close();
+});
+
+Deno.test("WebSocket fires drain when what was over the high-water mark is sent", async () => {
+  await using server = acceptSockets((socket) => {
+    socket.onopen = () => {
+      socket.ondrain = () => socket.send(`drained, ${socket.bufferedAmount} left`);
+      socket.send("x".repeat(10));
+      socket.send("x".repeat(300_000));
+    };
+  }, { compression: false });
+  const socket = new WebSocket(server.url);
+  const lengths: unknown[] = [];
+  await new Promise<void>((resolve) => {
+    socket.onmessage = ({ data }) => {
+      lengths.push(data.length > 50 ? data.length : data);
+      if (lengths.length === 3) resolve();
+    };
+  });
+  assertEquals(lengths, ["x".repeat(10), 300_000, "drained, 0 left"]);
+  await closed(socket);
+});
+
+Deno.test("WebSocket cuts off a peer that is too slow for what it is sent", async () => {
+  const end = Promise.withResolvers<ErrorEvent>();
+  await using server = acceptSockets((socket) => {
+    socket.onerror = (event) => end.resolve(event as ErrorEvent);
+    socket.onopen = () => {
+      for (let i = 0; i < 100; i++) socket.send(new Uint8Array(1024 * 1024));
+    };
+  }, { compression: false, maxBufferedAmount: 8 * 1024 * 1024 });
+  using _client = await RawClient.open(server.addr.port);
+  assertStringIncludes((await end.promise).message, "must be 8388608 at most");
+});
+
+Deno.test("WebSocket answers a flood of pings at a bounded rate, the latest last", async () => {
+  await using server = echo({ maxPingsPerSecond: 3 });
+  using client = await RawClient.open(server.addr.port);
+  const other = await opened(server.url);
+  for (let i = 0; i < 50; i++) {
+    await client.write(new Uint8Array([0x89, 0x81, 0, 0, 0, 0, i]));
+  }
+  const started = performance.now();
+  const pongs: number[] = [];
+  for (let i = 0; i < 4; i++) pongs.push((await client.bytes(3))[2]!);
+  assertEquals(pongs, [0, 1, 2, 49]);
+  assert(performance.now() - started > 500, "the fourth came at once");
+  other.send("served");
+  assertEquals((await next(other, "message")).data, "served");
+  await closed(other);
+});
