@@ -1,0 +1,224 @@
+/**
+ * The loads: what the servers and clients are put to, and for how long.
+ *
+ * @module
+ */
+
+import type { Mode } from "./frames.ts";
+import type { Size } from "./messages.ts";
+import type { Stretch } from "./meter.ts";
+
+/** What is measured: a server by the load generator, a server's start, or a client. */
+export type Kind = "echo" | "broadcast" | "idle" | "handshakes" | "start" | "client";
+
+/** One load. */
+export interface Load {
+  /** Names it, on the command line too. */
+  id: string;
+  kind: Kind;
+  mode: Mode;
+  /** Sockets that are open, or for handshakes, being opened. */
+  connections: number;
+  size: Size;
+  /** Messages that a connection has on their way. */
+  depth: number;
+}
+
+/** How much is measured. */
+export interface Plan {
+  loads: Load[];
+  rounds: number;
+  times: Record<Kind, Stretch>;
+  /** Whether only what a target speaks of is measured. */
+  targetsOnly: boolean;
+}
+
+function echo(mode: Mode, size: Size, connections = 50, depth = 1): Load {
+  const id = `${mode}-${size}-${connections}x${depth}`;
+  return { id, kind: "echo", mode, connections, size, depth };
+}
+
+function client(mode: Mode, size: Size): Load {
+  return { id: `client-${mode}-${size}`, kind: "client", mode, connections: 50, size, depth: 1 };
+}
+
+function broadcast(mode: Mode, size: Size, connections: number): Load {
+  const id = `broadcast-${mode}-${size}`;
+  return { id, kind: "broadcast", mode, connections, size, depth: 1 };
+}
+
+function idle(mode: Mode, connections: number): Load {
+  return {
+    id: `idle-${mode}-${connections}`,
+    kind: "idle",
+    mode,
+    connections,
+    size: 512,
+    depth: 1,
+  };
+}
+
+/** So many are opened at once that a server waits for none of them, whatever else it waits for. */
+const HANDSHAKES: Load = {
+  id: "handshakes",
+  kind: "handshakes",
+  mode: "plain",
+  connections: 128,
+  size: 64,
+  depth: 1,
+};
+
+const START: Load = {
+  id: "start",
+  kind: "start",
+  mode: "plain",
+  connections: 1,
+  size: 64,
+  depth: 1,
+};
+
+/** One load for every row of the targets. */
+const TARGETED = [
+  echo("plain", 64),
+  echo("plain", 64, 50, 16),
+  echo("plain", 4096),
+  echo("plain", 262_144),
+  echo("no-context", 512),
+  echo("no-context", 4096),
+  echo("no-context", "events"),
+  echo("context", "events"),
+];
+
+const CLIENTS = [client("plain", 64), client("plain", 4096), client("no-context", 512)];
+
+/** The run of a minute: shows that it works, and what is grossly wrong. */
+export const QUICK: Plan = {
+  loads: [
+    ...TARGETED,
+    broadcast("no-context", 4096, 250),
+    idle("no-context", 250),
+    HANDSHAKES,
+    START,
+    client("plain", 64),
+  ],
+  rounds: 2,
+  times: {
+    echo: { warmUp: 300, duration: 300 },
+    broadcast: { warmUp: 300, duration: 300 },
+    idle: { warmUp: 300, duration: 700 },
+    handshakes: { warmUp: 300, duration: 300 },
+    start: { warmUp: 0, duration: 0 },
+    client: { warmUp: 300, duration: 300 },
+  },
+  targetsOnly: true,
+};
+
+/** The run of a quarter of an hour. */
+export const DEFAULT: Plan = {
+  loads: [
+    ...TARGETED,
+    echo("plain", 64, 1),
+    echo("plain", 512, 1000),
+    echo("no-context", 512, 1000),
+    broadcast("no-context", 4096, 1000),
+    idle("no-context", 1000),
+    idle("context", 1000),
+    HANDSHAKES,
+    START,
+    ...CLIENTS,
+  ],
+  rounds: 5,
+  times: {
+    echo: { warmUp: 350, duration: 650 },
+    broadcast: { warmUp: 500, duration: 1000 },
+    idle: { warmUp: 500, duration: 1500 },
+    handshakes: { warmUp: 350, duration: 650 },
+    start: { warmUp: 0, duration: 0 },
+    client: { warmUp: 350, duration: 650 },
+  },
+  targetsOnly: false,
+};
+
+/** Bytes on their way at once, more than which would measure the kernel's buffers. */
+const MAX_IN_FLIGHT = 64 * 1024 * 1024;
+
+/** Every combination of mode, connections, size and messages in flight that a machine can hold. */
+function* matrix(): Generator<Load> {
+  for (const mode of ["plain", "no-context", "context"] as const) {
+    for (const connections of [1, 50, 1000]) {
+      for (const size of [64, 512, 4096, 262_144]) {
+        for (const depth of [1, 16]) {
+          if (connections * size * depth > MAX_IN_FLIGHT) continue;
+          yield echo(mode, size, connections, depth);
+        }
+      }
+    }
+  }
+}
+
+/** What is to cost the same however many connections there are, and however long the messages. */
+const CURVES = [
+  ...[10, 100, 1000, 5000].map((connections) => echo("no-context", 512, connections)),
+  ...[10, 100, 1000, 5000].map((connections) => idle("no-context", connections)),
+  ...Array.from({ length: 15 }, (_, power) => echo("plain", 1024 * 2 ** power, 1)),
+];
+
+/** The run of some hours: everything. */
+export const FULL: Plan = {
+  ...DEFAULT,
+  loads: [
+    ...new Map(
+      [
+        ...DEFAULT.loads,
+        ...matrix(),
+        ...CURVES,
+        idle("plain", 1000),
+        broadcast("context", 4096, 1000),
+        broadcast("plain", 512, 1000),
+      ].map((load) => [load.id, load]),
+    ).values(),
+  ],
+};
+
+/** Whether `name` is the whole of an id, or what it begins with up to a hyphen. */
+export function isNamed(id: string, name: string): boolean {
+  return id === name || id.startsWith(`${name}-`);
+}
+
+const MODES: Record<Mode, string> = {
+  "plain": "plain",
+  "no-context": "compressed, no context takeover",
+  "context": "compressed, context takeover",
+};
+
+const UNITS = ["B", "KiB", "MiB"];
+
+/** How many bytes, in words: `4 KiB`. */
+function sizeText(size: Size): string {
+  if (size === "events") return "JSON events";
+  let unit = 0;
+  let count = size;
+  for (; count >= 1024 && count % 1024 === 0 && unit < UNITS.length - 1; unit++) count /= 1024;
+  return `${count} ${UNITS[unit]}`;
+}
+
+/** A load in words. */
+export function titleOf({ kind, mode, connections, size, depth }: Load): string {
+  const many = new Intl.NumberFormat("en").format(connections);
+  const sockets = `${many} connection${connections === 1 ? "" : "s"}`;
+  const flight = depth === 1 ? "ping-pong" : `${depth} in flight`;
+  switch (kind) {
+    case "echo":
+      return `${sizeText(size)}, ${MODES[mode]}, ${sockets}, ${flight}`;
+    case "client":
+      return `Client: ${sizeText(size)}, ${MODES[mode]}, ${sockets}, ${flight}`;
+    case "broadcast":
+      return `Broadcast of ${sizeText(size)} to ${sockets}, ${MODES[mode]}`;
+    case "idle":
+      return `Idle: ${sockets}, ${MODES[mode]}`;
+    case "handshakes":
+      return `Handshakes, ${many} at once`;
+    case "start":
+      return "Start to first answer";
+  }
+}

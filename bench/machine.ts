@@ -1,0 +1,23 @@
+/**
+ * What the figures depend on besides the code.
+ *
+ * @module
+ */
+
+import { capture, type Pinning } from "./process.ts";
+
+/** Names the machine. What cannot be found out is left out. */
+export async function describeMachine(pinning: Pinning): Promise<[string, string][]> {
+  const ask = (...command: string[]) => capture(command).catch(() => "");
+  const [model, kernel] = await Promise.all([
+    ask("grep", "--max-count=1", "model name", "/proc/cpuinfo"),
+    ask("uname", "--kernel-name", "--kernel-release", "--machine"),
+  ]);
+  const facts: [string, string][] = [
+    ["CPU", model.replace(/^.*: */, "")],
+    ["cores", String(navigator.hardwareConcurrency)],
+    ["kernel", kernel],
+    ["pinning", pinning.description],
+  ];
+  return facts.filter(([, value]) => value !== "");
+}

@@ -1,0 +1,100 @@
+/**
+ * One measurement: a server or a client is started, loaded, and stopped.
+ *
+ * @module
+ */
+
+import { writeAll } from "../websocket/connection.ts";
+import type { ClientJob } from "./client.ts";
+import type { Job, Outcome } from "./load.ts";
+import type { Load } from "./loads.ts";
+import type { Stretch } from "./meter.ts";
+import { Probe } from "./probe.ts";
+import { capture, type Pinning, projectPath, ServerProcess } from "./process.ts";
+import { type Ready, type Rival, WS_VARIABLES } from "./rivals.ts";
+
+/** A contestant that is here. */
+export interface Contestant extends Ready {
+  rival: Rival;
+}
+
+/** Where it is measured. */
+export interface Arena {
+  pinning: Pinning;
+  /** The folder of the certificate. */
+  folder: string;
+  /** Who serves while clients are measured. */
+  host: Ready;
+}
+
+/** Longest time a load may take besides what is measured, in milliseconds. */
+const LOAD_LIMIT = 60_000;
+
+/** Measures one contestant under one load, once. */
+export async function measure(
+  load: Load,
+  stretch: Stretch,
+  { rival, start }: Contestant,
+  arena: Arena,
+): Promise<Outcome> {
+  const { kind, mode, connections, size, depth } = load;
+  if (kind === "start") return await measureStart(start(mode, kind), rival, arena);
+
+  const serve = kind === "client" ? arena.host.start : start;
+  const command = serve(mode, kind);
+  await using server = await ServerProcess.start(arena.pinning.on(0, command));
+  const { pid, port } = server;
+  const shared = { mode, connections, size, depth, ...stretch };
+  if (kind === "client") {
+    const job: ClientJob = { client: rival.id, port, ...shared };
+    return await run("client.ts", [`--allow-env=${WS_VARIABLES}`], job, arena);
+  }
+  const job: Job = { kind, endpoint: { port, webSocket: rival.webSocket }, pid, ...shared };
+  return await run("load.ts", ["--allow-run=sh"], job, arena);
+}
+
+async function run(
+  file: string,
+  permissions: string[],
+  job: Job | ClientJob,
+  { pinning, folder }: Arena,
+): Promise<Outcome> {
+  const command = [
+    Deno.execPath(),
+    "run",
+    "--no-prompt",
+    `--cert=${folder}/ca.crt`,
+    "--allow-net=127.0.0.1",
+    ...permissions,
+    projectPath(`bench/${file}`),
+    JSON.stringify(job),
+  ];
+  const limit = LOAD_LIMIT + job.warmUp + job.duration;
+  return JSON.parse(await capture(pinning.on(1, command), {}, limit));
+}
+
+/** From before the process is there to the first bytes of its answer to a handshake or request. */
+async function measureStart(command: string[], rival: Rival, arena: Arena): Promise<Outcome> {
+  const caCerts = [await Deno.readTextFile(`${arena.folder}/ca.crt`)];
+  const startedAt = performance.now();
+  await using server = await ServerProcess.start(arena.pinning.on(0, command));
+  const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+  const request = `GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n${rival.webSocket ? upgrade : ""}\r\n`;
+  using connection = await Deno.connectTls({
+    hostname: "127.0.0.1",
+    port: server.port,
+    caCerts,
+  });
+  await writeAll(connection, new TextEncoder().encode(request));
+  const answer = new Uint8Array(1024);
+  const count = await connection.read(answer) ?? 0;
+  const start = performance.now() - startedAt;
+  const status = new TextDecoder().decode(answer.subarray(0, count)).split("\r\n")[0]!;
+  if (!status.startsWith(rival.webSocket ? "HTTP/1.1 101" : "HTTP/1.1 200")) {
+    throw new Error(`Cannot measure: the server answered "${status}"`);
+  }
+  await using probe = new Probe();
+  const { resident } = await probe.read(server.pid);
+  return { figures: { start, resident }, extensions: "" };
+}

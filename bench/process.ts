@@ -1,0 +1,116 @@
+/**
+ * Processes: started, bound to a CPU, and stopped.
+ *
+ * @module
+ */
+
+import { lines } from "./lines.ts";
+
+/** The path of a file of the project. */
+export function projectPath(file: string): string {
+  return decodeURIComponent(new URL(`../${file}`, import.meta.url).pathname);
+}
+
+/** Processes that run, to be stopped when the bench is. */
+const running = new Set<Deno.ChildProcess>();
+
+/** Stops all processes that still run. */
+export function stopAll(): void {
+  for (const child of running) child.kill("SIGKILL");
+}
+
+function spawn(command: string[], options: Deno.CommandOptions): Deno.ChildProcess {
+  const [file, ...args] = command;
+  const child = new Deno.Command(file!, { args, stdin: "null", ...options }).spawn();
+  running.add(child);
+  void child.status.then(() => running.delete(child));
+  return child;
+}
+
+/**
+ * Runs a command to its end and returns what it wrote.
+ *
+ * @throws {Error} With the last line of what it complained of, if it fails or takes too long.
+ */
+export async function capture(
+  command: string[],
+  env: Record<string, string> = {},
+  limit = 120_000,
+): Promise<string> {
+  const child = spawn(command, { env, stdout: "piped", stderr: "piped" });
+  const watchdog = setTimeout(() => child.kill("SIGKILL"), limit);
+  const { success, signal, stdout, stderr } = await child.output();
+  clearTimeout(watchdog);
+  if (success) return new TextDecoder().decode(stdout).trim();
+  const complaint = new TextDecoder().decode(stderr).trim();
+  const error = /^error: .*/m.exec(complaint)?.[0] ?? complaint.split("\n").at(-1);
+  throw new Error(signal === "SIGKILL" ? `${command[0]} took over ${limit} ms` : error);
+}
+
+/** Longest wait for a server to listen, in milliseconds. */
+const START_LIMIT = 30_000;
+
+/** A server that listens. */
+export class ServerProcess implements AsyncDisposable {
+  readonly pid: number;
+  readonly port: number;
+  readonly #child: Deno.ChildProcess;
+  readonly #output: AsyncGenerator<string>;
+
+  private constructor(child: Deno.ChildProcess, output: AsyncGenerator<string>, port: number) {
+    this.#child = child;
+    this.#output = output;
+    this.pid = child.pid;
+    this.port = port;
+  }
+
+  /** Starts a server and waits for the line that names its port. */
+  static async start(command: string[]): Promise<ServerProcess> {
+    const child = spawn(command, { stdout: "piped", stderr: "inherit" });
+    const watchdog = setTimeout(() => child.kill("SIGKILL"), START_LIMIT);
+    const output = lines(child.stdout);
+    const { value } = await output.next();
+    clearTimeout(watchdog);
+    const port = Number(/^port (\d+)$/.exec(value ?? "")?.[1]);
+    const server = new ServerProcess(child, output, port);
+    if (port > 0) return server;
+    await server[Symbol.asyncDispose]();
+    throw new Error(`Cannot start ${command.join(" ")}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (running.has(this.#child)) this.#child.kill("SIGKILL");
+    await this.#child.status;
+    await this.#output.return(undefined);
+  }
+}
+
+/** Puts processes on CPUs of their own, so that they do not take each other's time. */
+export class Pinning {
+  readonly #possible: boolean;
+
+  private constructor(possible: boolean) {
+    this.#possible = possible;
+  }
+
+  /** Looks whether there is `taskset`, and more than one CPU. */
+  static async find(): Promise<Pinning> {
+    const found = await capture(["taskset", "--cpu-list", "0,1", "true"]).then(
+      () => true,
+      () => false,
+    );
+    return new Pinning(found);
+  }
+
+  /** What is said of it in the report. */
+  get description(): string {
+    return this.#possible
+      ? "server on CPU 0, load generator or client on CPU 1"
+      : "none: servers and load generator share the CPUs";
+  }
+
+  /** A command, bound to a CPU. */
+  on(cpu: 0 | 1, command: string[]): string[] {
+    return this.#possible ? ["taskset", "--cpu-list", String(cpu), ...command] : command;
+  }
+}

@@ -1,0 +1,241 @@
+/**
+ * The contestants: who takes part in which load, and how each is started.
+ *
+ * @module
+ */
+
+import config from "../deno.json" with { type: "json" };
+import type { Mode } from "./frames.ts";
+import type { Kind, Load } from "./loads.ts";
+import { capture, projectPath } from "./process.ts";
+
+/** What a contestant needs from the bench. */
+export interface Workshop {
+  /** A folder with `ca.crt`, `server.crt` and `server.key`, for what is built too. */
+  folder: string;
+  /** Whether Bun may be downloaded. */
+  fetchBun: boolean;
+}
+
+/** How a contestant's server is started: a command whose first line of output names the port. */
+export type Start = (mode: Mode, kind: Kind) => string[];
+
+/** A contestant that is here. */
+export interface Ready {
+  version: string;
+  start: Start;
+}
+
+/** One contestant. */
+export interface Rival {
+  /** Names it, on the command line too. */
+  id: string;
+  /** Names it in tables. */
+  name: string;
+  modes: Mode[];
+  kinds: Kind[];
+  /** Whether it speaks WebSocket: the floors do not. */
+  webSocket: boolean;
+  /** Finds or builds what it needs. Throws when that cannot be had. */
+  prepare(workshop: Workshop): Promise<Ready>;
+}
+
+const ALL_MODES: Mode[] = ["plain", "no-context", "context"];
+const SERVER_KINDS: Kind[] = ["echo", "broadcast", "idle", "handshakes", "start"];
+
+/** This project; every ratio is to it. */
+export const OURS = "ours";
+
+/** Everyone, in the order of their turns. */
+export const RIVALS: Rival[] = [
+  {
+    id: OURS,
+    name: "ours",
+    modes: ALL_MODES,
+    kinds: [...SERVER_KINDS, "client"],
+    webSocket: true,
+    prepare: (workshop) => onDeno(workshop, "ours.ts"),
+  },
+  {
+    id: "separate",
+    name: "ours, separate sends",
+    modes: ALL_MODES,
+    kinds: ["broadcast"],
+    webSocket: true,
+    async prepare(workshop) {
+      const { version, start } = await onDeno(workshop, "ours.ts");
+      return {
+        version,
+        start: (mode, kind) => [...start(mode, kind).slice(0, -1), "separate-sends"],
+      };
+    },
+  },
+  {
+    id: "deno",
+    name: "Deno's own",
+    modes: ["plain"],
+    kinds: ["echo", "idle", "handshakes", "start", "client"],
+    webSocket: true,
+    prepare: (workshop) => onDeno(workshop, "deno_native.ts"),
+  },
+  {
+    id: "ws-deno",
+    name: "ws on Deno",
+    modes: ALL_MODES,
+    kinds: [...SERVER_KINDS, "client"],
+    webSocket: true,
+    async prepare(workshop) {
+      const { start } = await onDeno(workshop, "ws.mjs", `--allow-env=${WS_VARIABLES}`);
+      return { version: `ws ${versionOf(config.imports.ws)}, Deno ${Deno.version.deno}`, start };
+    },
+  },
+  {
+    id: "ws-node",
+    name: "ws on Node",
+    modes: ALL_MODES,
+    kinds: SERVER_KINDS,
+    webSocket: true,
+    prepare: wsOnNode,
+  },
+  {
+    id: "gorilla",
+    name: "gorilla",
+    modes: ALL_MODES,
+    kinds: SERVER_KINDS,
+    webSocket: true,
+    prepare: gorilla,
+  },
+  {
+    id: "bun",
+    name: "Bun",
+    modes: ALL_MODES,
+    kinds: SERVER_KINDS,
+    webSocket: true,
+    prepare: bun,
+  },
+  {
+    id: "tls",
+    name: "TLS alone",
+    modes: ["plain"],
+    kinds: ["echo"],
+    webSocket: false,
+    prepare: (workshop) => onDeno(workshop, "tls_floor.ts"),
+  },
+  {
+    id: "hello",
+    name: "Deno.serve hello",
+    modes: ["plain"],
+    kinds: ["start"],
+    webSocket: false,
+    prepare: (workshop) => onDeno(workshop, "hello.ts"),
+  },
+];
+
+/** Whether a contestant takes part in a load. */
+export function takesPart(rival: Rival, load: Load): boolean {
+  return rival.kinds.includes(load.kind) && rival.modes.includes(load.mode);
+}
+
+/** Variables that `ws` asks for when it is loaded. */
+export const WS_VARIABLES = "WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE";
+
+/** The arguments that every server takes: see `servers/server.ts`. */
+function serverArguments(folder: string, mode: Mode, kind: Kind): string[] {
+  return [folder, mode, kind === "broadcast" ? "broadcast" : "echo"];
+}
+
+function serverPath(file: string): string {
+  return projectPath(`bench/servers/${file}`);
+}
+
+function onDeno({ folder }: Workshop, file: string, ...permissions: string[]): Promise<Ready> {
+  const command = [
+    Deno.execPath(),
+    "run",
+    "--no-prompt",
+    "--allow-net=127.0.0.1",
+    `--allow-read=${folder}`,
+    ...permissions,
+    serverPath(file),
+  ];
+  return Promise.resolve({
+    version: `Deno ${Deno.version.deno}`,
+    start: (mode, kind) => [...command, ...serverArguments(folder, mode, kind)],
+  });
+}
+
+async function wsOnNode({ folder }: Workshop): Promise<Ready> {
+  const node = await capture(["node", "--version"]);
+  // Where there is no Node, Deno runs itself by that name.
+  if (!/^v\d/.test(node)) throw new Error("node is not on the PATH");
+  const ws = config.imports.ws.replace(/^npm:/, "");
+  await capture([Deno.execPath(), "cache", "--no-config", "--no-lock", `npm:${ws}`]);
+  const home = await cachedPackage(ws);
+  return {
+    version: `ws ${versionOf(ws)}, Node ${node.replace(/^v/, "")}`,
+    start: (mode, kind) => [
+      "node",
+      serverPath("ws.mjs"),
+      ...serverArguments(folder, mode, kind),
+      `${home}/wrapper.mjs`,
+    ],
+  };
+}
+
+async function gorilla({ folder }: Workshop): Promise<Ready> {
+  const version = await capture(["go", "version"]);
+  const binary = `${folder}/gorilla`;
+  await capture(["go", "build", "-o", binary, serverPath("gorilla/main.go")], {
+    GO111MODULE: "off",
+    GOPATH: "/usr/share/gocode",
+  });
+  const library = await capture([
+    "dpkg-query",
+    "--show",
+    "--showformat=${Version}",
+    "golang-github-gorilla-websocket-dev",
+  ]).catch(() => "");
+  return {
+    version: `gorilla ${library}, Go ${/go(\S+)/.exec(version.replace("go version", ""))?.[1]}`,
+    start: (mode, kind) => [binary, ...serverArguments(folder, mode, kind)],
+  };
+}
+
+/** The release that is downloaded when there is no other. */
+const BUN_VERSION = "1.4.5";
+
+async function bun({ folder, fetchBun }: Workshop): Promise<Ready> {
+  const path = await capture(["bun", "--version"]).then(() => "bun", () => cachedBun(fetchBun));
+  return {
+    version: `Bun ${await capture([path, "--version"])}`,
+    start: (mode, kind) => [path, serverPath("bun.mjs"), ...serverArguments(folder, mode, kind)],
+  };
+}
+
+async function cachedBun(fetch: boolean): Promise<string> {
+  const cpu = Deno.build.arch === "x86_64" ? "x64" : Deno.build.arch;
+  const name = `@oven/bun-${Deno.build.os}-${cpu}@${BUN_VERSION}`;
+  if (fetch) await capture([Deno.execPath(), "cache", "--no-config", "--no-lock", `npm:${name}`]);
+  try {
+    return `${await cachedPackage(name)}/bin/bun`;
+  } catch {
+    throw new Error("neither on the PATH nor in Deno's cache; --fetch-bun gets it from npm");
+  }
+}
+
+/** Where Deno keeps a package `name@version` that it has downloaded. */
+async function cachedPackage(specifier: string): Promise<string> {
+  const { npmCache } = JSON.parse(await capture([Deno.execPath(), "info", "--json"]));
+  const at = specifier.lastIndexOf("@");
+  for await (const registry of Deno.readDir(npmCache)) {
+    const path = `${npmCache}/${registry.name}/${specifier.slice(0, at)}/${
+      specifier.slice(at + 1)
+    }`;
+    if (await Deno.stat(path).then(() => true, () => false)) return path;
+  }
+  throw new Error(`${specifier} is not in Deno's cache`);
+}
+
+function versionOf(specifier: string): string {
+  return specifier.slice(specifier.lastIndexOf("@") + 1);
+}

@@ -1,0 +1,35 @@
+/**
+ * Bun's own server.
+ *
+ * Arguments: folder of the certificate, mode, work.
+ *
+ * @module
+ */
+
+const [folder, mode, work] = Bun.argv.slice(2);
+
+const server = Bun.serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  tls: { cert: Bun.file(`${folder}/server.crt`), key: Bun.file(`${folder}/server.key`) },
+  fetch(request, server) {
+    if (!server.upgrade(request)) return new Response("", { status: 426 });
+  },
+  websocket: {
+    idleTimeout: 0,
+    perMessageDeflate: {
+      "plain": false,
+      "no-context": { compress: "shared", decompress: "shared" },
+      "context": { compress: "dedicated", decompress: "dedicated" },
+    }[mode],
+    open(socket) {
+      if (work === "broadcast") socket.subscribe("all");
+    },
+    message(socket, data) {
+      if (work === "broadcast") server.publish("all", data, mode !== "plain");
+      else socket.send(data, mode !== "plain");
+    },
+  },
+});
+
+console.log(`port ${server.port}`);

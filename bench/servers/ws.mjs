@@ -1,0 +1,34 @@
+/**
+ * `ws`, on Deno and on Node: the same file on both, so that both do the same.
+ *
+ * Arguments: folder of the certificate, mode, work, and on Node the path of ws's entry, which lies in
+ * Deno's cache.
+ *
+ * @module
+ */
+
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
+import process from "node:process";
+
+const [folder, mode, work, entry = "ws"] = process.argv.slice(2);
+const { WebSocketServer } = await import(entry);
+
+const server = createServer({
+  cert: readFileSync(`${folder}/server.crt`),
+  key: readFileSync(`${folder}/server.key`),
+});
+const webSockets = new WebSocketServer({
+  server,
+  perMessageDeflate: mode !== "plain" && { threshold: 0, zlibDeflateOptions: { level: 1 } },
+});
+
+webSockets.on("connection", (socket) => {
+  socket.on("error", () => {});
+  socket.on("message", (data, binary) => {
+    if (work === "echo") socket.send(data, { binary });
+    else for (const client of webSockets.clients) client.send(data, { binary });
+  });
+});
+
+server.listen(0, "127.0.0.1", () => console.log(`port ${server.address().port}`));

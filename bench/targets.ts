@@ -1,0 +1,148 @@
+/**
+ * What is to be reached, and whether it is.
+ *
+ * @module
+ */
+
+import { isNamed, type Load } from "./loads.ts";
+import type { MetricName } from "./metrics.ts";
+import type { Result } from "./results.ts";
+import { OURS, type Rival } from "./rivals.ts";
+import { median, ratios, spread } from "./statistics.ts";
+
+/** One target: a figure of ours beside that of a rival, or of ours under another load. */
+export interface Target {
+  /** The load in words. */
+  title: string;
+  /** The load's id, or what it begins with: the first that was measured counts. */
+  load: string;
+  metric: MetricName;
+  /** Whom ours is divided by; nobody where the limit is a figure. */
+  rival?: string;
+  /** The load of that figure, where it is another. */
+  otherLoad?: string;
+  /** What the ratio, or the figure, is to be. */
+  at: "most" | "least";
+  limit: number;
+  /** The target in words. */
+  text: string;
+}
+
+function row(title: string, load: string, limits: [rival: string, limit: number][]): Target[] {
+  return limits.map(([rival, limit]) => ({
+    title,
+    load,
+    metric: "cpu",
+    rival,
+    at: "most",
+    limit,
+    text: `≤ ${limit} × CPU`,
+  }));
+}
+
+/** All of them. */
+export const TARGETS: Target[] = [
+  ...row("64 B ping-pong, plain", "plain-64-50x1", [["deno", 1.0], ["ws-deno", 0.7]]),
+  ...row("64 B, 16 in flight, plain", "plain-64-50x16", [["deno", 0.8], ["ws-deno", 0.9]]),
+  ...row("4 KiB, plain", "plain-4096-50x1", [["deno", 1.0], ["ws-deno", 0.55]]),
+  ...row("256 KiB, plain", "plain-262144-50x1", [["deno", 1.0], ["ws-deno", 0.6]]),
+  ...row("512 B compressed, no context", "no-context-512-50x1", [
+    ["gorilla", 0.8],
+    ["ws-deno", 0.4],
+    ["bun", 1.1],
+  ]),
+  ...row("4 KiB compressed, no context", "no-context-4096-50x1", [
+    ["gorilla", 0.8],
+    ["ws-deno", 0.4],
+    ["bun", 1.1],
+  ]),
+  {
+    title: "JSON stream, context takeover",
+    load: "context-events-50x1",
+    metric: "bytes",
+    rival: "gorilla",
+    at: "most",
+    limit: 0.4,
+    text: "≤ 0.4 × bytes on the wire",
+  },
+  {
+    title: "JSON stream, context takeover",
+    load: "context-events-50x1",
+    metric: "cpu",
+    rival: OURS,
+    otherLoad: "no-context-events-50x1",
+    at: "most",
+    limit: 1.2,
+    text: "≤ 1.2 × CPU of our own without context",
+  },
+  ...row("Broadcast, compressed", "broadcast-no-context-4096", [["separate", 0.2]]),
+  {
+    title: "Idle, compressed",
+    load: "idle-no-context",
+    metric: "memory",
+    at: "most",
+    limit: 32_000,
+    text: "≤ 32 KB a connection",
+  },
+  {
+    title: "Idle, compressed",
+    load: "idle-no-context",
+    metric: "memory",
+    rival: "ws-deno",
+    at: "most",
+    limit: 0.12,
+    text: "≤ 0.12 × memory",
+  },
+  {
+    title: "Handshakes",
+    load: "handshakes",
+    metric: "perCpuSecond",
+    rival: "deno",
+    at: "least",
+    limit: 0.9,
+    text: "≥ 0.9 × handshakes per second of CPU",
+  },
+  {
+    title: "Start to first answer",
+    load: "start",
+    metric: "start",
+    rival: "hello",
+    at: "most",
+    limit: 1.2,
+    text: "≤ 1.2 × time",
+  },
+];
+
+/** Whether a load is of no target, or one of its targets is about this contestant. */
+export function isTargeted(rival: Rival, load: Load): boolean {
+  const targets = TARGETS.filter((target) =>
+    isNamed(load.id, target.load) || load.id === target.otherLoad
+  );
+  return rival.id === OURS || targets.length === 0 ||
+    targets.some((target) => target.rival === rival.id);
+}
+
+/** What was measured of a target: the ratio or figure with its spread, if the rival is here. */
+export interface Verdict {
+  target: Target;
+  measured: number | undefined;
+  spread: number;
+  met: boolean;
+}
+
+/** Compares what was measured with the targets that speak of it. */
+export function verdicts(results: Result[]): Verdict[] {
+  const samples = (load: string, rival: string, metric: MetricName) =>
+    results.find((result) => isNamed(result.load.id, load) && result.rival === rival)
+      ?.samples[metric] ?? [];
+  return TARGETS.flatMap((target) => {
+    const { load, metric, rival, otherLoad = load, at, limit } = target;
+    const ours = samples(load, OURS, metric);
+    if (ours.length === 0) return [];
+    const values = rival === undefined ? ours : ratios(ours, samples(otherLoad, rival, metric));
+    if (values.length === 0) return { target, measured: undefined, spread: 0, met: false };
+    const measured = median(values);
+    const met = at === "most" ? measured <= limit : measured >= limit;
+    return { target, measured, spread: spread(values), met };
+  });
+}

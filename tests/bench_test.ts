@@ -1,0 +1,70 @@
+import { constants, createInflateRaw } from "node:zlib";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { AnswerCounter, concat, readMessage } from "../bench/answers.ts";
+import { FrameStream, toMessage } from "../bench/frames.ts";
+import { messagesOf } from "../bench/messages.ts";
+import { projectPath, run, RUNNABLE } from "./programs.ts";
+
+Deno.test("FrameStream repeats frames that refer to those before them", async () => {
+  const texts = messagesOf("events");
+  const messages = texts.map((text) => toMessage(text, false));
+  const stream = await FrameStream.of(messages, { mode: "context", windowBits: 15, depth: 16 });
+  const inflater = createInflateRaw({ finishFlush: constants.Z_SYNC_FLUSH });
+  const chunks: Uint8Array[] = [];
+  inflater.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+  let next = 0;
+  for (let i = 0; i < 3 * texts.length; i++) {
+    const { payload } = readMessage(stream.slice(next, 1));
+    inflater.write(payload);
+    inflater.write(new Uint8Array([0, 0, 0xff, 0xff]));
+    next = stream.after(next, 1);
+  }
+  await new Promise((resolve) => inflater.end(resolve));
+  const text = new TextDecoder().decode(concat(chunks));
+  assertEquals(text === texts.join("").repeat(3), true);
+});
+
+Deno.test("AnswerCounter counts messages however they are cut", async () => {
+  const sizes = [1, 125, 126, 65_535, 65_536];
+  const messages = sizes.map((size) => toMessage("x".repeat(size), true));
+  const stream = await FrameStream.of(messages, { mode: "plain", windowBits: 15, depth: 1 });
+  const frames = sizes.map((_, i) => stream.slice(i, 1));
+  for (const step of [1, 3, 1000, 1_000_000]) {
+    const counter = new AnswerCounter();
+    const bytes = concat(frames);
+    let count = 0;
+    for (let at = 0; at < bytes.length; at += step) {
+      const piece = bytes.subarray(at, at + step);
+      count += counter.push(piece, piece.length);
+    }
+    assertEquals(count, sizes.length, `in steps of ${step}`);
+  }
+});
+
+Deno.test({
+  name: "bench measures ours beside a rival",
+  ignore: !RUNNABLE || Deno.build.os !== "linux",
+  async fn() {
+    const args = ["--quick", "--only=plain-64-50x1", "--rivals=deno", "--rounds=1"];
+    const { code, stdout, stderr } = await run("bench", args, { cwd: projectPath("") });
+    assertEquals({ code, stderr }, {
+      code: 0,
+      stderr: ["1/1 64 B, plain, 50 connections, ping-pong"],
+    });
+    const rowOf = (name: string) => stdout.find((line) => line.startsWith(`| ${name} `));
+    assertMatch(rowOf("ours")!, /^\| ours +\|.* 1\.00 +\|$/);
+    assertMatch(rowOf("Deno's own")!, /\d/);
+    assertStringIncludes(rowOf("64 B ping-pong, plain")!, "≤ 1 × CPU");
+  },
+});
+
+Deno.test({
+  name: "bench names who is missing",
+  ignore: !RUNNABLE || Deno.build.os !== "linux",
+  async fn() {
+    const args = ["--quick", "--only=start", "--rivals=ws-node", "--rounds=1"];
+    const nowhere = { cwd: projectPath(""), env: { PATH: "/nonexistent" } };
+    const { stdout } = await run("bench", args, nowhere);
+    assertMatch(stdout.find((line) => line.startsWith("- ws on Node"))!, /node/);
+  },
+});
