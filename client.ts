@@ -7,7 +7,8 @@
 import { FOLDER, isThere } from "./certs/generate.ts";
 import { readAuthority } from "./cli/certificates.ts";
 import { Conversation } from "./cli/conversation.ts";
-import { dial } from "./cli/dial.ts";
+import { backoff, delay } from "./cli/backoff.ts";
+import { dial, type Dialled } from "./cli/dial.ts";
 import {
   BadValue,
   helpText,
@@ -33,8 +34,8 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const flags = {
   message: list("TEXT", "\n"),
   binary: toggle(),
-  protocol: list("NAME", ",", (name) => {
-    if (!TOKEN.test(name)) throw new BadValue("protocol");
+  protocol: list("NAME", ",", (name, index, names) => {
+    if (!TOKEN.test(name) || names.indexOf(name) !== index) throw new BadValue("protocol");
     return name;
   }),
   header: list("TEXT", "\n", (header) => {
@@ -44,6 +45,7 @@ const flags = {
   cacert: optional("FILE"),
   insecure: toggle(),
   compression: oneOf("on", "off"),
+  reconnect: integer("N", 0, 0, 1_000_000),
   timeout: integer("MS", 10_000, 1, 86_400_000),
   lang: oneOf(...LANGUAGES),
   json: toggle(),
@@ -70,6 +72,13 @@ function parseUrl(text: string, messages: Messages): URL {
   return url;
 }
 
+/** The URL as it may be shown. */
+function withoutPassword(url: URL): string {
+  const shown = new URL(url);
+  shown.username = shown.password = "";
+  return shown.href;
+}
+
 /** What happened, as a line for a person or an object for a program. */
 class Report {
   readonly #json: boolean;
@@ -82,6 +91,11 @@ class Report {
   /** The conversation itself, on standard output. */
   out(line: string, event: Record<string, unknown>): void {
     this.#output.out(this.#json ? JSON.stringify(event) : line);
+  }
+
+  /** What is for programs alone. */
+  json(event: Record<string, unknown>): void {
+    if (this.#json) this.#output.out(JSON.stringify(event));
   }
 
   /** What accompanies it, on standard error; as JSON, in its place among the other events. */
@@ -109,56 +123,116 @@ export function main(args: string[], output: Output): Promise<number> {
       output.out(VERSION);
       return 0;
     }
-    const { client } = messages;
     const url = parseUrl(options._[0] ?? DEFAULT_URL, messages);
+    const shown = withoutPassword(url);
     const report = new Report(options.json, output);
-    report.out(fill(client.connecting, { url: url.href }), { event: "connecting", url: url.href });
-    if (options.insecure) report.err(client.insecure, { event: "insecure" });
-
-    /** Which sentence a failure belongs into, by the step that is being taken. */
-    let step: "connectFailed" | "sendFailed" | "readFailed" | "closeFailed" = "connectFailed";
-    try {
+    const texts = options.message.length > 0 ? options.message : [DEFAULT_MESSAGE];
+    const exchange = new Exchange(texts, options.binary, report, messages);
+    const connect = async () => {
+      report.out(fill(messages.client.connecting, { url: shown }), {
+        event: "connecting",
+        url: shown,
+      });
+      if (options.insecure) report.err(messages.client.insecure, { event: "insecure" });
       const caCerts = await authorities(options.cacert, messages);
-      using dialled = dial(url, {
+      const dialled = dial(url, {
         compression: options.compression === "on",
         protocols: options.protocol,
         headers: options.header.map(parseHeader),
         caCerts,
         insecure: options.insecure,
       }, messages);
-      const { socket } = dialled;
-      const conversation = new Conversation(socket, options.timeout, messages);
-      await conversation.opened(url.host, dialled.explain);
-      const { protocol, extensions } = socket;
-      if (options.json) report.out("", { event: "open", protocol, extensions });
+      return { dialled, conversation: new Conversation(dialled.socket, options.timeout, messages) };
+    };
 
-      const texts = options.message.length > 0 ? options.message : [DEFAULT_MESSAGE];
-      for (const text of texts) {
-        step = "sendFailed";
-        const message = options.binary ? new TextEncoder().encode(text) : text;
-        socket.send(message);
-        report.err(fill(client.sent, { data: printable(message) }), dataEvent("sent", message));
-        step = "readFailed";
-        const answer = await conversation.nextMessage();
-        report.out(
-          fill(client.received, { data: printable(answer) }),
-          dataEvent("received", answer),
-        );
+    for (let attempt = 1;; attempt++) {
+      const answered = exchange.answered;
+      try {
+        const { dialled, conversation } = await connect();
+        using _ = dialled;
+        await exchange.run(url.host, dialled, conversation);
+        return 0;
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        exchange.fail(error);
+        // An answer is a sign that it is worth going on.
+        if (exchange.answered > answered) attempt = 1;
+        if (attempt > options.reconnect) {
+          if (options.reconnect > 0) exchange.summarize();
+          return error.exitCode;
+        }
+        const ms = backoff(attempt, error.retryAfter);
+        const details = { ms, attempt, limit: options.reconnect };
+        const line = fill(messages.client.reconnecting, details);
+        report.err(line, { event: "reconnecting", ...details });
+        await delay(ms);
       }
-      step = "closeFailed";
-      const closing = await conversation.close();
-      report.err(client.closed, { event: "closed", ...closing });
-      return 0;
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      report.err(fill(client[step], { reason: error.message }), {
-        event: "error",
-        step,
-        message: error.message,
-      });
-      return error.exitCode;
     }
   });
+}
+
+/** The messages of one run of the client, over as many connections as it takes. */
+class Exchange {
+  /** How many messages have been answered. */
+  answered = 0;
+  /** How many have been sent. */
+  #sent = 0;
+  /** Which sentence a failure belongs into, by the step that is being taken. */
+  #step: "connectFailed" | "sendFailed" | "readFailed" | "closeFailed" = "connectFailed";
+
+  constructor(
+    readonly texts: string[],
+    readonly binary: boolean,
+    readonly report: Report,
+    readonly messages: Messages,
+  ) {}
+
+  /** Sends each message that has no answer yet and waits for one, then closes. */
+  async run(host: string, { socket, explain }: Dialled, conversation: Conversation): Promise<void> {
+    const { report, texts, messages: { client } } = this;
+    this.#step = "connectFailed";
+    await conversation.opened(host, explain);
+    const { protocol, extensions } = socket;
+    report.json({ event: "open", protocol, extensions });
+
+    while (this.answered < texts.length) {
+      this.#step = "sendFailed";
+      const text = texts[this.answered]!;
+      const message = this.binary ? new TextEncoder().encode(text) : text;
+      const data = printable(message);
+      if (this.#sent > this.answered) {
+        report.err(fill(client.resending, { data }), { event: "resending", data });
+      }
+      socket.send(message);
+      this.#sent = this.answered + 1;
+      report.err(fill(client.sent, { data }), dataEvent("sent", message));
+      this.#step = "readFailed";
+      const answer = await conversation.nextMessage();
+      this.answered++;
+      const line = fill(client.received, { data: printable(answer) });
+      report.out(line, dataEvent("received", answer));
+    }
+    this.#step = "closeFailed";
+    const closing = await conversation.close();
+    report.err(client.closed, { event: "closed", ...closing });
+  }
+
+  /** Tells what went wrong. */
+  fail({ message }: Failure): void {
+    const line = fill(this.messages.client[this.#step], { reason: message });
+    this.report.err(line, { event: "error", step: this.#step, message });
+  }
+
+  /** Tells what became of the messages. */
+  summarize(): void {
+    const counts = {
+      answered: this.answered,
+      unanswered: this.#sent - this.answered,
+      unsent: this.texts.length - this.#sent,
+    };
+    const line = fill(this.messages.client.summary, counts);
+    this.report.err(line, { event: "summary", ...counts });
+  }
 }
 
 /** The authority asked for, or else the development one where there is one. */

@@ -23,16 +23,33 @@ import { LOG_LEVELS, type Logger, openLog } from "./cli/log.ts";
 import { fill, LANGUAGES, type Messages } from "./cli/messages.ts";
 import { causeOf, Failure, type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
+import { watchRenewal } from "./cli/renewal.ts";
 import { stopRequested } from "./cli/signals.ts";
 import * as compressing from "./mod.ts";
 
 /** What serves and upgrades: the runtime's own pair, or the one that compresses. */
 interface Transport {
   serve(
-    options: { hostname: string; port: number; cert: string; key: string; onListen(): void },
+    options: {
+      hostname: string;
+      port: number;
+      cert: string;
+      key: string;
+      onListen(): void;
+      maxConnections: number;
+      maxConnectionsPerAddress: number;
+      gracePeriod: number;
+    },
     handler: Endpoint["handler"],
-  ): { addr: Deno.NetAddr; shutdown(): Promise<void> };
+  ): Server;
   upgradeWebSocket: EndpointOptions["upgradeWebSocket"];
+}
+
+interface Server {
+  addr: Deno.NetAddr;
+  shutdown(): Promise<void>;
+  /** What only the one that compresses can. */
+  setCertificate?(cert: string, key: string): Promise<void>;
 }
 
 /** All interfaces: both IP versions where the machine has them, else IPv4 alone. */
@@ -53,12 +70,17 @@ const flags = {
   key: value("FILE", DEFAULT_PAIR.key, notEmpty),
   origin: list("ORIGIN", ",", (origin) => {
     const wanted = origin.toLowerCase();
-    if (wanted !== "null" && URL.parse(wanted)?.origin !== wanted) throw new BadValue("origin");
+    const example = wanted.replace("://*.", "://any.");
+    if (wanted !== "null" && URL.parse(example)?.origin !== example) throw new BadValue("origin");
     return wanted;
   }),
+  token: optional("SECRET"),
   mode: oneOf("reply", "echo"),
   reply: value("TEXT", "Retorno do servidor!", (text) => text),
   compression: oneOf("on", "off"),
+  "max-message-size": integer("BYTES", 16 * 1024 * 1024, 1, 2 ** 30),
+  "max-connections": integer("N", 16_384, 1, 1_000_000),
+  "max-connections-per-address": integer("N", 8192, 1, 1_000_000),
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
   grace: integer("MS", 5000, 0, 600_000),
   lang: oneOf(...LANGUAGES),
@@ -75,9 +97,15 @@ const flags = {
  * @param args The command line.
  * @param output Where its lines go.
  * @param stop Aborts when the server is to stop.
+ * @param onListening Called once the server listens.
  * @returns The exit code.
  */
-export function main(args: string[], output: Output, stop: AbortSignal): Promise<number> {
+export function main(
+  args: string[],
+  output: Output,
+  stop: AbortSignal,
+  onListening: (port: number) => void | Promise<void> = () => {},
+): Promise<number> {
   return runProgram(args, output, async (messages) => {
     const options = parseFlags(flags, args, messages);
     if (options.help) {
@@ -100,9 +128,11 @@ export function main(args: string[], output: Output, stop: AbortSignal): Promise
       const endpoint = new Endpoint({
         path: options.path,
         origins: options.origin,
+        token: options.token,
         mode: options.mode,
         reply: options.reply,
         idleTimeout: options["idle-timeout"],
+        maxMessageSize: options["max-message-size"],
         upgradeWebSocket: transport.upgradeWebSocket,
         log,
         messages,
@@ -111,11 +141,15 @@ export function main(args: string[], output: Output, stop: AbortSignal): Promise
       const { port } = server.addr;
       log.info(messages.server.listening, { event: "listening", port });
 
+      await onListening(port);
+      using _renewal = watchRenewal([options.cert, options.key], () => {
+        void renew(server, options, messages, log);
+      });
       await aborted(stop);
-      const finished = server.shutdown();
-      await endpoint.close(options.grace);
-      // An HTTP connection kept open by its client does not hold the exit up.
-      await Promise.race([finished, Promise.resolve()]);
+      // The runtime's own server would not wait for the closes it sends.
+      if (transport === Deno) await endpoint.close(options.grace);
+      const stopped = server.shutdown();
+      if (transport === compressing) await stopped;
       return 0;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
@@ -151,17 +185,32 @@ async function certificatePair(
 
 function listen(
   transport: Transport,
-  options: { host: string | undefined; port: number },
+  options: {
+    host: string | undefined;
+    port: number;
+    grace: number;
+    "max-connections": number;
+    "max-connections-per-address": number;
+  },
   { cert, key }: CertificatePair,
   endpoint: Endpoint,
   messages: Messages,
-): ReturnType<Transport["serve"]> {
+): Server {
   const hosts = options.host === undefined ? ALL_INTERFACES : [options.host];
   const { port } = options;
   let failure: unknown;
   for (const hostname of hosts) {
     try {
-      return transport.serve({ hostname, port, cert, key, onListen() {} }, endpoint.handler);
+      return transport.serve({
+        hostname,
+        port,
+        cert,
+        key,
+        onListen() {},
+        maxConnections: options["max-connections"],
+        maxConnectionsPerAddress: options["max-connections-per-address"],
+        gracePeriod: options.grace,
+      }, endpoint.handler);
     } catch (error) {
       failure = error;
       if (error instanceof Deno.errors.AddrInUse) break;
@@ -170,10 +219,35 @@ function listen(
   throw new Failure(listenFailure(failure, hosts[0]!, port, messages));
 }
 
+/** Serves with the pair that is on disk now; one that will not do changes nothing. Never rejects. */
+async function renew(
+  server: Server,
+  paths: { cert: string; key: string },
+  messages: Messages,
+  log: Logger,
+): Promise<void> {
+  try {
+    const { cert, key } = await readCertificatePair(paths, messages);
+    if (server.setCertificate === undefined) throw new Failure(messages.server.restartToRenew);
+    await server.setCertificate(cert, key);
+    log.warn(messages.server.certificateRenewed, { event: "certificateRenewed", path: paths.cert });
+  } catch (error) {
+    const reason = causeOf(error);
+    log.error(messages.server.certificateKept, { event: "certificateKept", reason });
+  }
+}
+
+/** What the start may need, and serving does not: writing, the environment, other programs. */
+async function dropPermissions(): Promise<void> {
+  for (const name of ["write", "env", "run", "ffi", "sys"] as const) {
+    await Deno.permissions.revoke({ name });
+  }
+}
+
 /** Why the port could not be listened on, and what to do about it. */
 function listenFailure(error: unknown, host: string, port: number, { failure }: Messages): string {
   if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port });
-  if (error instanceof Deno.errors.NotCapable) return failure.netNotAllowed;
+  if (error instanceof Deno.errors.NotCapable) return fill(failure.netNotAllowed, { host });
   if (error instanceof Deno.errors.PermissionDenied) return fill(failure.portDenied, { port });
   if (
     error instanceof Deno.errors.AddrNotAvailable || causeOf(error).includes("lookup address")
@@ -190,4 +264,4 @@ function aborted(signal: AbortSignal): Promise<void> {
   );
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args, terminal, stopRequested()));
+if (import.meta.main) Deno.exit(await main(Deno.args, terminal, stopRequested(), dropPermissions));

@@ -5,6 +5,7 @@
  */
 
 import { deadline } from "@std/async/deadline";
+import { HandshakeError } from "../mod.ts";
 import { fill, type Messages } from "./messages.ts";
 import { Failure } from "./output.ts";
 import { printable } from "./printable.ts";
@@ -66,7 +67,9 @@ export class Conversation {
     try {
       await this.#within(this.#opened.promise, late);
     } catch (error) {
-      throw error instanceof Failure ? error : new Failure(await explain(error));
+      if (error instanceof Failure) throw error;
+      const retryAfter = error instanceof HandshakeError ? error.retryAfter : undefined;
+      throw new Failure(await explain(error), 1, retryAfter);
     }
   }
 

@@ -15,16 +15,13 @@ const PORT = 8443;
 /** Keeps the lines of one program, in the order they were written. */
 class Transcript implements Output {
   readonly lines: string[] = [];
-  /** Called with each line. */
-  onLine: (line: string) => void = () => {};
 
   out(line: string): void {
     this.lines.push(line);
-    this.onLine(line);
   }
 
   err(line: string): void {
-    this.out(line);
+    this.lines.push(line);
   }
 }
 
@@ -45,19 +42,18 @@ async function main(args: string[]): Promise<number> {
   const server = new Transcript();
   const client = new Transcript();
 
-  const listening = Promise.withResolvers<string>();
-  const pattern = new RegExp(messages.server.listening.split("{port}")[0]! + "(\\d+)");
-  server.onLine = (line) => {
-    const port = pattern.exec(line)?.[1];
-    if (port !== undefined) listening.resolve(port);
-  };
-  const port = isFree(PORT) ? PORT : 0;
-  const serverEnd = runServer([`--port=${port}`, ...args], server, stop.signal);
-  const actual = await Promise.race([listening.promise, serverEnd]);
+  const listening = Promise.withResolvers<{ port: number }>();
+  const serverEnd = runServer(
+    [`--port=${isFree(PORT) ? PORT : 0}`, ...args],
+    server,
+    stop.signal,
+    (port) => listening.resolve({ port }),
+  );
+  const started = await Promise.race([listening.promise, serverEnd]);
 
   let clientCode = 1;
-  if (typeof actual === "string") {
-    clientCode = await runClient([`wss://localhost:${actual}/ws`, ...args], client);
+  if (typeof started === "object") {
+    clientCode = await runClient([`wss://localhost:${started.port}/ws`, ...args], client);
     stop.abort();
   }
   const serverCode = await serverEnd;

@@ -9,6 +9,7 @@
 
 import { deadline } from "@std/async/deadline";
 import { checkUpgrade } from "../mod.ts";
+import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts";
 import type { Logger } from "./log.ts";
 import { fill, type Messages, messagesIn } from "./messages.ts";
 import { causeOf } from "./output.ts";
@@ -18,18 +19,25 @@ import { printable } from "./printable.ts";
 export interface EndpointOptions {
   /** Path of the WebSocket. */
   path: string;
-  /** Origins accepted; none means any. A request without `Origin` is not a browser's, and accepted. */
+  /**
+   * Origins accepted, see {@linkcode isAllowedOrigin}; none means any. A request without `Origin` is not
+   * a browser's, and accepted.
+   */
   origins: string[];
+  /** The bearer token that is asked for, if any. */
+  token?: string | undefined;
   /** `reply` answers every message with {@linkcode EndpointOptions.reply}, `echo` with itself. */
   mode: "reply" | "echo";
   /** The answer of mode `reply`. */
   reply: string;
   /** Seconds of silence before a ping, and before the socket of one that does not answer is closed. */
   idleTimeout: number;
+  /** Longest message received, in bytes. */
+  maxMessageSize: number;
   /** Turns a request into a socket. */
   upgradeWebSocket(
     request: Request,
-    options: { idleTimeout: number },
+    options: { idleTimeout: number; maxMessageSize: number; protocol?: string },
   ): { socket: WebSocket; response: Response };
   log: Logger;
   messages: Messages;
@@ -44,6 +52,7 @@ export class Endpoint {
   readonly #replyBytes: Uint8Array<ArrayBuffer>;
   /** The open sockets, each with what resolves when it has closed. */
   readonly #sockets = new Map<WebSocket, Promise<void>>();
+  #stopping = false;
 
   constructor(options: EndpointOptions) {
     this.#options = options;
@@ -52,6 +61,7 @@ export class Endpoint {
 
   /** Answers one request. */
   readonly handler = (request: Request, info: { remoteAddr: Deno.Addr }): Response => {
+    if (this.#stopping) return sentence(503, "The server is stopping.", { "Retry-After": "5" });
     const { pathname } = new URL(request.url);
     if (pathname === this.#options.path) return this.#upgrade(request, info.remoteAddr);
     if (pathname !== "/healthz") return sentence(404, "There is nothing at this path.");
@@ -62,11 +72,12 @@ export class Endpoint {
   };
 
   /**
-   * Closes every socket with 1001.
+   * Closes every socket with 1001, and lets nobody in any more.
    *
    * @param grace Longest wait for the peers' own close, in milliseconds.
    */
   async close(grace: number): Promise<void> {
+    this.#stopping = true;
     for (const socket of this.#sockets.keys()) socket.close(GOING_AWAY);
     try {
       await deadline(Promise.all(this.#sockets.values()), grace);
@@ -76,15 +87,11 @@ export class Endpoint {
   }
 
   #upgrade(request: Request, remoteAddr: Deno.Addr): Response {
-    const { log, messages, origins, idleTimeout, upgradeWebSocket } = this.#options;
+    const { log, messages, idleTimeout, maxMessageSize, token, upgradeWebSocket } = this.#options;
     const client = addressText(remoteAddr);
     log.info(messages.server.handshake, { event: "handshake", client });
 
-    const origin = request.headers.get("Origin");
-    const refusal = checkUpgrade(request) ??
-      (origin !== null && origins.length > 0 && !origins.includes(origin.toLowerCase())
-        ? { reason: "origin" as const, value: origin, status: 403, headers: {} }
-        : undefined);
+    const refusal = checkUpgrade(request) ?? this.#checkAccess(request);
     if (refusal !== undefined) {
       const value = { value: JSON.stringify(printable(refusal.value)) };
       const reason = fill(messages.refusal[refusal.reason], value);
@@ -94,7 +101,12 @@ export class Endpoint {
     }
 
     try {
-      const { socket, response } = upgradeWebSocket(request, { idleTimeout });
+      const protocol = token === undefined ? undefined : protocolFor(request);
+      const { socket, response } = upgradeWebSocket(request, {
+        idleTimeout,
+        maxMessageSize,
+        ...(protocol !== undefined && { protocol }),
+      });
       this.#serve(socket, client);
       return response;
     } catch (error) {
@@ -102,6 +114,19 @@ export class Endpoint {
       log.error(messages.server.upgradeFailed, { event: "upgradeFailed", client, reason });
       return sentence(400, "Cannot upgrade to WebSocket: the request is not a valid handshake.");
     }
+  }
+
+  #checkAccess(request: Request) {
+    const { origins, token } = this.#options;
+    const origin = request.headers.get("Origin");
+    if (origin !== null && origins.length > 0 && !isAllowedOrigin(origin, origins)) {
+      return { reason: "origin" as const, value: origin, status: 403, headers: {} };
+    }
+    if (token !== undefined && !isSameSecret(tokenOf(request) ?? "", token)) {
+      const headers = { "WWW-Authenticate": "Bearer" };
+      return { reason: "token" as const, value: "", status: 401, headers };
+    }
+    return undefined;
   }
 
   #serve(socket: WebSocket, client: string): void {
@@ -156,7 +181,13 @@ export class Endpoint {
 function sentence(status: number, body: string, headers: Record<string, string> = {}): Response {
   return new Response(`${body}\n`, {
     status,
-    headers: { ...headers, "Content-Type": "text/plain; charset=utf-8" },
+    headers: {
+      ...headers,
+      "Content-Type": "text/plain; charset=utf-8",
+      "X-Content-Type-Options": "nosniff",
+      "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+      "Cache-Control": "no-store",
+    },
   });
 }
 

@@ -111,7 +111,7 @@ export function oneOf<const C extends string>(...choices: C[]): Flag<C> {
 export function list(
   placeholder: string,
   separator: "," | "\n",
-  check: (value: string) => string = (value) => value,
+  check: (value: string, index: number, values: string[]) => string = (value) => value,
 ): Flag<string[]> {
   return { placeholder, separator, parse: (texts) => texts.map(check) };
 }

@@ -26,6 +26,9 @@ const portuguese = {
     sendFailed: "Erro ao enviar mensagem: {reason}",
     startFailed: "Erro ao iniciar o servidor: {reason}",
     requestFailed: "Erro ao atender a requisição: {reason}",
+    certificateRenewed: 'Certificado renovado de "{path}"',
+    certificateKept: "Certificado anterior mantido: {reason}",
+    restartToRenew: "reinicie o servidor para usar o novo certificado com --compression=off",
     certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
     usage:
       "server.ts: servidor WebSocket sobre TLS. Uso: deno task serve [opções]\nCada opção também vem do ambiente (WSS_PORT, ...); a linha de comando vence.",
@@ -36,9 +39,13 @@ const portuguese = {
       cert: "certificado, PEM",
       key: "chave privada do certificado, PEM",
       origin: "origem aceita, repetível; padrão: qualquer uma",
+      token: "exige este token (Bearer, ?token= ou subprotocolo bearer.TOKEN)",
       mode: "responder sempre o mesmo, ou ecoar",
       reply: "a resposta do modo reply",
       compression: "permessage-deflate; off usa o par do próprio Deno",
+      "max-message-size": "maior mensagem recebida, em bytes",
+      "max-connections": "máximo de conexões ao mesmo tempo",
+      "max-connections-per-address": "e de um mesmo endereço",
       "idle-timeout": "encerra quem não responde ao ping; 0 desliga",
       grace: "espera máxima ao encerrar, em milissegundos",
       lang: "idioma das mensagens",
@@ -58,6 +65,10 @@ const portuguese = {
     readFailed: "Erro ao ler mensagem: {reason}",
     sendFailed: "Erro ao enviar mensagem: {reason}",
     closeFailed: "Erro ao encerrar a conexão: {reason}",
+    reconnecting: "Reconectando em {ms} ms (tentativa {attempt} de {limit})",
+    resending: "Sem resposta, enviando de novo: {data}",
+    summary:
+      "Mensagens: {answered} respondidas, {unanswered} enviadas sem resposta, {unsent} não enviadas",
     insecure: "Aviso: o certificado do servidor não será verificado (--insecure)",
     usage:
       "client.ts: cliente WebSocket. Uso: deno task client [URL] [opções]\nCada opção também vem do ambiente (WSS_TIMEOUT, ...); a linha de comando vence.",
@@ -69,6 +80,7 @@ const portuguese = {
       cacert: "autoridade certificadora em que confiar, PEM",
       insecure: "aceita qualquer certificado",
       compression: "permessage-deflate; off usa o WebSocket do próprio Deno",
+      reconnect: "tentativas de reconexão seguidas até desistir",
       timeout: "espera máxima por passo, em milissegundos",
       lang: "idioma das mensagens",
       json: "um objeto JSON por linha e evento",
@@ -103,7 +115,7 @@ const portuguese = {
     oneOf: "um de: {choices}",
     nonEmpty: "um texto não vazio",
     path: "um caminho que começa com / e não tem espaço, ? nem #",
-    origin: "uma origem como https://exemplo.com",
+    origin: "uma origem como https://exemplo.com ou https://*.exemplo.com",
     url: "uma URL ws:// ou wss:// sem fragmento",
     header: 'um cabeçalho "Nome: valor"',
     protocol: "um nome de subprotocolo (RFC 6455), sem repetição",
@@ -116,6 +128,7 @@ const portuguese = {
     version: "Sec-WebSocket-Version é {value}, deve ser 13",
     key: "Sec-WebSocket-Key ausente ou malformado, deve ser 16 bytes em base64",
     extensions: "Sec-WebSocket-Extensions não segue a gramática da RFC 6455",
+    token: "falta o token, ou ele não é o certo",
     origin: "a origem {value} não é permitida",
   },
   /** Causes of a failure, each with its remedy. */
@@ -125,8 +138,7 @@ const portuguese = {
     hostUnavailable:
       'o endereço "{host}" não é desta máquina; escolha outro com --host, ou nenhum para todas as interfaces',
     portDenied: "sem permissão para escutar na porta {port}; escolha uma acima de 1023 com --port",
-    netNotAllowed:
-      "o Deno não tem permissão de rede; execute com --allow-net, como faz deno task serve",
+    netNotAllowed: 'o Deno não pode usar a rede em "{host}"; execute com --allow-net={host}',
     certificateMissing:
       'o arquivo "{path}" não existe; indique-o com {flag}, ou crie um de desenvolvimento com deno task certs',
     halfPair:
@@ -197,6 +209,9 @@ const english: Messages = {
     sendFailed: "Error sending message: {reason}",
     startFailed: "Error starting the server: {reason}",
     requestFailed: "Error answering the request: {reason}",
+    certificateRenewed: 'Certificate renewed from "{path}"',
+    certificateKept: "The old certificate is kept: {reason}",
+    restartToRenew: "restart the server to use the new certificate with --compression=off",
     certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
     usage:
       "server.ts: WebSocket server over TLS. Usage: deno task serve [flags]\nEach flag also comes from the environment (WSS_PORT, ...); the command line wins.",
@@ -207,9 +222,13 @@ const english: Messages = {
       cert: "certificate, PEM",
       key: "private key of the certificate, PEM",
       origin: "origin to accept, repeatable; default: any",
+      token: "asks for this token (Bearer, ?token= or subprotocol bearer.TOKEN)",
       mode: "always the same answer, or echo",
       reply: "the answer of mode reply",
       compression: "permessage-deflate; off uses Deno's own pair",
+      "max-message-size": "longest message received, in bytes",
+      "max-connections": "most connections at a time",
+      "max-connections-per-address": "and from one address",
       "idle-timeout": "ends who does not answer a ping; 0 turns it off",
       grace: "longest wait when stopping, in milliseconds",
       lang: "language of the messages",
@@ -229,6 +248,10 @@ const english: Messages = {
     readFailed: "Error reading message: {reason}",
     sendFailed: "Error sending message: {reason}",
     closeFailed: "Error closing the connection: {reason}",
+    reconnecting: "Reconnecting in {ms} ms (attempt {attempt} of {limit})",
+    resending: "Not answered, sending again: {data}",
+    summary:
+      "Messages: {answered} answered, {unanswered} sent without an answer, {unsent} not sent",
     insecure: "Warning: the server's certificate will not be verified (--insecure)",
     usage:
       "client.ts: WebSocket client. Usage: deno task client [URL] [flags]\nEach flag also comes from the environment (WSS_TIMEOUT, ...); the command line wins.",
@@ -240,6 +263,7 @@ const english: Messages = {
       cacert: "certificate authority to trust, PEM",
       insecure: "accept any certificate",
       compression: "permessage-deflate; off uses Deno's own WebSocket",
+      reconnect: "attempts in a row to connect again before giving up",
       timeout: "longest wait per step, in milliseconds",
       lang: "language of the messages",
       json: "one JSON object a line for each event",
@@ -273,7 +297,7 @@ const english: Messages = {
     oneOf: "one of: {choices}",
     nonEmpty: "a text that is not empty",
     path: "a path that starts with / and has no space, ? or #",
-    origin: "an origin such as https://example.com",
+    origin: "an origin such as https://example.com or https://*.example.com",
     url: "a ws:// or wss:// URL without a fragment",
     header: 'a header "Name: value"',
     protocol: "a subprotocol name (RFC 6455), not repeated",
@@ -285,6 +309,7 @@ const english: Messages = {
     version: "Sec-WebSocket-Version is {value}, must be 13",
     key: "Sec-WebSocket-Key is missing or malformed, must be 16 bytes in base64",
     extensions: "Sec-WebSocket-Extensions does not follow the grammar of RFC 6455",
+    token: "the token is missing or not the right one",
     origin: "the origin {value} is not allowed",
   },
   failure: {
@@ -293,7 +318,7 @@ const english: Messages = {
     hostUnavailable:
       'the address "{host}" is not one of this machine; choose another with --host, or none for all interfaces',
     portDenied: "not permitted to listen on port {port}; choose one above 1023 with --port",
-    netNotAllowed: "Deno may not use the network; run with --allow-net, as deno task serve does",
+    netNotAllowed: 'Deno may not use the network at "{host}"; run with --allow-net={host}',
     certificateMissing:
       'the file "{path}" does not exist; name it with {flag}, or make a development one with deno task certs',
     halfPair:

@@ -34,9 +34,12 @@ function writeLine(stream: { writeSync(bytes: Uint8Array): number }, line: strin
 export class Failure extends Error {
   override name = "Failure";
   readonly exitCode: number;
-  constructor(message: string, exitCode = 1) {
+  /** When the peer asks to be tried again: a `Retry-After`. */
+  readonly retryAfter: string | undefined;
+  constructor(message: string, exitCode = 1, retryAfter?: string) {
     super(message);
     this.exitCode = exitCode;
+    this.retryAfter = retryAfter;
   }
 }
 

@@ -23,15 +23,12 @@ export interface Transport {
   flags: string[];
   /** The task whose client accepts any certificate by `--insecure`. */
   insecure: Task;
-  /** Whether a server that stops waits for its peers to answer the close. */
-  waits: boolean;
 }
 
 /** Every transport. */
 export const TRANSPORTS: Transport[] = [
-  { name: "compressing", flags: ["--compression=on"], insecure: "client", waits: true },
-  // Deno.serve's own shutdown() ends its WebSockets without waiting for their peers.
-  { name: "runtime", flags: ["--compression=off"], insecure: "client:insecure", waits: false },
+  { name: "compressing", flags: ["--compression=on"], insecure: "client" },
+  { name: "runtime", flags: ["--compression=off"], insecure: "client:insecure" },
 ];
 
 /** A test of a program on every transport, or on those that `filter` admits. */
@@ -423,8 +420,9 @@ export class RawPeer implements Disposable {
   static async upgraded(port: number, path = "/ws"): Promise<RawPeer> {
     const peer = await RawPeer.connect(port);
     const { status } = await peer.request(handshake(path));
-    if (status !== 101) throw new Error(`Not upgraded: ${status}`);
-    return peer;
+    if (status === 101) return peer;
+    peer.close();
+    throw new Error(`Not upgraded: ${status}`);
   }
 
   /** Sends a request and reads the response, with a body as long as it says. */

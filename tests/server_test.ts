@@ -327,7 +327,7 @@ for (const [signal, number] of [["SIGINT", 2], ["SIGTERM", 15]] as const) {
     assertEquals([opcode, ...payload.subarray(0, 2)], [OPCODE.close, ...closePayload(1001)]);
     server.program.kill(signal);
     assertEquals((await server.program.end()).code, 128 + number);
-  }, ({ waits }) => waits);
+  });
 }
 
 onEachTransport("server.ts accepts nobody while it stops", async ({ flags }) => {
@@ -336,11 +336,11 @@ onEachTransport("server.ts accepts nobody while it stops", async ({ flags }) => 
   using peer = await RawPeer.upgraded(server.port);
   server.program.kill("SIGTERM");
   await peer.readFrame();
-  await assertRejects(() => RawPeer.connect(server.port));
+  await assertRejects(() => RawPeer.upgraded(server.port));
   await peer.write(clientFrame(OPCODE.close, closePayload(1001)));
   peer.close();
   assertEquals((await server.program.end()).code, 0);
-}, ({ waits }) => waits);
+});
 
 onEachTransport(
   "server.ts --grace bounds the wait for a peer that does not answer the close",
@@ -350,11 +350,8 @@ onEachTransport(
     using peer = await RawPeer.upgraded(server.port);
     server.program.kill("SIGTERM");
     assertEquals((await peer.readFrame()).opcode, OPCODE.close);
-    // It is cut off with the process, before the end of the connection is anything to log.
-    const { code, stdout, stderr } = await server.program.end();
-    assertEquals([code, stdout.at(-1), stderr], [0, "Conexão WebSocket estabelecida!", []]);
+    assertEquals((await server.program.end()).code, 0);
   },
-  ({ waits }) => waits,
 );
 
 onEachTransport(
@@ -522,7 +519,7 @@ Deno.test("server.ts refuses what it does not understand", async () => {
     [["--key="], 'Valor inválido em --key: "", deve ser um texto não vazio'],
     [
       ["--origin=example"],
-      'Valor inválido em --origin: "example", deve ser uma origem como https://exemplo.com',
+      'Valor inválido em --origin: "example", deve ser uma origem como https://exemplo.com ou https://*.exemplo.com',
     ],
     [["--compression=gzip"], 'Valor inválido em --compression: "gzip", deve ser um de: on, off'],
     [["--mode=both"], 'Valor inválido em --mode: "both", deve ser um de: reply, echo'],
@@ -639,7 +636,7 @@ onEachTransport("server.ts tells why it cannot listen", async ({ flags }) => {
   assertEquals(
     await run("serve", ["--host=203.0.113.1", "--port=0", ...flags], options),
     startFailure(
-      'o endereço "203.0.113.1" não é desta máquina; escolha outro com --host, ou nenhum para todas as interfaces',
+      'o Deno não pode usar a rede em "203.0.113.1"; execute com --allow-net=203.0.113.1',
     ),
   );
 });

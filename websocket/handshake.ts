@@ -141,10 +141,13 @@ export class HandshakeError extends Error {
   override name = "HandshakeError";
   /** The status of its response; absent when there was none that could be read. */
   readonly status: number | undefined;
+  /** Its `Retry-After` (RFC 9110 section 10.2.3), if any. */
+  readonly retryAfter: string | undefined;
   /** Made by the library. */
-  constructor(message: string, status?: number) {
+  constructor(message: string, status?: number, retryAfter?: string) {
     super(message);
     this.status = status;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -168,12 +171,13 @@ export function checkUpgradeResponse(
   protocols: string[],
 ): UpgradeResponse {
   const { status } = head;
-  const refuse = (problem: string): never => {
-    throw new HandshakeError(`Cannot open WebSocket: ${problem}`, status);
-  };
-  if (status !== 101) refuse(`server answered with status ${status}, must be 101`);
   const values = (name: string) =>
     head.headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
+  const refuse = (problem: string): never => {
+    const [retryAfter] = values("retry-after");
+    throw new HandshakeError(`Cannot open WebSocket: ${problem}`, status, retryAfter);
+  };
+  if (status !== 101) refuse(`server answered with status ${status}, must be 101`);
 
   if (!hasToken(values("upgrade").join(","), "websocket")) refuse("Upgrade is not websocket");
   if (!hasToken(values("connection").join(","), "upgrade")) refuse("Connection is not Upgrade");

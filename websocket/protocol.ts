@@ -64,6 +64,9 @@ const SMALL_READS_TO_SHRINK = 32;
 const FIRST_ASSEMBLY = 64 * 1024;
 const ASSEMBLY_GROWTH = 4;
 
+/** A string of ever so many pieces takes 32 bytes for each, were it a character: so many are joined. */
+const MAX_PIECES = 1024;
+
 /** Where a piece of a message is decompressed to; emptied before anything else can run. */
 const inflated = new Uint8Array(64 * 1024);
 
@@ -119,7 +122,9 @@ export class Protocol {
   #hasPayload = false;
   /** Bytes of the message so far, decompressed. */
   #size = 0;
+  /** Its text so far, and then the pieces not yet joined to it. */
   #text = "";
+  #pieces: string[] = [];
   #decoder: TextDecoder | undefined;
   readonly #assembly = new GrowingBuffer();
   /** Whether {@linkcode space} is the message's own memory. */
@@ -428,13 +433,16 @@ export class Protocol {
       try {
         if (first && last) return wholeText.decode(bytes.subarray(from, to));
         this.#decoder ??= new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-        this.#text += this.#decoder.decode(bytes.subarray(from, to), { stream: !last });
+        this.#pieces.push(this.#decoder.decode(bytes.subarray(from, to), { stream: !last }));
       } catch {
         throw new ProtocolError(
           CloseCode.INVALID_PAYLOAD,
           "Cannot receive message: text is not UTF-8",
         );
       }
+      if (!last && this.#pieces.length < MAX_PIECES) return undefined;
+      this.#text += this.#pieces.join("");
+      this.#pieces = [];
       if (!last) return undefined;
       const text = this.#text;
       this.#text = "";
@@ -449,6 +457,7 @@ export class Protocol {
 
   #releaseMessage(): void {
     this.#text = "";
+    this.#pieces = [];
     this.#assembly.release();
     this.#opcode = Opcode.CONTINUATION;
   }

@@ -475,6 +475,7 @@ class Server implements HttpServer {
     const head = formatHead(statusLine(status, ""), [
       ["Content-Type", "text/plain; charset=utf-8"],
       ["Content-Length", String(body.length)],
+      ...(status === 503 ? [["Retry-After", "5"] as [string, string]] : []),
       ["Connection", "close"],
     ]);
     await writeAll(connection, head);

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Endpoint, type EndpointOptions } from "../../cli/endpoint.ts";
 import { openLog } from "../../cli/log.ts";
 import { messagesIn } from "../../cli/messages.ts";
@@ -25,6 +25,7 @@ class Fixture {
       mode: "reply",
       reply: "answer",
       idleTimeout: 7,
+      maxMessageSize: 99,
       upgradeWebSocket: (_request, upgradeOptions) => {
         const fake = new FakeSocket();
         this.sockets.push(fake);
@@ -192,7 +193,7 @@ Deno.test("Endpoint upgrades with its idle timeout, and returns the transport's 
   const fixture = new Fixture({ path: "/a/b" });
   const response = fixture.handle("/a/b?c", { headers: HANDSHAKE });
   assertEquals(await response.text(), "upgraded");
-  assertEquals(fixture.upgrades, [{ idleTimeout: 7 }]);
+  assertEquals(fixture.upgrades, [{ idleTimeout: 7, maxMessageSize: 99 }]);
 });
 
 Deno.test("Endpoint answers each message in its type", () => {
@@ -282,4 +283,61 @@ Deno.test("Endpoint.close() waits no longer than the grace period", async () => 
   const socket = fixture.connect();
   await fixture.endpoint.close(1);
   assertEquals(socket.closes, [1001]);
+});
+
+Deno.test("Endpoint accepts origins below a name, and no others", () => {
+  const origins = ["https://*.example.com", "https://example.org", "null"];
+  const fixture = new Fixture({ origins });
+  const status = (Origin: string) =>
+    fixture.handle("/ws", { headers: { ...HANDSHAKE, Origin } }).status;
+  for (
+    const origin of ["https://a.example.com", "https://A.b.Example.com", "https://example.org"]
+  ) {
+    assertEquals(status(origin), 200, origin);
+  }
+  const refused = [
+    "https://example.com",
+    "http://a.example.com",
+    "https://a.example.com.evil.org",
+    "https://evilexample.com",
+    "https://a.example.org",
+    "https://.example.com",
+  ];
+  for (const origin of refused) assertEquals(status(origin), 403, origin);
+});
+
+Deno.test("Endpoint asks for its token in a header, the query or a subprotocol", () => {
+  const token = "s3cret-token";
+  const fixture = new Fixture({ token });
+  const open = (path: string, headers: Record<string, string> = {}) =>
+    fixture.handle(path, { headers: { ...HANDSHAKE, ...headers } });
+  assertEquals(open("/ws", { Authorization: `Bearer ${token}` }).status, 200);
+  assertEquals(open(`/ws?token=${token}`).status, 200);
+  assertEquals(
+    open("/ws", { "Sec-WebSocket-Protocol": `bearer.${token}, chat` }).status,
+    200,
+  );
+  assertEquals(fixture.upgrades.at(-1), { idleTimeout: 7, maxMessageSize: 99, protocol: "chat" });
+  assertEquals(open("/ws", { "Sec-WebSocket-Protocol": `bearer.${token}` }).status, 200);
+  for (
+    const refused of [
+      open("/ws"),
+      open("/ws", { Authorization: "Bearer wrong" }),
+      open("/ws", { Authorization: `Basic ${token}` }),
+      open("/ws?token="),
+      open(`/ws?token=${token}x`, {}),
+      open("/ws", { "Sec-WebSocket-Protocol": "bearer.wrong" }),
+    ]
+  ) {
+    assertEquals(refused.status, 401);
+    assertEquals(refused.headers.get("WWW-Authenticate"), "Bearer");
+  }
+  assertEquals([...fixture.out, ...fixture.err].join().includes(token), false);
+});
+
+Deno.test("Endpoint sends headers that keep an answer from being anything else", () => {
+  const { headers } = new Fixture().handle("/healthz");
+  assertEquals(headers.get("X-Content-Type-Options"), "nosniff");
+  assertMatch(headers.get("Content-Security-Policy")!, /default-src 'none'/);
+  assertEquals(headers.has("Strict-Transport-Security"), false);
 });

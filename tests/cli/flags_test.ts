@@ -161,7 +161,7 @@ Deno.test("parseFlags() names the flag or variable whose value will not do", () 
   }
   assertEquals(
     refusal(["--origin=https://a", "--origin=b"]),
-    'Bad value of --origin: "https://a, b", must be an origin such as https://example.com',
+    'Bad value of --origin: "https://a, b", must be an origin such as https://example.com or https://*.example.com',
   );
 });
 

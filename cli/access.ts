@@ -1,0 +1,67 @@
+/**
+ * Who may open a WebSocket: origins (RFC 6454), and a bearer token (RFC 6750).
+ *
+ * @module
+ */
+
+import { createHash, timingSafeEqual } from "node:crypto";
+
+/** How a browser, which cannot set headers, offers the token among its subprotocols. */
+const SUBPROTOCOL_PREFIX = "bearer.";
+
+/**
+ * Whether `origin` is one of `allowed`: exactly, or below a name as in `https://*.example.com`.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { isAllowedOrigin } from "./access.ts";
+ *
+ * assert(isAllowedOrigin("https://a.example.com", ["https://*.example.com"]));
+ * assert(!isAllowedOrigin("https://example.com", ["https://*.example.com"]));
+ * ```
+ */
+export function isAllowedOrigin(origin: string, allowed: string[]): boolean {
+  const given = origin.toLowerCase();
+  return allowed.some((pattern) => {
+    const [scheme, domain] = pattern.split("*");
+    if (domain === undefined) return given === pattern;
+    return given.startsWith(scheme!) && given.endsWith(domain) &&
+      given.length > scheme!.length + domain.length;
+  });
+}
+
+/**
+ * The token of a request: of `Authorization: Bearer`, of the query parameter `token`, or of an offered
+ * subprotocol `bearer.TOKEN`.
+ */
+export function tokenOf(request: Request): string | undefined {
+  const authorization = request.headers.get("Authorization");
+  const bearer = authorization?.match(/^bearer +(.+)$/i)?.[1];
+  return bearer ?? new URL(request.url).searchParams.get("token") ??
+    offeredProtocols(request).find(isTokenProtocol)?.slice(SUBPROTOCOL_PREFIX.length);
+}
+
+/**
+ * The subprotocol to choose: a browser that carries the token in one wants one of its own back, and
+ * better another than that.
+ */
+export function protocolFor(request: Request): string | undefined {
+  const offered = offeredProtocols(request);
+  if (!offered.some(isTokenProtocol)) return undefined;
+  return offered.find((protocol) => !isTokenProtocol(protocol)) ?? offered[0];
+}
+
+/** Whether two secrets are the same, in a time that does not tell how much of them is. */
+export function isSameSecret(given: string, wanted: string): boolean {
+  const hash = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(hash(given), hash(wanted));
+}
+
+function offeredProtocols(request: Request): string[] {
+  return request.headers.get("Sec-WebSocket-Protocol")?.split(",").map((name) => name.trim()) ?? [];
+}
+
+function isTokenProtocol(protocol: string): boolean {
+  return protocol.startsWith(SUBPROTOCOL_PREFIX);
+}

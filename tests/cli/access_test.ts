@@ -1,0 +1,31 @@
+import { assertEquals } from "@std/assert";
+import { isSameSecret, protocolFor, tokenOf } from "../../cli/access.ts";
+
+function request(url: string, headers: Record<string, string> = {}): Request {
+  return new Request(`https://localhost${url}`, { headers });
+}
+
+Deno.test("tokenOf() prefers the header to the query to the subprotocol", () => {
+  const all = {
+    Authorization: "bearer  header",
+    "Sec-WebSocket-Protocol": "chat, bearer.protocol",
+  };
+  assertEquals(tokenOf(request("/ws?token=query", all)), "header");
+  assertEquals(tokenOf(request("/ws?token=query")), "query");
+  assertEquals(tokenOf(request("/ws", { "Sec-WebSocket-Protocol": "chat,bearer.x" })), "x");
+  assertEquals(tokenOf(request("/ws")), undefined);
+});
+
+Deno.test("protocolFor() gives a browser with a token in its subprotocols one back", () => {
+  const offer = (value: string) => protocolFor(request("/ws", { "Sec-WebSocket-Protocol": value }));
+  assertEquals(offer("bearer.x, chat"), "chat");
+  assertEquals(offer("bearer.x"), "bearer.x");
+  assertEquals(offer("chat"), undefined);
+  assertEquals(protocolFor(request("/ws")), undefined);
+});
+
+Deno.test("isSameSecret() compares whole secrets of any length", () => {
+  assertEquals(isSameSecret("a", "a"), true);
+  assertEquals(isSameSecret("a", "ab"), false);
+  assertEquals(isSameSecret("", "a"), false);
+});

@@ -1,0 +1,167 @@
+/**
+ * The programs where things go wrong around them: renewed certificates, tokens, lost connections.
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { generateCertificates, writeCertificates } from "../certs/generate.ts";
+import { WebSocket } from "../mod.ts";
+import {
+  certificatesFolder,
+  freePort,
+  once,
+  onEachTransport,
+  Program,
+  run,
+  serveHttp,
+  startServer,
+} from "./programs.ts";
+
+/** The outcome of one connection of a client that trusts `ca`. */
+function connect(port: number, ca: string, protocols: string[] = []): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(`wss://localhost:${port}/ws`, { caCerts: [ca], protocols });
+    socket.onopen = () => {
+      resolve(`open ${socket.protocol}`.trim());
+      socket.close(1000);
+    };
+    socket.onerror = (event) => resolve((event as ErrorEvent).message);
+  });
+}
+
+once(
+  "server.ts serves a renewed certificate to new connections, and keeps the old ones",
+  async () => {
+    await using folder = await certificatesFolder();
+    await using server = await startServer([], { cwd: folder.path });
+    const first = await Deno.readTextFile(`${folder.path}/certs/ca.crt`);
+    const socket = new WebSocket(`wss://localhost:${server.port}/ws`, { caCerts: [first] });
+    await new Promise((resolve) => socket.onopen = resolve);
+
+    const renewed = await generateCertificates();
+    await writeCertificates(`${folder.path}/certs`, renewed);
+    assertEquals(
+      await server.program.stderr.next(),
+      'Certificado renovado de "certs/server.crt"',
+    );
+    assertEquals(await connect(server.port, renewed.ca), "open");
+    assertMatch(await connect(server.port, first), /certificate/);
+
+    // A pair that will not do is told in one line, and the one before is kept.
+    await Deno.writeTextFile(`${folder.path}/certs/server.crt`, "no certificate");
+    assertMatch(
+      await server.program.stderr.next(),
+      /^Certificado anterior mantido: .*não é um cert/,
+    );
+    server.program.kill("SIGHUP");
+    assertMatch(await server.program.stderr.next(), /^Certificado anterior mantido: /);
+    assertEquals(await connect(server.port, renewed.ca), "open");
+
+    const answer = new Promise<MessageEvent>((resolve) => socket.onmessage = resolve);
+    socket.send("still here");
+    assertEquals((await answer).data, "Retorno do servidor!");
+    const closed = new Promise((resolve) => socket.onclose = resolve);
+    socket.close(1000);
+    await closed;
+  },
+);
+
+onEachTransport("server.ts --token lets in who has it, and logs it nowhere", async ({ flags }) => {
+  await using folder = await certificatesFolder();
+  const token = "s3cret";
+  const options = { cwd: folder.path, env: { WSS_TOKEN: token } };
+  await using server = await startServer([...flags, "--log-level=debug"], options);
+  const ca = await Deno.readTextFile(`${folder.path}/certs/ca.crt`);
+  assertEquals(await connect(server.port, ca, [`bearer.${token}`, "chat"]), "open chat");
+  assertMatch(await connect(server.port, ca, ["bearer.other"]), /status 401/);
+  const url = `wss://127.0.0.1:${server.port}/ws`;
+  const header = `--header=Authorization: Bearer ${token}`;
+  assertEquals((await run("client", [url, header, ...flags], { cwd: folder.path })).code, 0);
+  const refused = await run("client", [url, ...flags], { cwd: folder.path });
+  assertEquals(refused.code, 1);
+  assertMatch(refused.stderr[0]!, /HTTP 401 .*--header/);
+  server.program.kill("SIGTERM");
+  const { stdout, stderr } = await server.program.end();
+  assertEquals([...stdout, ...stderr].join("\n").includes(token), false);
+});
+
+once("server.ts bounds connections and messages as it is told", async () => {
+  await using folder = await certificatesFolder();
+  const flags = ["--max-connections=1", "--max-message-size=10"];
+  await using server = await startServer(flags, { cwd: folder.path });
+  const ca = await Deno.readTextFile(`${folder.path}/certs/ca.crt`);
+  const socket = new WebSocket(`wss://localhost:${server.port}/ws`, { caCerts: [ca] });
+  await new Promise((resolve) => socket.onopen = resolve);
+  assertMatch(await connect(server.port, ca), /status 503/);
+  const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+  socket.send("eleven byte");
+  assertEquals((await closed).code, 1009);
+});
+
+once("client.ts --reconnect comes back until every message is answered", async () => {
+  await using folder = await certificatesFolder();
+  const port = freePort();
+  await using client = Program.task("client", [
+    `wss://127.0.0.1:${port}/ws`,
+    "--reconnect=20",
+    "--message=one",
+    "--message=two",
+    "--lang=en",
+  ], { cwd: folder.path });
+  assertMatch(await client.stderr.next(), /^Error connecting .*nobody answers/);
+  assertMatch(await client.stderr.next(), /^Reconnecting in \d+ ms \(attempt 1 of 20\)$/);
+  await using _server = await startServer([`--port=${port}`], { cwd: folder.path });
+  const { code, stdout } = await client.end();
+  assertEquals(code, 0);
+  assertEquals(
+    stdout.filter((line) => line.startsWith("Message received")),
+    Array(2).fill("Message received from the server: Retorno do servidor!"),
+  );
+});
+
+once("client.ts --reconnect sends again what was not answered, and says so", async () => {
+  await using folder = await certificatesFolder();
+  let connections = 0;
+  await using server = await serveHttp((request) => {
+    const { socket, response } = Deno.upgradeWebSocket(request);
+    const first = connections++ === 0;
+    socket.onmessage = ({ data }) => {
+      if (first && data === "two") socket.close(1011);
+      else socket.send(`answer to ${data}`);
+    };
+    return response;
+  });
+  const args = [`wss://127.0.0.1:${server.port}/ws`, "--reconnect=2", "--lang=en"];
+  const messages = ["--message=one", "--message=two", "--message=three"];
+  const { code, stdout, stderr } = await run("client", [...args, ...messages], {
+    cwd: folder.path,
+  });
+  assertEquals(code, 0);
+  assertEquals(stdout.filter((line) => line.startsWith("Message")).map((line) => line.slice(-9)), [
+    "er to one",
+    "er to two",
+    "to three".padStart(9),
+  ]);
+  assert(stderr.includes("Not answered, sending again: two"), stderr.join("\n"));
+});
+
+once("client.ts --reconnect gives up after its attempts, and tells what was not sent", async () => {
+  await using folder = await certificatesFolder();
+  await using server = await serveHttp(() =>
+    new Response(null, { status: 503, headers: { "Retry-After": "0" } })
+  );
+  const args = [`wss://127.0.0.1:${server.port}/ws`, "--reconnect=1", "--lang=en", "--json"];
+  const { code, stdout } = await run("client", [...args, "--message=a", "--message=b"], {
+    cwd: folder.path,
+  });
+  assertEquals(code, 1);
+  const events = stdout.map((line) => JSON.parse(line));
+  assertEquals(events.map(({ event }) => event), [
+    "connecting",
+    "error",
+    "reconnecting",
+    "connecting",
+    "error",
+    "summary",
+  ]);
+  assertEquals(events.at(-1), { event: "summary", answered: 0, unanswered: 0, unsent: 2 });
+});
