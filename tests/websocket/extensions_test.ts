@@ -132,7 +132,7 @@ Deno.test("parseExtensions() never throws, and what it gives holds tokens alone"
           params.every(([key, value]) => isToken(key) && (value === undefined || isToken(value)))
         ),
     ),
-    { numRuns: 2000 },
+    { numRuns: 1000 },
   );
 });
 

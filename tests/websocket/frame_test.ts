@@ -125,6 +125,8 @@ Deno.test("FrameHeader.read reads no further than the end, and from the start", 
   const bytes = hex("ffff 8105 ffff");
   const { size, length, masked } = read(bytes, 2, 4);
   assertEquals([size, length, masked], [2, 5, false]);
+  assertEquals(read(bytes, 2, 2).size, 0);
+  assertEquals(read(bytes, 2, 3).size, 0);
 });
 
 Deno.test("FrameHeader.read forgets the header before", () => {
@@ -181,6 +183,7 @@ Deno.test("writeHeader() writes the examples of RFC 6455 section 5.7", () => {
   assertEquals(write(firstByte(Opcode.TEXT, false), 5, 0x37fa213d), hex("818537fa213d"));
   assertEquals(write(firstByte(Opcode.BINARY, false), 256), hex("827e0100"));
   assertEquals(write(firstByte(Opcode.BINARY, false), 65536), hex("827f0000000000010000"));
+  assertEquals(write(firstByte(Opcode.BINARY, false), 2 ** 32), hex("827f0000000100000000"));
   assertEquals(
     write(firstByte(Opcode.TEXT, true), 0x1_0203_0405, -1),
     hex("c1ff0000000102030405ffffffff"),
@@ -314,7 +317,7 @@ Deno.test("readClosePayload() reads code and reason (RFC 6455 section 5.5.1)", (
 Deno.test("readClosePayload() refuses what no Close frame has (RFC 6455 sections 5.5.1, 7.4 and 8.1)", () => {
   const codeOf = (payload: Uint8Array) =>
     assertThrows(() => readClosePayload(payload), ProtocolError).code;
-  assertEquals(codeOf(hex("03")), 1002);
+  for (const first of ["03", "0c", "13"]) assertEquals(codeOf(hex(first)), 1002, first);
   for (const code of [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535]) {
     assertEquals(codeOf(Uint8Array.of(code >> 8, code & 255)), 1002, String(code));
   }

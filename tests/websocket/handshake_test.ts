@@ -302,6 +302,19 @@ Deno.test("checkUpgradeResponse() refuses any status but 101 (RFC 6455 section 4
   }
 });
 
+Deno.test("checkUpgradeResponse() tells when to try again (RFC 9110 section 10.2.3)", () => {
+  for (const [name, value] of [["Retry-After", "120"], ["retry-after", "Fri, 31 Dec 2027"]]) {
+    const head = response({ [name!]: value! }, 503);
+    const error = assertThrows(() => checkUpgradeResponse(head, ACCEPT, []), HandshakeError);
+    assertEquals([error.status, error.retryAfter], [503, value]);
+  }
+  const error = assertThrows(
+    () => checkUpgradeResponse(response({}, 503), ACCEPT, []),
+    HandshakeError,
+  );
+  assertEquals(error.retryAfter, undefined);
+});
+
 Deno.test("checkUpgradeResponse() refuses a wrong Upgrade or Connection (RFC 6455 section 4.1, response items 2 and 3)", () => {
   for (const value of [null, "", "h2c", "websockets"]) {
     assertEquals(refusal(response({ Upgrade: value })), "Upgrade is not websocket");

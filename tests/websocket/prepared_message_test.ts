@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
+import { contextCount } from "../../websocket/permessage_deflate.ts";
 import { prepare, PreparedMessage } from "../../websocket/prepared_message.ts";
 import { codec, Driver, hex, NO_CONTEXT, RSV1, ZlibPeer } from "./driver.ts";
 
@@ -37,6 +38,13 @@ Deno.test("PreparedMessage.frameFor compresses once for each set of parameters",
   assert(message.frameFor(codec("server", { serverMaxWindowBits: 9 })) !== frame);
   assert(message.frameFor(codec("server", {}, { level: 9 })) !== frame);
   assert(message.frameFor(undefined) === plain);
+});
+
+Deno.test("PreparedMessage.frameFor takes no memory for a context", () => {
+  const own = codec("server");
+  prepare(TEXT).frameFor(own);
+  assertEquals(contextCount(), 0);
+  own.close();
 });
 
 Deno.test("PreparedMessage.frameFor leaves short messages as they are", () => {

@@ -750,6 +750,20 @@ Deno.test("Protocol takes memory for what has come, not for what a header claims
   }
 });
 
+Deno.test("Protocol takes memory for text, not for the fragments that it came in", () => {
+  const driver = new Driver("client");
+  driver.feed(frame("client", TEXT, "a", { fin: false }));
+  const some = concat(
+    ...Array<Uint8Array>(5000).fill(frame("client", CONTINUATION, "a", { fin: false })),
+  );
+  const before = Deno.memoryUsage().heapUsed;
+  for (let i = 0; i < 200; i++) driver.feed(some);
+  // Some that is yet to be collected; a string made of as many would hold 30 MB.
+  assertLess(Deno.memoryUsage().heapUsed - before, 20_000_000);
+  driver.feed(frame("client", CONTINUATION, "!"));
+  assertEquals(driver.events, [["message", `${"a".repeat(1_000_001)}!`]]);
+});
+
 // Reading
 
 Deno.test("Protocol.space is small while little comes, and large while much does", () => {
