@@ -92,7 +92,11 @@ async function run(job: ClientJob): Promise<Outcome> {
     };
     for (let i = 0; i < job.depth; i++) socket.send(messages[i % messages.length]!);
   }
-  const { count, milliseconds, ownCpu, p50, p99 } = await meter.run(job, () => {});
+  const { count, milliseconds, ownCpu, p50, p99 } = await meter.run(
+    job,
+    job.connections * job.depth,
+    () => {},
+  );
   const { extensions } = sockets[0]!;
   const figures = { cpu: ownCpu / count, rate: count / milliseconds * 1000, p50, p99 };
   return { figures, extensions };

@@ -31,10 +31,7 @@ const READ_SIZE = 64 * 1024;
 
 /** Connects, and opens a WebSocket if there is one to open. */
 export async function open({ port, webSocket }: Endpoint, mode: Mode): Promise<LoadConnection> {
-  const tcp = await Deno.connect({ hostname: "127.0.0.1", port });
-  // Else the request would wait for the server's acknowledgement of the end of the TLS handshake.
-  tcp.setNoDelay();
-  const connection = await Deno.startTls(tcp, { hostname: "127.0.0.1" });
+  const connection = await dial(port);
   try {
     const extensions = webSocket ? await shakeHands(connection, OFFERS[mode]) : "";
     return new LoadConnection(connection, extensions);
@@ -42,6 +39,18 @@ export async function open({ port, webSocket }: Endpoint, mode: Mode): Promise<L
     connection.close();
     throw error;
   }
+}
+
+/**
+ * Connects to a server of the bench.
+ *
+ * @param caCerts Authorities to trust besides those of the process.
+ */
+export async function dial(port: number, caCerts: string[] = []): Promise<Deno.TlsConn> {
+  const tcp = await Deno.connect({ hostname: "127.0.0.1", port });
+  // Else the request would wait for the server's acknowledgement of the end of the TLS handshake.
+  tcp.setNoDelay();
+  return await Deno.startTls(tcp, { hostname: "127.0.0.1", caCerts });
 }
 
 async function shakeHands(connection: Deno.Conn, offer: string | undefined): Promise<string> {
@@ -68,8 +77,10 @@ async function shakeHands(connection: Deno.Conn, offer: string | undefined): Pro
 export class LoadConnection {
   /** The extensions agreed on. */
   readonly extensions: string;
-  /** Bytes received, of frames whole and in part. */
+  /** Bytes received, up to the last message that ended. */
   received = 0;
+  /** Bytes received behind that. */
+  #unfinished = 0;
   readonly #connection: Deno.Conn;
   readonly #counter = new AnswerCounter();
   #frames: FrameStream | undefined;
@@ -119,9 +130,12 @@ export class LoadConnection {
       for (;;) {
         const count = await this.#connection.read(buffer);
         if (count === null) throw new Error("Cannot measure: the server ended a connection");
-        this.received += count;
+        this.#unfinished += count;
         const ended = this.#counter.push(buffer, count);
-        if (ended > 0) onMessages(ended);
+        if (ended === 0) continue;
+        this.received += this.#unfinished;
+        this.#unfinished = 0;
+        onMessages(ended);
       }
     } catch (error) {
       if (!this.#closed) throw error;

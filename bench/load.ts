@@ -89,7 +89,8 @@ function check({ mode }: Job, answer: Uint8Array, message: Message): void {
 
 /** Measures the server that a meter's counts come from. */
 async function measure(job: Job, probe: Probe, meter: Meter, bytes = () => 0) {
-  const window = await meter.run(job, async () => ({
+  const onTheirWay = job.connections * job.depth;
+  const window = await meter.run(job, onTheirWay, async () => ({
     server: await probe.read(job.pid),
     bytes: bytes(),
   }));

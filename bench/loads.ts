@@ -187,8 +187,8 @@ export function isNamed(id: string, name: string): boolean {
 
 const MODES: Record<Mode, string> = {
   "plain": "plain",
-  "no-context": "compressed, no context takeover",
-  "context": "compressed, context takeover",
+  "no-context": "compressed without context",
+  "context": "compressed with context",
 };
 
 const UNITS = ["B", "KiB", "MiB"];
@@ -213,9 +213,9 @@ export function titleOf({ kind, mode, connections, size, depth }: Load): string 
     case "client":
       return `Client: ${sizeText(size)}, ${MODES[mode]}, ${sockets}, ${flight}`;
     case "broadcast":
-      return `Broadcast of ${sizeText(size)} to ${sockets}, ${MODES[mode]}`;
+      return `Broadcast: ${sizeText(size)}, ${MODES[mode]}, ${sockets}`;
     case "idle":
-      return `Idle: ${sockets}, ${MODES[mode]}`;
+      return `Idle: ${MODES[mode]}, ${sockets}`;
     case "handshakes":
       return `Handshakes, ${many} at once`;
     case "start":

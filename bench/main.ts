@@ -152,6 +152,7 @@ async function compete(
   for (const [name, why] of missing) output.err(`Missing: ${name}: ${why}`);
 
   const pinning = await Pinning.find();
+  const machine = await describeMachine(pinning);
   const arena: Arena = { pinning, folder, host: ready.get(OURS)! };
   const times = options.rounds ?? plan.rounds;
   const failed: string[] = [];
@@ -171,7 +172,7 @@ async function compete(
     command,
     date: new Date().toISOString().slice(0, 10),
     rounds: times,
-    machine: [...await describeMachine(pinning), ["rounds", String(times)], ...versions],
+    machine: [...machine, ["rounds", String(times)], ...versions],
     missing,
     failed,
     results,
@@ -219,11 +220,13 @@ async function measureRounds(
     extensions: "",
     samples: {},
   }));
-  for (let round = 1; round <= rounds; round++) {
+  // A start has no warm-up of its own, but files that are read for the first time.
+  for (let round = load.kind === "start" ? 0 : 1; round <= rounds; round++) {
     for (const [i, contestant] of contestants.entries()) {
       const result = results[i]!;
       try {
         const { figures, extensions } = await measure(load, times[load.kind], contestant, arena);
+        if (round === 0) continue;
         result.extensions = extensions;
         for (const [name, figure] of Object.entries(figures)) {
           (result.samples[name as MetricName] ??= []).push(figure);
@@ -246,8 +249,7 @@ async function save(results: Results): Promise<void> {
   for (const [file, text] of Object.entries(files)) {
     await Deno.writeTextFile(projectPath(file), text);
   }
-  const formatted = ["bench/README.md", "bench/results.json"].map(projectPath);
-  await capture([Deno.execPath(), "fmt", "--quiet", ...formatted]);
+  await capture([Deno.execPath(), "fmt", "--quiet", ...Object.keys(files).map(projectPath)]);
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args, terminal));

@@ -6,6 +6,7 @@
 
 import { writeAll } from "../websocket/connection.ts";
 import type { ClientJob } from "./client.ts";
+import { dial } from "./connection.ts";
 import type { Job, Outcome } from "./load.ts";
 import type { Load } from "./loads.ts";
 import type { Stretch } from "./meter.ts";
@@ -81,11 +82,7 @@ async function measureStart(command: string[], rival: Rival, arena: Arena): Prom
   const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
   const request = `GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n${rival.webSocket ? upgrade : ""}\r\n`;
-  using connection = await Deno.connectTls({
-    hostname: "127.0.0.1",
-    port: server.port,
-    caCerts,
-  });
+  using connection = await dial(server.port, caCerts);
   await writeAll(connection, new TextEncoder().encode(request));
   const answer = new Uint8Array(1024);
   const count = await connection.read(answer) ?? 0;

@@ -20,6 +20,9 @@ const KINDS = ["order.created", "order.paid", "order.shipped", "cart.updated", "
 const CITIES = ["São Paulo", "Recife", "Curitiba", "Manaus", "Lisboa", "Porto", "Braga"];
 const PRODUCTS = ["coffee", "notebook", "headphones", "keyboard", "umbrella", "backpack", "lamp"];
 
+/** So many customers are about at once: some of them come again while a window remembers them. */
+const CUSTOMERS = 100;
+
 /** One event after another, of some 350 to 650 bytes each. */
 export function* events(seed: number): Generator<string, never> {
   const random = seeded(seed);
@@ -27,6 +30,13 @@ export function* events(seed: number): Generator<string, never> {
   const pick = (from: string[]) => from[below(from.length)]!;
   const hex = (digits: number) =>
     Array.from({ length: digits }, () => below(16).toString(16)).join("");
+  const customers = Array.from({ length: CUSTOMERS }, () => ({
+    id: 100_000 + below(900_000),
+    city: pick(CITIES),
+    returning: random() < 0.6,
+    email: `${hex(8)}@example.com`,
+    session: hex(32),
+  }));
   let time = Date.UTC(2026, 0, 1);
   for (let sequence = 1;; sequence++) {
     time += below(5000);
@@ -35,18 +45,12 @@ export function* events(seed: number): Generator<string, never> {
       sequence,
       type: pick(KINDS),
       created_at: new Date(time).toISOString(),
-      customer: {
-        id: 100_000 + below(900_000),
-        city: pick(CITIES),
-        returning: random() < 0.6,
-        email: `${hex(8)}@example.com`,
-      },
+      customer: customers[below(CUSTOMERS)],
       items: Array.from({ length: 1 + below(4) }, () => ({
         sku: `${pick(PRODUCTS)}-${below(1000)}`,
         quantity: 1 + below(5),
         price: below(50_000) / 100,
       })),
-      session: hex(32),
       trace: { span: hex(16), sampled: random() < 0.1, latency_ms: below(100_000) / 1000 },
     });
   }

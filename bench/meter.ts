@@ -15,6 +15,9 @@ export interface Stretch {
   duration: number;
 }
 
+/** Where there is much to do, a stretch is drawn out to so many times its length at most. */
+const MAX_STRETCH = 10;
+
 /** What happened. */
 export interface Window<T> {
   /** Messages, or handshakes. */
@@ -42,17 +45,26 @@ export class Meter {
     this.#latencies?.push(latency);
   }
 
-  /** Waits for the warm-up to end, then measures; reads what else there is to read at both edges. */
-  async run<T>({ warmUp, duration }: Stretch, readEdge: () => Promise<T> | T): Promise<Window<T>> {
+  /**
+   * Waits for the warm-up to end, then measures.
+   *
+   * @param stretch How long; either part lasts on until `least` more has been counted.
+   * @param readEdge Reads what else there is to read, before and after.
+   */
+  async run<T>(
+    { warmUp, duration }: Stretch,
+    least: number,
+    readEdge: () => Promise<T> | T,
+  ): Promise<Window<T>> {
     const read = async () => {
       const edge = await readEdge();
       const { user, system } = process.cpuUsage();
       return { edge, time: performance.now(), own: user + system, count: this.count };
     };
-    await sleep(warmUp);
+    await this.#wait(warmUp, least);
     const before = await read();
     const latencies: number[] = this.#latencies = [];
-    await sleep(duration);
+    await this.#wait(duration, least);
     const after = await read();
     this.#latencies = undefined;
     if (latencies.length === 0) throw new Error("Cannot measure: nothing came back in time");
@@ -65,6 +77,11 @@ export class Meter {
       before: before.edge,
       after: after.edge,
     };
+  }
+
+  async #wait(milliseconds: number, least: number): Promise<void> {
+    const goal = this.count + least;
+    for (let i = 0; i === 0 || i < MAX_STRETCH && this.count < goal; i++) await sleep(milliseconds);
   }
 }
 

@@ -10,21 +10,23 @@ import { OURS } from "./rivals.ts";
 import { median } from "./statistics.ts";
 
 const COLUMNS = 2;
-const PANEL_WIDTH = 460;
+const PANEL_WIDTH = 500;
 const MARGIN = 24;
 const HEAD = 56;
 const TITLE = 26;
 const BAR = 16;
 const STEP = 22;
 const PANEL_GAP = 22;
-const LABEL_WIDTH = 118;
+const LABEL_WIDTH = 134;
 const FIGURE_WIDTH = 56;
 
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
 /** Draws the loads of which the CPU time was measured for several contestants, as SVG. */
 export function toSvg({ results, date }: Results): string {
-  const measured = results.filter(({ samples }) => (samples.cpu?.length ?? 0) > 0);
+  const measured = results.filter(({ load, samples }) =>
+    load.kind !== "handshakes" && (samples.cpu?.length ?? 0) > 0
+  );
   const groups = [...Map.groupBy(measured, ({ load }) => load.id).values()]
     .filter((group) => group.length > 1);
 
@@ -68,7 +70,7 @@ fill="${own ? "#0969da" : "#afb8c1"}"/>
 <text x="${(start + width + 6).toFixed(1)}" y="${middle}" fill="#1f2328"${weight}>\
 ${number.format(values[i]!)}</text>`;
   });
-  return `<text x="${x}" y="${y + 14}" font-size="13" font-weight="600" fill="#1f2328">\
+  return `<text x="${x}" y="${y + 14}" font-weight="600" fill="#1f2328">\
 ${escape(titleOf(group[0]!.load))}</text>
 ${bars.join("\n")}`;
 }

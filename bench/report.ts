@@ -17,8 +17,7 @@ const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionD
 /** Everything: targets, tables, and what was measured on. */
 export function toMarkdown(results: Results): string {
   return [
-    "## Targets",
-    targetsTable(results.results),
+    ...targets(results.results),
     ...tables(results.results),
     "## Measured on",
     table(["", ""], results.machine),
@@ -48,8 +47,8 @@ ours, or gives more.
 
 All do the same: each message is sent back. Where it is compressed, every message is, at level 1 where \
 that can be set; window and memory are what each has by default. Messages are cut from generated JSON \
-events, all different and alike; those of 64 KiB and more are binary, others text. Clients keep their \
-compression context where the server lets them.
+events, all different and alike; those of 64 KiB and more are binary, others text. With context, \
+both sides keep theirs (RFC 7692's context takeover) where the server agrees.
 
 - **CPU µs/msg**: user and system time of the server's process, from the kernel; of the client's, where \
 clients are measured. In a broadcast, for each message that arrives.
@@ -62,7 +61,7 @@ has sent and received one message of 512 B.
 - **handshakes/CPU s**: opening handshakes, TLS and WebSocket, for each second of the server's CPU time.
 - **TLS alone** sends the bytes back without looking at them: what a WebSocket on Deno costs at least.`;
 
-function targetsTable(results: Result[]): string {
+function targets(results: Result[]): string[] {
   const rows = verdicts(results).map(({ target, measured, spread, met }) => {
     const factor = target.rival === undefined ? METRICS[target.metric].scale : 1;
     const against = RIVALS.find(({ id }) => id === target.rival)?.name ?? "";
@@ -76,7 +75,8 @@ function targetsTable(results: Result[]): string {
       measured === undefined ? "not measured" : met ? "met" : "missed",
     ];
   });
-  return table(["load", "target", "of", "measured", ""], rows);
+  if (rows.length === 0) return [];
+  return ["## Targets", table(["load", "target", "of", "measured", ""], rows)];
 }
 
 function tables(results: Result[]): string[] {
