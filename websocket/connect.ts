@@ -97,23 +97,34 @@ async function dial(url: URL, options: ConnectOptions): Promise<Connection> {
   }
 }
 
+/** Reads the response's head, past those that only say that it is to come (RFC 9110 section 15.2). */
 async function readHead(connection: Connection) {
-  const reader = new HeadReader(LIMITS);
+  let reader = new HeadReader(LIMITS);
   const buffer = new Uint8Array(4096);
   try {
-    for (;;) {
+    for (let interim = 0;;) {
       const count = await connection.read(buffer);
       if (count === null) {
         throw new HandshakeError("Cannot open WebSocket: server closed the connection");
       }
-      const bytes = buffer.subarray(0, count);
-      const taken = reader.push(bytes);
-      if (taken === undefined) continue;
-      return { head: parseResponse(reader.lines(), LIMITS), rest: bytes.slice(taken) };
+      let bytes = buffer.subarray(0, count);
+      for (let taken = reader.push(bytes); taken !== undefined; taken = reader.push(bytes)) {
+        const head = parseResponse(reader.lines(), LIMITS);
+        bytes = bytes.subarray(taken);
+        if (head.status === 101 || head.status >= 200) return { head, rest: bytes.slice() };
+        if (++interim > MAX_INTERIM) {
+          throw new HandshakeError("Cannot open WebSocket: server does not come to the point");
+        }
+        reader = new HeadReader(LIMITS);
+      }
     }
   } catch (error) {
-    reader.release();
     if (!(error instanceof HttpError)) throw error;
     throw new HandshakeError(`Cannot open WebSocket: ${error.message}`);
+  } finally {
+    reader.release();
   }
 }
+
+/** More interim responses than this are no hints any more. */
+const MAX_INTERIM = 10;

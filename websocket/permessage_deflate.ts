@@ -541,8 +541,11 @@ export class PerMessageDeflate {
       deflater = new Deflater(this.#level, this.#memLevel, this.windowBits);
       sharedDeflaters.set(this.key, deflater);
     }
-    deflater.deflate(message, target);
-    deflater.reset();
+    try {
+      deflater.deflate(message, target);
+    } finally {
+      deflater.reset();
+    }
   }
 
   /** The decompressor of the message that is arriving; given back by {@linkcode endMessage}. */

@@ -485,6 +485,18 @@ export class Protocol {
    */
   send(data: string | Uint8Array, compress: boolean): number {
     if (this.#closeSent) return 0;
+    const start = this.output.length;
+    try {
+      return this.#writeMessage(data, compress);
+    } catch (error) {
+      // Half a frame, of memory that others have used, must not go out with the next one.
+      this.output.length = start;
+      this.#deflate?.forgetSent();
+      throw error;
+    }
+  }
+
+  #writeMessage(data: string | Uint8Array, compress: boolean): number {
     const opcode = typeof data === "string" ? Opcode.TEXT : Opcode.BINARY;
     const deflate = compress ? this.#deflate : undefined;
     if (deflate === undefined) {

@@ -187,6 +187,12 @@ function serveLimits(options: ServeOptions) {
   };
 }
 
+/** How often a listener is put back in its place at most, 20 ms apart. */
+const MAX_RELISTEN = 100;
+
+/** What connections that are cut off have to end their tasks, in milliseconds. */
+const CUT_OFF_MS = 500;
+
 /**
  * Connections over the limit that are told so at the same time: telling takes a TLS handshake. The
  * others are closed without a word.
@@ -198,6 +204,7 @@ class Server implements HttpServer {
   readonly addr: Deno.NetAddr;
   #listener: Deno.Listener;
   #accepting: Promise<void>;
+  #renewing: Promise<void> = Promise.resolve();
   readonly #handler: ServeHandler;
   readonly #options: ServeOptions;
   readonly #limits: ReturnType<typeof serveLimits>;
@@ -228,8 +235,13 @@ class Server implements HttpServer {
     this.#accepting = this.#accept(this.#listener);
     this.#add(this.#accepting);
     this.finished = this.#finish();
-    if (options.onListen !== undefined) options.onListen(this.addr);
-    else console.log(`Listening on ${this.#scheme}://${this.#authority}/`);
+    try {
+      if (options.onListen !== undefined) options.onListen(this.addr);
+      else console.log(`Listening on ${this.#scheme}://${this.#authority}/`);
+    } catch (error) {
+      void this.shutdown();
+      throw error;
+    }
     signal?.addEventListener("abort", () => void this.shutdown(), { once: true });
   }
 
@@ -271,17 +283,37 @@ class Server implements HttpServer {
     if (this.#options.cert === undefined) {
       throw new TypeError("Cannot set certificate: the server does not speak TLS");
     }
-    // A pair that will not do is refused here, on a port of no matter.
-    Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key }).close();
-    // A listener keeps its certificate, so another takes its place, in less than a millisecond: sharing
-    // the port meanwhile needs a flag of Deno's.
-    this.#listener.close();
-    await this.#accepting;
+    this.#renewing = this.#renewing.catch(() => {}).then(() => this.#renew(cert, key));
+    await this.#renewing;
+  }
+
+  /**
+   * A listener keeps its certificate, so another takes its place, in less than a millisecond: sharing the
+   * port meanwhile needs a flag of Deno's. Who is just connecting may have to do so again.
+   */
+  async #renew(cert: string, key: string): Promise<void> {
     if (this.#stopping) return;
-    this.#listener = this.#listen(this.addr.port, cert, key);
+    closeQuietly(this.#listener);
+    await this.#accepting;
+    let failure: unknown;
+    for (let attempt = 0; !this.#stopping; attempt++) {
+      const pair = failure === undefined ? { cert, key } : this.#options;
+      try {
+        this.#listener = this.#listen(this.addr.port, pair.cert, pair.key);
+        break;
+      } catch (error) {
+        const busy = error instanceof Deno.errors.AddrInUse;
+        if (!busy) failure ??= error;
+        // Another program has taken the port: it may give it back.
+        if (attempt === MAX_RELISTEN) throw error;
+        if (busy) await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
     if (!this.#referenced) this.#listener.unref();
     this.#accepting = this.#accept(this.#listener);
     this.#add(this.#accepting);
+    if (failure !== undefined) throw failure;
+    Object.assign(this.#options, { cert, key });
   }
 
   #listen(port: number, cert: string | undefined, key: string | undefined): Deno.Listener {
@@ -305,12 +337,19 @@ class Server implements HttpServer {
   /** Waits for the end of the server, and cuts off who is not done within the grace period. */
   async #finish(): Promise<void> {
     await this.#stop.promise;
-    const timer = setTimeout(() => {
+    const done = (async () => {
+      while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    })();
+    let timer: ReturnType<typeof setTimeout>;
+    const wait = (ms: number) => new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
+    const cutOff = wait(this.#limits.gracePeriod).then(() => {
       for (const socket of this.#sockets) socket.terminate();
       for (const connection of this.#connections) closeQuietly(connection);
-    }, this.#limits.gracePeriod);
-    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
-    clearTimeout(timer);
+      // A handler that never answers is not waited for any longer.
+      return wait(CUT_OFF_MS);
+    });
+    await Promise.race([done, cutOff]);
+    clearTimeout(timer!);
   }
 
   async #accept(listener: Deno.Listener): Promise<void> {
@@ -490,6 +529,8 @@ class Server implements HttpServer {
         method,
         headers: head.headers,
       });
+      // Methods are case-sensitive (RFC 9110 section 9.1); a Request is not.
+      if (request.method !== method) return undefined;
       ownRequests.add(request);
       return request;
     } catch {
@@ -499,14 +540,12 @@ class Server implements HttpServer {
   }
 
   async #respond(request: Request, info: ServeHandlerInfo): Promise<Response> {
+    const { onError = printError } = this.#options;
     try {
-      const response = await this.#handler(request, info);
-      if (response instanceof Response) return response;
-      throw new TypeError("Cannot respond: handler must return a Response");
+      return usable(await this.#handler(request, info));
     } catch (error) {
       try {
-        const { onError = printError } = this.#options;
-        return await onError(error);
+        return usable(await onError(error));
       } catch (second) {
         return printError(second);
       }
@@ -531,13 +570,23 @@ class Server implements HttpServer {
       abandon(socket, error);
       throw error;
     }
-    const closed = new Promise((resolve) => socket.addEventListener("close", resolve));
     this.#sockets.add(socket);
-    open(socket, connection, rest);
+    const ended = open(socket, connection, rest);
     if (this.#stopping) goAway(socket);
-    await closed;
+    await ended;
     this.#sockets.delete(socket);
   }
+}
+
+/** The response, if it is one that can be sent. */
+function usable(response: Response): Response {
+  if (!(response instanceof Response)) {
+    throw new TypeError("Cannot respond: handler must return a Response");
+  }
+  if (response.type === "error" || response.bodyUsed || response.body?.locked) {
+    throw new TypeError("Cannot respond: the Response is an error, or its body has been used");
+  }
+  return response;
 }
 
 function printError(error: unknown): Response {
@@ -576,11 +625,20 @@ async function sendResponse(
     return await lingerAndClose(connection, true);
   }
   const reader = response.body.getReader();
+  let gone = false;
+  void untilEnd(connection).then(() => {
+    gone = true;
+    return reader.cancel().catch(() => {});
+  });
   try {
     await writeAll(connection, head);
     for (;;) {
       const { value, done } = await reader.read();
+      if (gone) throw new Error("Cannot respond: client has gone");
       if (done) break;
+      if (!(value instanceof Uint8Array)) {
+        throw new TypeError("Cannot respond: body must consist of Uint8Arrays");
+      }
       if (!chunked) await writeAll(connection, value);
       else if (value.length > 0) await writeAll(connection, chunk(value));
     }
@@ -591,6 +649,23 @@ async function sendResponse(
   }
   await lingerAndClose(connection, true);
 }
+
+/** Resolves when the client ends the connection; what it still says is of no matter. Never rejects. */
+async function untilEnd(connection: Connection): Promise<void> {
+  const sink = new Uint8Array(512);
+  try {
+    for (let count = 0; count < MAX_IGNORED;) {
+      const read = await connection.read(sink);
+      if (read === null) return;
+      count += read;
+    }
+  } catch {
+    // It has ended.
+  }
+}
+
+/** With more bytes behind its request, a client has ended all talk. */
+const MAX_IGNORED = 64 * 1024;
 
 const LAST_CHUNK = new TextEncoder().encode("0\r\n\r\n");
 

@@ -14,6 +14,7 @@ import { microtasksDone } from "./node.ts";
 import {
   checkResponse,
   type CompressionOptions,
+  type CompressionSettings,
   compressionSettings,
   contextCount,
   formatOffer,
@@ -48,8 +49,9 @@ export interface SocketOptions {
    */
   idleTimeout?: number;
   /**
-   * With more than this many bytes unsent, nothing more is read from the peer, so that one that does
-   * not take its answers cannot ask for more; `drain` is fired when they are sent.
+   * With more than this many bytes unsent, a server's socket reads nothing more from its peer, so that
+   * one that does not take its answers cannot ask for more. At both ends, `drain` is fired when they are
+   * sent.
    *
    * @default {65536} (64 KiB)
    */
@@ -140,6 +142,8 @@ export interface SendOptions {
 /** Longest wait for the peer's Close frame after ours, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 10_000;
 
+const STATES = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
+
 /** A server's half of the opening handshake, in place of a URL to connect to. */
 export class Accepted {
   constructor(
@@ -151,8 +155,8 @@ export class Accepted {
   ) {}
 }
 
-/** Starts a socket made of {@linkcode Accepted}, once its response has been sent. */
-export let open: (socket: WebSocket, connection: Connection, rest: Uint8Array) => void;
+/** Runs a socket made of {@linkcode Accepted} to its end, once its response has been sent. */
+export let open: (socket: WebSocket, connection: Connection, rest: Uint8Array) => Promise<void>;
 
 /** Closes a server's socket with 1001, once what it has received has been answered. */
 export let goAway: (socket: WebSocket) => void;
@@ -201,23 +205,26 @@ export type EventHandler<E extends Event> =
  */
 export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** The connection is being made. */
-  static readonly CONNECTING = 0;
+  declare static readonly CONNECTING: 0;
   /** Messages may be sent and received. */
-  static readonly OPEN = 1;
+  declare static readonly OPEN: 1;
   /** A close has begun. */
-  static readonly CLOSING = 2;
+  declare static readonly CLOSING: 2;
   /** The connection has ended, or was never made. */
-  static readonly CLOSED = 3;
+  declare static readonly CLOSED: 3;
   /** The connection is being made. */
-  readonly CONNECTING = 0;
+  declare readonly CONNECTING: 0;
   /** Messages may be sent and received. */
-  readonly OPEN = 1;
+  declare readonly OPEN: 1;
   /** A close has begun. */
-  readonly CLOSING = 2;
+  declare readonly CLOSING: 2;
   /** The connection has ended, or was never made. */
-  readonly CLOSED = 3;
+  declare readonly CLOSED: 3;
+  /** What `Object.prototype.toString` shows. */
+  declare readonly [Symbol.toStringTag]: string;
 
   readonly #url: string;
+  readonly #origin: string;
   readonly #server: boolean;
   #readyState: 0 | 1 | 2 | 3 = 0;
   #protocolName = "";
@@ -240,6 +247,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** Bytes of messages in the protocol's output, and in the write that is under way. */
   #queued = 0;
   #inFlight = 0;
+  /** Bytes of messages that wait for a Blob to be read. */
+  #behindBlobs = 0;
   /** Bytes of frames in that write. */
   #inFlightFrames = 0;
   /** Bytes of messages that were given after the close, and never go out. */
@@ -256,7 +265,12 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** The close of a server's socket that was asked for before its response has been sent. */
   #afterOpen: (() => void) | undefined;
 
-  #heard = false;
+  /**
+   * Signs of life: how often the peer has sent something, and taken some of what was too much for one
+   * write. What the network takes at once says nothing of the peer.
+   */
+  #reads = 0;
+  #writes = 0;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
   #pongTimer: ReturnType<typeof setTimeout> | undefined;
@@ -275,7 +289,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #closeReason = "";
 
   static {
-    open = (socket, connection, rest) => void socket.#run(connection, rest);
+    open = (socket, connection, rest) => socket.#run(connection, rest);
     goAway = (socket) => {
       if (socket.#reading) socket.#leaving = true;
       else void socket.#goAway();
@@ -305,6 +319,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     if (url instanceof Accepted) {
       this.#server = true;
       this.#url = url.url;
+      this.#origin = new URL(url.url).origin;
       this.#protocolName = url.protocol;
       this.#extensions = url.extensions;
       this.#deflate = url.deflate;
@@ -324,8 +339,10 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     }
     this.#server = false;
     this.#url = parsed.href;
+    this.#origin = parsed.origin;
     this.#limits = socketLimits(options, "client");
-    void this.#connect(parsed, protocols, options);
+    const settings = compressionSettings(options.compression ?? true, "client");
+    void this.#connect(parsed, protocols, settings, options);
   }
 
   /** The URL connected to; on a server's socket that of the request. */
@@ -350,7 +367,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
 
   /** Bytes of messages that were given to {@linkcode send} and not yet to the network. */
   get bufferedAmount(): number {
-    return this.#queued + this.#inFlight + this.#lost;
+    return this.#queued + this.#inFlight + this.#behindBlobs + this.#lost;
   }
 
   /** The peer's address, once there is one. */
@@ -435,11 +452,11 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     if (this.#readyState !== WebSocket.OPEN) {
       this.#lost += sizeOf(data);
     } else if (data instanceof Blob) {
-      this.#queued += data.size;
+      this.#behindBlobs += data.size;
       this.#whenBlobsAreRead(async () => {
         // A Blob whose source has gone cannot be read; there is nothing to send in its place.
         const bytes = await data.bytes().catch((error) => this.#fail(error));
-        this.#queued -= data.size;
+        this.#behindBlobs -= data.size;
         if (bytes) this.#sendNow(bytes, compress);
       });
     } else if (this.#afterBlob === undefined) {
@@ -447,9 +464,9 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     } else {
       const copy = isBytes(data) ? bytesOf(data).slice() : data;
       const size = sizeOf(copy);
-      this.#queued += size;
+      this.#behindBlobs += size;
       this.#whenBlobsAreRead(() => {
-        this.#queued -= size;
+        this.#behindBlobs -= size;
         this.#sendNow(copy, compress);
       });
     }
@@ -569,6 +586,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         this.send(data);
         await this.#afterBlob;
         if (this.#unsentFrames > this.#limits.highWaterMark) await this.#flush();
+        if (this.#failure !== undefined) throw this.#failure;
       },
       close: async () => {
         this.close(CloseCode.NORMAL);
@@ -611,7 +629,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #guarded(
     listener: EventListenerOrEventListenerObject | null,
   ): EventListenerOrEventListenerObject | null {
-    if (listener === null || !this.#server) return listener;
+    if (!listener || !this.#server) return listener;
     let guard = this.#guards.get(listener);
     if (guard === undefined) {
       guard = (event) => {
@@ -650,19 +668,25 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
 
   // The life of the connection
 
-  async #connect(url: URL, protocols: string[], options: WebSocketOptions): Promise<void> {
-    const { signal = new AbortController().signal } = options;
+  async #connect(
+    url: URL,
+    protocols: string[],
+    settings: CompressionSettings | undefined,
+    options: WebSocketOptions,
+  ): Promise<void> {
+    const { signal = this.#dialling.signal } = options;
+    const either = AbortSignal.any([signal, this.#dialling.signal]);
     try {
-      const settings = compressionSettings(options.compression ?? true, "client");
       const { connection, response, rest } = await connect(url, {
         protocols,
         headers: new Headers(options.headers),
         extensions: settings && formatOffer(settings),
         caCerts: options.caCerts ?? [],
         insecure: options.insecure ?? false,
-        signal: AbortSignal.any([signal, this.#dialling.signal]),
+        signal: either,
       });
       try {
+        either.throwIfAborted();
         const agreement = checkResponse(response.extensions, settings);
         if (agreement && settings) {
           this.#deflate = new PerMessageDeflate(agreement, "client", settings);
@@ -685,6 +709,10 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** The connection is there: reads until it ends. */
   async #run(connection: Connection, rest: Uint8Array): Promise<void> {
     this.#connection = connection;
+    if (this.#failure !== undefined) {
+      closeQuietly(connection);
+      return this.#end(false);
+    }
     const protocol = new Protocol({
       role: this.#server ? "server" : "client",
       deflate: this.#deflate,
@@ -704,8 +732,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     } catch (error) {
       this.#failure ??= error;
     }
-    const clean = protocol.closedCleanly && this.#failure === undefined;
     await this.#flush();
+    const clean = protocol.closedCleanly && this.#failure === undefined;
     if (protocol.closeSent) {
       // A server ends the connection first; a client waits for that (RFC 6455 section 7.1.1).
       await lingerAndClose(connection, this.#server || !clean);
@@ -720,24 +748,24 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       this.#reading = true;
       for (let event = protocol.next(); event !== undefined; event = protocol.next()) {
         this.#dispatch(event);
-        await this.#wantedByReader();
-        // A peer that does not take its answers is not heard any further.
-        if (this.#unsentFrames > this.#limits.highWaterMark) await this.#flush();
+        if (this.#reader !== undefined) await this.#wantedByReader(this.#reader);
+        if (this.#isFull) await this.#flush();
         // Each event is a task of its own, as on the web: what a handler has started with promises is
         // done before the next. With nothing left, waiting for the network is as good.
         else if (protocol.hasInput) await microtasksDone();
+        if (this.#failure !== undefined) break;
       }
       this.#reading = false;
       const written = this.#flush();
-      if (protocol.receivingEnded) return;
+      if (protocol.receivingEnded || this.#failure !== undefined) return;
       if (this.#leaving) void this.#goAway();
-      if (this.#unsentFrames > this.#limits.highWaterMark) await written;
+      if (this.#isFull) await written;
       const count = await connection.read(protocol.space());
       if (count === null) {
         this.#failure ??= new Error("Connection lost: peer ended it without a Close frame");
         return;
       }
-      this.#heard = true;
+      this.#reads++;
       protocol.received(count);
     }
   }
@@ -748,7 +776,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         if (this.#readyState !== WebSocket.OPEN) return;
         if (this.#reader !== undefined) this.#reader.enqueue(event.data);
         else {
-          this.dispatchEvent(new MessageEvent("message", { data: this.#received(event.data) }));
+          const data = this.#received(event.data);
+          this.dispatchEvent(new MessageEvent("message", { data, origin: this.#origin }));
         }
         break;
       case "ping":
@@ -765,20 +794,23 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       case "close":
         this.#closeCode = event.code;
         this.#closeReason = event.reason;
+        this.#boundClose();
         if (this.#readyState < WebSocket.CLOSING) this.#readyState = WebSocket.CLOSING;
         break;
       case "failure":
         this.#failure ??= event.error;
+        this.#boundClose();
         if (this.#readyState < WebSocket.CLOSING) this.#readyState = WebSocket.CLOSING;
         break;
     }
   }
 
   /** While the reader of {@linkcode readable} has enough, the peer waits. */
-  #wantedByReader(): Promise<void> | undefined {
-    if (this.#reader === undefined || this.#reader.desiredSize! > 0) return;
+  async #wantedByReader(reader: ReadableStreamDefaultController<Message>): Promise<void> {
+    if (reader.desiredSize! > 0 || this.#failure !== undefined) return;
     this.#wanted = Promise.withResolvers();
-    return this.#wanted.promise;
+    await this.#wanted.promise;
+    this.#wanted = undefined;
   }
 
   #received(data: Message): string | Blob | ArrayBuffer {
@@ -829,6 +861,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #fail(error: unknown): void {
     this.#failure ??= error;
     this.#dialling.abort(error);
+    this.#wanted?.resolve();
     if (this.#connection !== undefined) {
       if (this.#readyState < WebSocket.CLOSING) this.#readyState = WebSocket.CLOSING;
       closeQuietly(this.#connection);
@@ -840,16 +873,20 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     const interval = this.#limits.idleTimeout * 1000;
     if (interval === 0) return;
     let asked = false;
+    let seen = 0;
     const look = () => {
-      if (this.#heard) asked = false;
-      else if (asked) {
+      const signs = this.#reads + this.#writes;
+      // Who waits for a reader of ours cannot be heard.
+      if (signs !== seen || this.#wanted !== undefined) {
+        asked = false;
+      } else if (asked) {
         return this.#fail(new Error(`Connection lost: peer was silent for ${2 * interval} ms`));
       } else {
         asked = true;
         this.#protocol!.ping(new Uint8Array(0));
         this.#scheduleFlush();
       }
-      this.#heard = false;
+      seen = signs;
       this.#idleTimer = setTimeout(look, interval);
     };
     this.#idleTimer = setTimeout(look, interval);
@@ -860,8 +897,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #sendNow(data: string | Uint8Array | PreparedMessage, compress: boolean): void {
     const protocol = this.#protocol!;
     const { highWaterMark, maxBufferedAmount } = this.#limits;
-    if (this.bufferedAmount > maxBufferedAmount) {
-      const unsent = this.bufferedAmount;
+    const unsent = this.#unsentFrames;
+    if (unsent > maxBufferedAmount) {
       this.#lost += sizeOf(data);
       return this.#fail(
         new Error(
@@ -881,7 +918,15 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     const fallback = reason === "" ? CloseCode.NO_STATUS : CloseCode.NORMAL;
     this.#protocol!.close(code ?? fallback, reason);
     this.#scheduleFlush();
+    this.#boundClose();
+  }
+
+  /** Bounds the time to the end, from when the peer last took some of what is sent before the Close. */
+  #boundClose(): void {
+    clearTimeout(this.#closeTimer);
+    const writes = this.#writes;
     this.#closeTimer = setTimeout(() => {
+      if (this.#writes !== writes) return this.#boundClose();
       this.#fail(new Error(`Connection lost: peer did not close within ${CLOSE_TIMEOUT_MS} ms`));
     }, CLOSE_TIMEOUT_MS);
   }
@@ -893,6 +938,14 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       if (this.#afterBlob === mine) this.#afterBlob = undefined;
     });
     this.#afterBlob = mine;
+  }
+
+  /**
+   * Whether a server's socket waits until its peer takes its answers before it hears more. A client
+   * always reads: two ends that wait for each other would wait forever.
+   */
+  get #isFull(): boolean {
+    return this.#server && this.#unsentFrames > this.#limits.highWaterMark;
   }
 
   /** Bytes of frames that the network has not taken. */
@@ -933,6 +986,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         this.#inFlightFrames = output.length;
         for (let at = 0; at < output.length;) {
           at += await connection.write(output.bytes.subarray(at, output.length));
+          if (at < output.length) this.#writes++;
         }
         this.#inFlight = this.#inFlightFrames = 0;
         output.release();
@@ -943,7 +997,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     } finally {
       this.#writing = undefined;
     }
-    if (this.#full) {
+    if (this.#full && this.#failure === undefined) {
       this.#full = false;
       this.dispatchEvent(new Event("drain"));
     }
@@ -972,6 +1026,16 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   }
 }
 
+for (const [value, name] of STATES.entries()) {
+  const constant = { value, enumerable: true, writable: false, configurable: false };
+  Object.defineProperty(WebSocket, name, constant);
+  Object.defineProperty(WebSocket.prototype, name, constant);
+}
+Object.defineProperty(WebSocket.prototype, Symbol.toStringTag, {
+  value: "WebSocket",
+  configurable: true,
+});
+
 /** How often unused compression contexts are looked for, in milliseconds. */
 const SWEEP_MS = 5000;
 
@@ -991,8 +1055,6 @@ function stopSweeping(): void {
   clearTimeout(sweepTimer);
   sweepTimer = undefined;
 }
-
-const STATES = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
 
 function parseUrl(url: string | URL): URL {
   const parsed = URL.parse(url);
@@ -1019,12 +1081,16 @@ function isBytes(data: unknown): data is ArrayBufferLike | ArrayBufferView {
     data instanceof SharedArrayBuffer;
 }
 
+/** A view of the bytes: none of memory that has been transferred away, a copy of memory that is shared. */
 function bytesOf(data: ArrayBufferLike | ArrayBufferView): Uint8Array {
-  return data instanceof Uint8Array
+  if (data instanceof ArrayBuffer && data.detached) return new Uint8Array(0);
+  const view = data instanceof Uint8Array
     ? data
     : ArrayBuffer.isView(data)
     ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     : new Uint8Array(data);
+  if (!(view.buffer instanceof ArrayBuffer)) return view.slice();
+  return view.buffer.detached ? new Uint8Array(0) : view;
 }
 
 function sizeOf(data: SendData): number {
