@@ -399,13 +399,13 @@ export class Inflater {
   }
 
   /**
-   * Writes what the input gives into `output` from `from` on.
+   * Writes what the input gives into `output` from `from` up to `to`.
    *
    * @returns The bytes written; 0 when there are none left.
    * @throws {ProtocolError} With code 1007, if the input is not DEFLATE.
    */
-  pull(output: Uint8Array, from: number): number {
-    const free = output.length - from;
+  pull(output: Uint8Array, from: number, to: number = output.length): number {
+    const free = to - from;
     while (this.#at < this.#end || this.#outputFull) {
       const length = this.#end - this.#at;
       this.#native.writeSync(

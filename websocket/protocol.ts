@@ -402,7 +402,9 @@ export class Protocol {
     const drain = () => {
       let total = 0;
       for (;;) {
-        const count = inflater.pull(inflated, length);
+        // No further than the first byte too many: what is wrong behind it is not told of, however it came.
+        const most = Math.min(inflated.length, Math.floor(this.#maxMessageSize - this.#size) + 1);
+        const count = inflater.pull(inflated, length, most);
         if (count === 0) return total;
         total += count;
         length += count;

@@ -614,7 +614,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     listener: EventListenerOrEventListenerObject | null,
     options?: boolean | AddEventListenerOptions,
   ): void {
-    super.addEventListener(type, this.#guarded(listener), options);
+    if (listener) super.addEventListener(type, this.#guarded(listener), options);
   }
 
   /** Removes a listener. */
@@ -623,13 +623,11 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     listener: EventListenerOrEventListenerObject | null,
     options?: boolean | EventListenerOptions,
   ): void {
-    super.removeEventListener(type, this.#guarded(listener), options);
+    if (listener) super.removeEventListener(type, this.#guarded(listener), options);
   }
 
-  #guarded(
-    listener: EventListenerOrEventListenerObject | null,
-  ): EventListenerOrEventListenerObject | null {
-    if (!listener || !this.#server) return listener;
+  #guarded(listener: EventListenerOrEventListenerObject): EventListenerOrEventListenerObject {
+    if (!this.#server) return listener;
     let guard = this.#guards.get(listener);
     if (guard === undefined) {
       guard = (event) => {

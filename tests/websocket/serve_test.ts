@@ -452,3 +452,88 @@ Deno.test("HttpServer.shutdown cuts off who does not end within the grace period
   assertEquals((await end.promise).code, 1006);
   assertEquals([...(await client.bytes(4))].slice(0, 1), [0x88]);
 });
+
+Deno.test("HttpServer.shutdown waits for no handler and no body beyond its grace period", async () => {
+  const handlers: ServeHandler[] = [
+    () => new Promise(() => {}),
+    () => new Response(new ReadableStream({ pull: () => new Promise(() => {}) })),
+  ];
+  for (const handler of handlers) {
+    const called = Promise.withResolvers<void>();
+    const server = start((...given) => {
+      called.resolve();
+      return handler(...given);
+    }, { gracePeriod: 50 });
+    using client = await RawClient.connect(server.addr.port);
+    await client.write(GET);
+    await called.promise;
+    await server.shutdown();
+  }
+});
+
+Deno.test("serve() cancels the body of a client that has gone", async () => {
+  const cancelled = Promise.withResolvers<void>();
+  await using server = start(() =>
+    new Response(
+      new ReadableStream({
+        start: (controller) => controller.enqueue(new TextEncoder().encode("event")),
+        cancel: () => cancelled.resolve(),
+      }),
+    )
+  );
+  const client = await RawClient.connect(server.addr.port);
+  await client.write(GET);
+  await client.head();
+  client[Symbol.dispose]();
+  await cancelled.promise;
+});
+
+Deno.test("serve() takes methods as they are written", async () => {
+  await using server = echo();
+  assertMatch(
+    await ask(server.addr.port, handshake().replace("GET", "get")),
+    /^HTTP\/1\.1 400 /,
+  );
+});
+
+Deno.test("serve() answers 500 for a Response that cannot be sent", async () => {
+  const original = console.error;
+  console.error = () => {};
+  try {
+    const used = new Response("used");
+    await used.text();
+    for (const response of [Response.error(), used]) {
+      await using server = start(() => response);
+      assertMatch(await ask(server.addr.port, GET), /^HTTP\/1\.1 500 /);
+    }
+    await using server = start(() => new Response(), {
+      onError: () => "nothing" as never,
+    });
+    assertMatch(await ask(server.addr.port, GET), /^HTTP\/1\.1 200 /);
+  } finally {
+    console.error = original;
+  }
+});
+
+Deno.test("serve() leaves no listener behind when onListen throws", async () => {
+  let port = 0;
+  assertThrows(
+    () =>
+      start(() => new Response(), {
+        onListen(address) {
+          port = address.port;
+          throw new Error("not here");
+        },
+      }),
+    Error,
+    "not here",
+  );
+  await assertRejects(() => RawClient.connect(port));
+});
+
+Deno.test("HttpServer.setCertificate takes the last of several", async () => {
+  const pairs = await Promise.all([1, 2, 3].map(() => generateCertificates()));
+  await using server = echo({}, { cert: pairs[0]!.cert, key: pairs[0]!.key });
+  await Promise.all(pairs.map(({ cert, key }) => server.setCertificate(cert, key)));
+  await closed(await opened(server.url, { caCerts: [pairs[2]!.ca] }));
+});

@@ -632,3 +632,165 @@ Deno.test("WebSocket answers a flood of pings at a bounded rate, the latest last
   assertEquals((await next(other, "message")).data, "served");
   await closed(other);
 });
+
+Deno.test("WebSocket does not wait for a peer that waits for it", async () => {
+  await using server = echo({ compression: false });
+  const socket = await opened(server.url, { compression: false });
+  const chunk = new Uint8Array(1024 * 1024);
+  let received = 0;
+  await new Promise<void>((resolve) => {
+    socket.onmessage = () => ++received === 24 && resolve();
+    for (let i = 0; i < 24; i++) socket.send(chunk);
+  });
+  await closed(socket);
+});
+
+Deno.test("WebSocket ends although nobody reads its readable", async () => {
+  for (const how of ["terminate", "peer", "shutdown"]) {
+    const accepted = Promise.withResolvers<WebSocket>();
+    const server = acceptSockets(
+      (socket) => {
+        void socket.readable;
+        accepted.resolve(socket);
+      },
+      { compression: false },
+      { gracePeriod: 50 },
+    );
+    const socket = await opened(server.url, { compression: false });
+    for (let i = 0; i < 5; i++) socket.send("more than is read");
+    const served = await accepted.promise;
+    const end = next<CloseEvent>(served, "close");
+    const ours = next<CloseEvent>(socket, "close");
+    if (how === "peer") socket.terminate();
+    if (how === "terminate") {
+      served.terminate();
+      await end;
+    }
+    await server.shutdown();
+    await Promise.all([end, ours]);
+  }
+});
+
+Deno.test("WebSocket keeps a peer that is slow but takes something", async () => {
+  const failures: string[] = [];
+  const size = 24 * 1024 * 1024;
+  await using server = acceptSockets((socket) => {
+    socket.onerror = (event) => failures.push((event as ErrorEvent).message);
+    socket.onopen = () => socket.send(new Uint8Array(size));
+  }, { compression: false, idleTimeout: 0.3 });
+  using client = await RawClient.open(server.addr.port);
+  // Longer than the two idle timeouts that a peer may be silent for.
+  for (let taken = 0; taken < size;) {
+    taken += (await client.bytes(Math.min(1024 * 1024, size + 10 - taken))).length;
+    await new Promise((resolve) => setTimeout(resolve, 40));
+  }
+  assertEquals(failures, []);
+});
+
+Deno.test("WebSocket.send of bytes that are gone, or shared, sends none, or a copy", async () => {
+  for (const compression of [false, { threshold: 0 }]) {
+    await using server = echo({ compression });
+    const socket = await opened(server.url, { compression });
+    const gone = new Uint8Array(100);
+    gone.buffer.transfer();
+    const shared = new Uint8Array(new SharedArrayBuffer(3)).fill(7);
+    const received: number[][] = [];
+    await new Promise<void>((resolve) => {
+      socket.onmessage = ({ data }) => {
+        received.push([...new Uint8Array(data)]);
+        if (received.length === 4) resolve();
+      };
+      socket.send(gone);
+      socket.send(gone.buffer);
+      socket.send(shared);
+      socket.send(shared.buffer);
+    });
+    assertEquals(received, [[], [], [7, 7, 7], [7, 7, 7]]);
+    await closed(socket);
+  }
+});
+
+Deno.test("WebSocket of a server can be terminated before it opens", async () => {
+  const events: string[] = [];
+  await using server = acceptSockets((socket) => {
+    socket.onopen = () => events.push("open");
+    socket.onclose = ({ code }) => events.push(`close ${code}`);
+    socket.terminate();
+  });
+  const socket = new WebSocket(server.url);
+  assertEquals((await next<CloseEvent>(socket, "close")).code, 1006);
+  await server.shutdown();
+  assertEquals(events, ["close 1006"]);
+});
+
+Deno.test("WebSocket.writable tells of what was lost", async () => {
+  const accepted = Promise.withResolvers<WebSocket>();
+  await using server = acceptSockets(accepted.resolve, { compression: false });
+  const client = await RawClient.open(server.addr.port);
+  const socket = await accepted.promise;
+  let drained = false;
+  socket.ondrain = () => drained = true;
+  const writer = socket.writable.getWriter();
+  writer.closed.catch(() => {});
+  const writing = writer.write(new Uint8Array(32 * 1024 * 1024));
+  client[Symbol.dispose]();
+  await assertRejects(() => writing);
+  assertEquals(drained, false);
+});
+
+Deno.test("WebSocket.bufferedAmount counts what waits behind a Blob", async () => {
+  await using server = echo();
+  const socket = await opened(server.url);
+  const blob = new Blob(["b".repeat(1000)]);
+  const read = Promise.withResolvers<void>();
+  blob.bytes = async () => {
+    await read.promise;
+    return new TextEncoder().encode("b".repeat(1000));
+  };
+  socket.send("0123456789");
+  socket.send(blob);
+  assertEquals((await next(socket, "message")).data.length, 10);
+  assertEquals(socket.bufferedAmount, 1000);
+  const answer = next(socket, "message");
+  read.resolve();
+  assertEquals((await answer).data.byteLength, 1000);
+  assertEquals(socket.bufferedAmount, 0);
+  await closed(socket);
+});
+
+Deno.test("WebSocket looks like the web's: constants, name, origin, unset listeners", async () => {
+  await using server = echo();
+  assertThrows(() => new WebSocket(server.url, { compression: { level: 99 } }), RangeError);
+  const socket = await opened(server.url);
+  assertEquals(Object.prototype.toString.call(socket), "[object WebSocket]");
+  assertEquals(WebSocket.prototype.OPEN, 1);
+  assertEquals(Object.hasOwn(socket, "OPEN"), false);
+  socket.addEventListener("message", undefined as never);
+  socket.removeEventListener("message", null);
+  socket.send("x");
+  assertEquals((await next(socket, "message")).origin, server.url.slice(0, -1));
+  await closed(socket);
+});
+
+Deno.test("WebSocket passes over interim responses", async () => {
+  using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const socket = new WebSocket(`ws://127.0.0.1:${listener.addr.port}/`);
+  using connection = await listener.accept();
+  const buffer = new Uint8Array(2048);
+  const request = new TextDecoder().decode(buffer.subarray(0, (await connection.read(buffer))!));
+  const key = /Sec-WebSocket-Key: (\S+)/.exec(request)![1]!;
+  const digest = await crypto.subtle.digest(
+    "SHA-1",
+    new TextEncoder().encode(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`),
+  );
+  const interim = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+  const final = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n" +
+    `Connection: Upgrade\r\nSec-WebSocket-Accept: ${new Uint8Array(digest).toBase64()}\r\n\r\n`;
+  const frame = new Uint8Array([0x81, 2, 0x68, 0x69]);
+  await connection.write(new TextEncoder().encode(interim + final));
+  await connection.write(frame);
+  assertEquals((await next(socket, "message")).data, "hi");
+  const end = next(socket, "close");
+  socket.terminate();
+  await end;
+});
