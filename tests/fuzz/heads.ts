@@ -1,0 +1,136 @@
+/**
+ * Heads of requests and responses, whole and broken.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { checkUpgrade, checkUpgradeResponse, HandshakeError } from "../../websocket/handshake.ts";
+import { HeadReader, HttpError, parseRequest, parseResponse } from "../../websocket/http.ts";
+import type { Random } from "./random.ts";
+
+const encoder = new TextEncoder();
+
+const LIMITS = { maxHeaderBytes: 2048, maxHeaders: 20 };
+
+const ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+const PIECES = [
+  "\r\n",
+  "\r\n\r\n",
+  "\n",
+  "\r",
+  " ",
+  "\t",
+  ":",
+  ",",
+  "\x00",
+  "Host: a\r\n",
+  "Content-Length: 1\r\n",
+  "Transfer-Encoding: chunked\r\n",
+  " folded\r\n",
+  "HTTP/1.1",
+  "HTTP/2.0",
+  "http://a/",
+  "é",
+  "%00",
+  "[::1]",
+  "A: ".padEnd(3000, "b"),
+  "X: y\r\n".repeat(30),
+];
+
+function request(random: Random): string {
+  const lines = [
+    `${random.pick(["GET", "POST", "HEAD", "M-SEARCH", "get"])} ${
+      random.pick(["/", "/ws?a=b", "http://localhost/ws", "*", "//x/y", "/%zz", "localhost:1"])
+    } HTTP/1.${random.pick(["1", "0"])}`,
+    `Host: ${random.pick(["localhost", "localhost:8443", "[::1]:1", "127.0.0.1", "a.b", ""])}`,
+    `Upgrade: ${random.pick(["websocket", "WebSocket", "h2c, websocket", "h2c"])}`,
+    `Connection: ${random.pick(["Upgrade", "keep-alive, Upgrade", "close"])}`,
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    `Sec-WebSocket-Version: ${random.pick(["13", "13", "8", "13, 8"])}`,
+  ];
+  if (random.one(2)) {
+    lines.push("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits");
+  }
+  if (random.one(4)) lines.push(`Cookie:${" ".repeat(random.below(30))}a=b \t `);
+  if (random.one(8)) lines.push(`Content-Length: ${random.pick(["0", "00", "1", "-1", "0, 0"])}`);
+  return lines.join("\r\n");
+}
+
+function response(random: Random): string {
+  const lines = [
+    `HTTP/1.1 ${random.pick(["101", "101", "200", "503", "099"])} ${random.pick(["Yes", "", "é"])}`,
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    `Sec-WebSocket-Accept: ${random.one(8) ? "x" : ACCEPT}`,
+  ];
+  if (random.one(2)) lines.push("Sec-WebSocket-Extensions: permessage-deflate");
+  if (random.one(4)) lines.push(`Sec-WebSocket-Protocol: ${random.pick(["chat", "other", ""])}`);
+  return lines.join("\r\n");
+}
+
+/** What a head is read as, with cuts at the given places. */
+function read(bytes: Uint8Array, cuts: number[], isRequest: boolean): unknown {
+  const reader = new HeadReader(LIMITS);
+  try {
+    let at = 0;
+    for (const end of [...cuts, bytes.length]) {
+      const taken = reader.push(bytes.subarray(at, end));
+      if (taken === undefined) {
+        at = end;
+        continue;
+      }
+      const lines = reader.lines();
+      const head = isRequest ? parseRequest(lines, LIMITS) : parseResponse(lines, LIMITS);
+      return { taken: at + taken, head };
+    }
+    return "unfinished";
+  } catch (error) {
+    if (error instanceof HttpError) return { status: error.status, message: error.message };
+    throw error;
+  } finally {
+    reader.release();
+  }
+}
+
+/**
+ * A head gives the same however it is cut; nothing but an HttpError is thrown, with a status of ours;
+ * and what was read holds no character with which a head could be forged.
+ */
+export function heads(random: Random): void {
+  const isRequest = random.one(2);
+  const text = (isRequest ? request : response)(random) + "\r\n\r\n";
+  const bytes = random.mutated(encoder.encode(text), PIECES);
+  const whole = read(bytes, [], isRequest);
+  assertEquals(read(bytes, random.cuts(bytes.length), isRequest), whole);
+  if (typeof whole !== "object") {
+    // What is not refused and not whole is still within its bound.
+    assert(bytes.length <= LIMITS.maxHeaderBytes);
+    return;
+  }
+  if ("status" in whole!) return assert([400, 413, 431, 505].includes(whole.status as number));
+
+  const { head, taken } = whole as {
+    head: ReturnType<typeof parseRequest> & ReturnType<typeof parseResponse>;
+    taken: number;
+  };
+  assert(taken <= LIMITS.maxHeaderBytes);
+  assert(head.headers.length <= LIMITS.maxHeaders);
+  for (const [name, value] of head.headers) {
+    assert(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name), name);
+    assert(
+      /^[\t\x20-\x7e\x80-\xff]*$/.test(value) && value.trim() === value || /[\xa0]/.test(value),
+    );
+  }
+  if (isRequest) {
+    assert(/^[/*?]/.test(head.target), head.target);
+    checkUpgrade({ method: head.method, headers: new Headers(head.headers) });
+  } else {
+    try {
+      checkUpgradeResponse(head, ACCEPT, ["chat"]);
+    } catch (error) {
+      if (!(error instanceof HandshakeError)) throw error;
+    }
+  }
+}
