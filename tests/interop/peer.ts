@@ -244,22 +244,24 @@ export class Wire implements AsyncDisposable {
   }
 }
 
-/** Passes on what comes one way, to the end or to whichever end breaks off. */
+/** Passes on what comes one way, to its end. */
 async function pass(
   from: Deno.Conn,
   to: Deno.Conn,
   count: (bytes: number) => void,
 ): Promise<void> {
   const buffer = new Uint8Array(64 * 1024);
-  try {
-    for (;;) {
-      const read = await from.read(buffer);
-      if (read === null) return await to.closeWrite();
-      count(read);
-      for (let at = 0; at < read;) at += await to.write(buffer.subarray(at, read));
-    }
-  } catch {
-    // Broken off; the end that is left is told.
-    await to.closeWrite().catch(() => {});
+  let taken = true;
+  for (;;) {
+    const read = await from.read(buffer).catch(() => null);
+    if (read === null) break;
+    count(read);
+    // What an end that is gone does not take is read all the same, so that the other end goes on.
+    if (taken) taken = await writeAll(to, buffer.subarray(0, read)).then(() => true, () => false);
   }
+  await to.closeWrite().catch(() => {});
+}
+
+async function writeAll(to: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
 }
