@@ -22,6 +22,7 @@ import {
   PING,
   PONG,
   RSV1,
+  type Seen,
   TEXT,
 } from "../websocket/driver.ts";
 import { Random } from "./random.ts";
@@ -77,8 +78,22 @@ function someFrames(random: Random, receiver: Role, compresses: boolean): Uint8A
 function comparable(frames: Frame[]) {
   return frames.map(({ mask: _, payload, ...frame }) => ({
     ...frame,
-    payload: frame.opcode === CLOSE ? payload.slice(0, 2) : payload,
+    payload: frame.opcode !== CLOSE
+      ? payload
+      : [0x03f1, 0x03ef].includes(payload[0]! << 8 | payload[1]!)
+      ? "1007 or 1009"
+      : payload.slice(0, 2),
   }));
+}
+
+/**
+ * The events, with 1007 and 1009 as one: zlib tells of what is no DEFLATE before it gives the byte before
+ * that, which may be the one too many.
+ */
+export function sameFault(events: Seen[]) {
+  return events.map((event) =>
+    event[0] === "failure" && [1007, 1009].includes(event[1]) ? "1007 or 1009" : event
+  );
 }
 
 /** Checks what a protocol wrote by the rules of RFC 6455 section 5, read by another decoder. */
@@ -113,7 +128,7 @@ export function frameStreams(random: Random): void {
   };
   const whole = run([]);
   const cut = run(random.cuts(stream.length));
-  assertEquals(cut.events, whole.events);
+  assertEquals(sameFault(cut.events), sameFault(whole.events));
   assertEquals(comparable(cut.frames), comparable(whole.frames));
 
   checkWritten(whole.frames, role);
