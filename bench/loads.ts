@@ -129,12 +129,12 @@ export const DEFAULT: Plan = {
   ],
   rounds: 5,
   times: {
-    echo: { warmUp: 350, duration: 650 },
+    echo: { warmUp: 300, duration: 600 },
     broadcast: { warmUp: 500, duration: 1000 },
-    idle: { warmUp: 500, duration: 1500 },
-    handshakes: { warmUp: 350, duration: 650 },
+    idle: { warmUp: 500, duration: 1000 },
+    handshakes: { warmUp: 300, duration: 600 },
     start: { warmUp: 0, duration: 0 },
-    client: { warmUp: 350, duration: 650 },
+    client: { warmUp: 300, duration: 600 },
   },
   targetsOnly: false,
 };

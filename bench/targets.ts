@@ -75,9 +75,9 @@ export const TARGETS: Target[] = [
     limit: 1.2,
     text: "≤ 1.2 × CPU of our own without context",
   },
-  ...row("Broadcast, compressed", "broadcast-no-context-4096", [["separate", 0.2]]),
+  ...row("Broadcast of 4 KiB, no context", "broadcast-no-context-4096", [["separate", 0.2]]),
   {
-    title: "Idle, compressed",
+    title: "Idle, compressed, no context",
     load: "idle-no-context",
     metric: "memory",
     at: "most",
@@ -85,7 +85,7 @@ export const TARGETS: Target[] = [
     text: "≤ 32 KB a connection",
   },
   {
-    title: "Idle, compressed",
+    title: "Idle, compressed, no context",
     load: "idle-no-context",
     metric: "memory",
     rival: "ws-deno",
