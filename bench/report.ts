@@ -39,7 +39,12 @@ export function toReadme(results: Results): string {
 }
 
 const METHOD =
-  `Each server runs as a process of its own, on TLS, with the same certificate. The same \
+  `\`deno task bench\` takes a quarter of an hour, with \`--quick\` a minute; \`--save\` writes this page \
+anew, and \`--help\` tells the rest. It runs on Linux. Contestants take part where they are: Node, Go with \
+gorilla (Debian's \`golang-go\` and \`golang-github-gorilla-websocket-dev\`), and Bun, which \
+\`--fetch-bun\` gets from npm. Who is missing is named.
+
+Each server runs as a process of its own, on TLS, with the same certificate. The same \
 load generator drives one after the other, in rounds: A, B, C, A, B, C. What comes before it is warm is \
 not counted. Figures are the medians of the rounds; behind ± is half of the way from the least to the \
 greatest. Ratios are those of each contestant to ours in the same round: above 1 it needs more than \
