@@ -140,6 +140,8 @@ export interface RunOptions {
   cwd: string;
   /** Variables besides those of the tests, of which `WSS_*` are left out. */
   env?: Record<string, string>;
+  /** How long it may take, in milliseconds, where that is longer than usual. */
+  limitMs?: number;
 }
 
 /** A program that runs. */
@@ -150,7 +152,7 @@ export class Program implements AsyncDisposable {
   readonly #watchdog: ReturnType<typeof setTimeout>;
   #ended = false;
 
-  constructor(file: string, args: string[], { cwd, env = {} }: RunOptions) {
+  constructor(file: string, args: string[], { cwd, env = {}, limitMs = LIMIT_MS }: RunOptions) {
     const inherited = Object.entries(Deno.env.toObject()).filter(([name]) =>
       !name.startsWith("WSS_")
     );
@@ -165,7 +167,7 @@ export class Program implements AsyncDisposable {
     }).spawn();
     this.stdout = new Lines(this.#child.stdout);
     this.stderr = new Lines(this.#child.stderr);
-    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), LIMIT_MS);
+    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), limitMs);
     this.#child.status.then(() => {
       this.#ended = true;
       clearTimeout(this.#watchdog);
@@ -175,6 +177,10 @@ export class Program implements AsyncDisposable {
   /** Runs Deno by a task's command, with further arguments. */
   static task(task: Task, args: string[], options: RunOptions): Program {
     return new Program(Deno.execPath(), [...commandOf(task), ...args], options);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
   }
 
   /** Sends a signal. */

@@ -1,0 +1,172 @@
+/**
+ * Attacks on a server, and what they are measured by: a server in a process of its own, its memory and
+ * file descriptors, and a client that behaves and must be served meanwhile.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { deflateRawSync } from "node:zlib";
+import { developmentCertificates, Folder, Program, projectPath } from "./programs.ts";
+import { BINARY, frame, RSV1 } from "./websocket/driver.ts";
+import { closed, next, opened, RawClient } from "./websocket/peers.ts";
+
+/** How a {@linkcode victim} serves. */
+export interface VictimOptions {
+  /** By `Deno.serve`, for comparison. */
+  native?: boolean;
+  tls?: boolean;
+  idleTimeout?: number;
+}
+
+/** A server in a process of its own. */
+export class Victim implements AsyncDisposable {
+  private constructor(
+    readonly program: Program,
+    readonly pid: number,
+    readonly port: number,
+    readonly url: string,
+    readonly ca: string,
+    readonly folder: Folder,
+  ) {}
+
+  static async start(options: VictimOptions = {}, limitMs?: number): Promise<Victim> {
+    const { native = false, tls = false, idleTimeout = 30 } = options;
+    const folder = new Folder();
+    const made = await developmentCertificates();
+    await Deno.writeTextFile(`${folder.path}/server.crt`, made.cert);
+    await Deno.writeTextFile(`${folder.path}/server.key`, made.key);
+    const program = new Program(Deno.execPath(), [
+      "run",
+      `--config=${projectPath("deno.json")}`,
+      "--no-prompt",
+      "--v8-flags=--expose-gc",
+      "--allow-net=127.0.0.1",
+      "--allow-read=.",
+      "--allow-sys",
+      projectPath("tests/extended/server.ts"),
+      ...native ? ["native"] : [],
+      ...tls ? ["tls"] : [],
+      `idle=${idleTimeout}`,
+    ], { cwd: folder.path, ...limitMs !== undefined && { limitMs } });
+    const port = Number(await program.stdout.next());
+    const url = `${tls ? "wss" : "ws"}://127.0.0.1:${port}/`;
+    return new Victim(program, program.pid, port, url, made.ca, folder);
+  }
+
+  /** Lets it serve a client that behaves, so that what is measured later is the attack's alone. */
+  async warmUp(): Promise<number> {
+    const client = await opened(this.url, { caCerts: [this.ca] });
+    for (let i = 0; i < 300; i++) {
+      client.send(new Uint8Array(64 * 1024).fill(i));
+      await next(client, "message");
+    }
+    await closed(client);
+    return await this.collected();
+  }
+
+  /** A line of `/proc/PID/status` in bytes: `VmRSS` is the memory held now, `VmHWM` the most so far. */
+  memory(field: "VmRSS" | "VmHWM"): number {
+    const status = output("cat", `/proc/${this.pid}/status`);
+    return 1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)![1]);
+  }
+
+  /** Its memory after a garbage collection. */
+  async collected(): Promise<number> {
+    using client = Deno.createHttpClient({ caCerts: [this.ca] });
+    const url = this.url.replace("ws", "http") + "memory";
+    await (await fetch(url, { client })).json();
+    return this.memory("VmRSS");
+  }
+
+  /** Its open file descriptors. */
+  descriptors(): number {
+    return descriptorsOf(this.pid);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.program[Symbol.asyncDispose]();
+    await this.folder[Symbol.asyncDispose]();
+  }
+}
+
+/** The open file descriptors of a process. */
+export function descriptorsOf(pid: number): number {
+  return output("ls", `/proc/${pid}/fd`).trimEnd().split("\n").length;
+}
+
+/** What a command writes: Deno itself reads nothing below `/proc` unless it is allowed everything. */
+function output(command: string, ...args: string[]): string {
+  return new TextDecoder().decode(new Deno.Command(command, { args }).outputSync().stdout);
+}
+
+/** Bytes as MiB, for people. */
+export function mib(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+}
+
+/**
+ * Runs an attack while a client asks again and again, each time anew on its connection.
+ *
+ * @returns The longest that it waited for an answer, in milliseconds.
+ */
+export async function served(
+  url: string,
+  attack: () => Promise<void>,
+  caCerts: string[] = [],
+): Promise<number> {
+  const client = await opened(url, { caCerts });
+  let attacking = true;
+  let longest = 0;
+  let asked = 0;
+  const asking = (async () => {
+    while (attacking || asked === 0) {
+      const start = performance.now();
+      const answer = next(client, "message");
+      client.send(`question ${asked}`);
+      assertEquals((await answer).data, `question ${asked++}`);
+      longest = Math.max(longest, performance.now() - start);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  })();
+  try {
+    await attack();
+  } finally {
+    attacking = false;
+    await asking;
+    await closed(client);
+  }
+  return longest;
+}
+
+/** Clients that send as fast as they can, and never read. */
+export async function sendWithoutReading(
+  port: number,
+  count: number,
+  ms: number,
+): Promise<void> {
+  const clients = await Promise.all(
+    Array.from({ length: count }, () => RawClient.open(port)),
+  );
+  const message = frame("server", BINARY, new Uint8Array(64 * 1024));
+  const writing = clients.map(async (client) => {
+    try {
+      for (;;) await client.write(message);
+    } catch {
+      // Closed below, or cut off.
+    }
+  });
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  for (const client of clients) client.connection.close();
+  await Promise.all(writing);
+}
+
+/** Sends one message that decompresses to a thousand times its size. Returns the close code. */
+export async function sendBomb(port: number, size: number): Promise<number> {
+  const payload = deflateRawSync(new Uint8Array(size), { level: 9 });
+  assert(size / payload.length > 900);
+  using client = await RawClient.open(port, "permessage-deflate");
+  await client.write(frame("server", BINARY, payload, { rsv: RSV1 }));
+  const head = await client.bytes(4);
+  return head[2]! << 8 | head[3]!;
+}

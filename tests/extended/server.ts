@@ -1,0 +1,49 @@
+/**
+ * An echo server in a process of its own, to be attacked and measured: the library's, or Deno's with
+ * `native`; over TLS with `cert` and `key` in the current folder with `tls`.
+ *
+ * It prints its port, then `closed CODE` for each socket that has ended. `/memory` answers with its
+ * memory after a garbage collection, where the process has `--v8-flags=--expose-gc`.
+ *
+ * @module
+ */
+
+import { serve, upgradeWebSocket } from "../../mod.ts";
+
+const native = Deno.args.includes("native");
+const tls = Deno.args.includes("tls");
+const idle = Deno.args.find((arg) => arg.startsWith("idle="));
+const hostname = Deno.args.find((arg) => arg.startsWith("host="))?.slice(5) ?? "127.0.0.1";
+const idleTimeout = idle === undefined ? 30 : Number(idle.slice(5));
+
+function collect(): void {
+  const { gc } = globalThis as { gc?: () => void };
+  for (let i = 0; i < 3; i++) gc?.();
+}
+
+function handler(request: Request): Response {
+  if (new URL(request.url).pathname === "/memory") {
+    collect();
+    return Response.json(Deno.memoryUsage());
+  }
+  const { socket, response } = native
+    ? Deno.upgradeWebSocket(request, { idleTimeout })
+    : upgradeWebSocket(request, { idleTimeout });
+  socket.binaryType = "arraybuffer";
+  socket.onmessage = ({ data }) => socket.send(data);
+  socket.onerror = () => {};
+  socket.onclose = ({ code }) => console.log(`closed ${code}`);
+  return response;
+}
+
+const pair = tls
+  ? { cert: Deno.readTextFileSync("server.crt"), key: Deno.readTextFileSync("server.key") }
+  : {};
+const options = {
+  port: 0,
+  hostname,
+  onListen: ({ port }: Deno.NetAddr) => console.log(port),
+  ...pair,
+};
+if (native) Deno.serve(options, handler);
+else serve(options, handler);
