@@ -17,6 +17,8 @@ export interface VictimOptions {
   native?: boolean;
   tls?: boolean;
   idleTimeout?: number;
+  /** A network namespace to run in; its address is 10.213.77.2. */
+  namespace?: string;
 }
 
 /** A server in a process of its own. */
@@ -31,26 +33,35 @@ export class Victim implements AsyncDisposable {
   ) {}
 
   static async start(options: VictimOptions = {}, limitMs?: number): Promise<Victim> {
-    const { native = false, tls = false, idleTimeout = 30 } = options;
+    const { native = false, tls = false, idleTimeout = 30, namespace } = options;
+    const host = namespace === undefined ? "127.0.0.1" : "10.213.77.2";
     const folder = new Folder();
     const made = await developmentCertificates();
     await Deno.writeTextFile(`${folder.path}/server.crt`, made.cert);
     await Deno.writeTextFile(`${folder.path}/server.key`, made.key);
-    const program = new Program(Deno.execPath(), [
+    const inside = namespace === undefined ? [] : ["ip", "netns", "exec", namespace];
+    const [file, ...args] = [
+      ...inside,
+      Deno.execPath(),
       "run",
       `--config=${projectPath("deno.json")}`,
       "--no-prompt",
       "--v8-flags=--expose-gc",
-      "--allow-net=127.0.0.1",
+      `--allow-net=${host}`,
       "--allow-read=.",
       "--allow-sys",
       projectPath("tests/extended/server.ts"),
       ...native ? ["native"] : [],
       ...tls ? ["tls"] : [],
       `idle=${idleTimeout}`,
-    ], { cwd: folder.path, ...limitMs !== undefined && { limitMs } });
+      `host=${host}`,
+    ];
+    const program = new Program(file!, args, {
+      cwd: folder.path,
+      ...limitMs !== undefined && { limitMs },
+    });
     const port = Number(await program.stdout.next());
-    const url = `${tls ? "wss" : "ws"}://127.0.0.1:${port}/`;
+    const url = `${tls ? "wss" : "ws"}://${host}:${port}/`;
     return new Victim(program, program.pid, port, url, made.ca, folder);
   }
 

@@ -1,0 +1,258 @@
+/**
+ * Attacks and measurements that take minutes: `deno task test:extended`. Each prints its figures.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { developmentCertificates, RUNNABLE } from "../programs.ts";
+import { descriptorsOf, mib, sendBomb, sendWithoutReading, served, Victim } from "../attacks.ts";
+import { deflated, frame, RSV1, TEXT } from "../websocket/driver.ts";
+import { closed, handshake, next, opened, RawClient } from "../websocket/peers.ts";
+
+const MIB = 1024 * 1024;
+const LIMIT_MS = 300_000;
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** An extended test: on Linux, with all permissions. */
+function extended(name: string, fn: () => Promise<void>, ignore = false): void {
+  Deno.test({ name, ignore: ignore || !RUNNABLE || Deno.build.os !== "linux", fn });
+}
+
+/** What a command writes; nothing where there is no such command. */
+function output(command: string, ...args: string[]): string | undefined {
+  try {
+    const { success, stdout } = new Deno.Command(command, { args, stderr: "null" }).outputSync();
+    return success ? new TextDecoder().decode(stdout) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+extended("100 clients that send and never read cost the server less than 64 MiB", async () => {
+  for (const native of [true, false]) {
+    await using victim = await Victim.start({ native }, LIMIT_MS);
+    const before = await victim.warmUp();
+    const attack = () => sendWithoutReading(victim.port, 100, 7000);
+    let longest = Infinity;
+    if (native) await attack();
+    else longest = await served(victim.url, attack);
+    const growth = victim.memory("VmHWM") - before;
+    const name = native ? "Deno.serve" : "serve()";
+    console.log(`${name}: grew from ${mib(before)} by ${mib(growth)}`);
+    if (native) continue;
+    console.log(`the client that behaves waited ${longest.toFixed(0)} ms at most`);
+    assert(growth < 64 * MIB);
+  }
+});
+
+extended(
+  "A message of 64 MiB in 64 KiB ends in 1009, and takes the limit and a buffer",
+  async () => {
+    await using victim = await Victim.start({}, LIMIT_MS);
+    const client = await opened(victim.url);
+    client.send("warm");
+    await next(client, "message");
+    await closed(client);
+    const before = await victim.collected();
+    await served(victim.url, async () => {
+      for (let i = 0; i < 10; i++) assertEquals(await sendBomb(victim.port, 64 * MIB), 1009);
+    });
+    const growth = victim.memory("VmHWM") - before;
+    console.log(`ten bombs, one after the other: grew from ${mib(before)} by ${mib(growth)}`);
+    assert(growth < 64 * MIB);
+  },
+);
+
+extended("10,000 connections leave no file descriptor and no memory behind", async () => {
+  await using victim = await Victim.start({}, LIMIT_MS);
+  const cycle = async (i: number) => {
+    const socket = await opened(victim.url);
+    socket.send("x".repeat(100));
+    await next(socket, "message");
+    if (i % 4 > 0) return void await closed(socket);
+    const end = next(socket, "close");
+    socket.terminate();
+    await end;
+  };
+  const cycles = async (count: number) => {
+    let left = count;
+    await Promise.all(Array.from({ length: 20 }, async () => {
+      while (left-- > 0) await cycle(left);
+    }));
+    await wait(1500);
+  };
+  await cycles(1000);
+  const before = [victim.descriptors(), descriptorsOf(Deno.pid), await victim.collected()] as const;
+  await cycles(10_000);
+  const after = [victim.descriptors(), descriptorsOf(Deno.pid), await victim.collected()] as const;
+  console.log(
+    `file descriptors: server ${before[0]} to ${after[0]}, client ${before[1]} to ${after[1]}`,
+  );
+  console.log(`memory of the server: ${mib(before[2])} to ${mib(after[2])}`);
+  assert(after[0] <= before[0] + 2 && after[1] <= before[1] + 2);
+  assert(after[2] < 1.15 * before[2] + 8 * MIB);
+});
+
+/** Connections at a time in the next test: both ends of it need a file descriptor for each. */
+const IDLE = 5000;
+
+extended(
+  "5,000 idle compressed connections cost at most 32 KiB each, and are given back",
+  async () => {
+    await using victim = await Victim.start({ tls: true, idleTimeout: 0 }, LIMIT_MS);
+    const { ca } = await developmentCertificates();
+    const message = frame("server", TEXT, deflated("an event of some length ".repeat(4)), {
+      rsv: RSV1,
+    });
+    const connect = async () => {
+      const connection = await Deno.connectTls({
+        hostname: "127.0.0.1",
+        port: victim.port,
+        caCerts: [ca],
+      });
+      const bytes = new TextEncoder().encode(handshake("permessage-deflate"));
+      await connection.write(bytes);
+      const buffer = new Uint8Array(1024);
+      await connection.read(buffer);
+      // A message each way, so that there was a context to be given back.
+      await connection.write(message);
+      await connection.read(buffer);
+      return connection;
+    };
+    const connectAll = async (count: number) => {
+      const connections: Deno.TlsConn[] = [];
+      await Promise.all(Array.from({ length: 50 }, async () => {
+        while (connections.length < count) {
+          const at = connections.push(undefined!) - 1;
+          connections[at] = await connect();
+        }
+      }));
+      return connections;
+    };
+    const closeAll = async (connections: Deno.TlsConn[]) => {
+      for (const connection of connections) connection.close();
+      await wait(3000);
+    };
+    // What a server that was in use has of its own: pools, compiled code.
+    await closeAll(await connectAll(300));
+    await wait(12_000);
+    const before = await victim.collected();
+    const connections = await connectAll(IDLE);
+    // Contexts are given back within ten seconds of the last message.
+    await wait(16_000);
+    const during = await victim.collected();
+    await closeAll(connections);
+    await wait(5000);
+    const after = await victim.collected();
+    const each = (during - before) / IDLE / 1024;
+    console.log(`empty ${mib(before)}, with ${IDLE} ${mib(during)}: ${each.toFixed(1)} KiB each`);
+    const back = 100 * (after / before - 1);
+    console.log(`after they closed ${mib(after)}: ${back.toFixed(0)} % over before`);
+    assert(each <= 32, `${each} KiB`);
+  },
+);
+
+extended("A peer that stops reading for a minute gets all of it in the end", async () => {
+  await using victim = await Victim.start({ idleTimeout: 120 }, LIMIT_MS);
+  using client = await RawClient.open(victim.port);
+  const count = 400;
+  const message = frame("server", TEXT, "x".repeat(64 * 1024));
+  await served(victim.url, async () => {
+    const writing = (async () => {
+      for (let i = 0; i < count; i++) await client.write(message);
+    })();
+    await wait(60_000);
+    // A server's frame is shorter by the mask.
+    const size = count * (message.length - 4);
+    assertEquals((await client.bytes(size)).length, size);
+    await writing;
+  });
+});
+
+/** A network namespace whose cable can be pulled: root alone may make one. */
+class Namespace implements Disposable {
+  static readonly possible = output("id", "-u")?.trim() === "0" &&
+    output("ip", "netns", "add", "wss-probe") !== undefined &&
+    output("ip", "netns", "del", "wss-probe") !== undefined;
+  readonly name = `wss-${Deno.pid}`;
+  readonly #link = `wss${Deno.pid}`;
+
+  constructor() {
+    const run = (...args: string[]) => assert(output("ip", ...args) !== undefined, args.join(" "));
+    run("netns", "add", this.name);
+    run("link", "add", this.#link, "type", "veth", "peer", "name", "far", "netns", this.name);
+    run("addr", "add", "10.213.77.1/30", "dev", this.#link);
+    run("link", "set", this.#link, "up");
+    run("-n", this.name, "addr", "add", "10.213.77.2/30", "dev", "far");
+    run("-n", this.name, "link", "set", "far", "up");
+    run("-n", this.name, "link", "set", "lo", "up");
+  }
+
+  pull(): void {
+    assert(output("ip", "link", "set", this.#link, "down") !== undefined);
+  }
+
+  [Symbol.dispose](): void {
+    output("ip", "link", "del", this.#link);
+    output("ip", "netns", "del", this.name);
+  }
+}
+
+extended(
+  "Both ends find that the cable was pulled within three times the idle timeout",
+  async () => {
+    using namespace = new Namespace();
+    await using victim = await Victim.start(
+      { idleTimeout: 1, namespace: namespace.name },
+      LIMIT_MS,
+    );
+    const client = await opened(victim.url, { idleTimeout: 1 });
+    client.send("x");
+    await next(client, "message");
+    // Nobody is found dead who is not.
+    await wait(3000);
+    assertEquals(client.readyState, client.OPEN);
+    const start = performance.now();
+    namespace.pull();
+    const end = next<CloseEvent>(client, "close").then(({ code }) => {
+      assertEquals(code, 1006);
+      return performance.now() - start;
+    });
+    assertEquals(await victim.program.stdout.match(/closed/), "closed 1006");
+    const server = performance.now() - start;
+    console.log(`server after ${server.toFixed(0)} ms, client after ${(await end).toFixed(0)} ms`);
+    assert(server < 3500 && await end < 3500);
+  },
+  !Namespace.possible,
+);
+
+const testssl = output("sh", "-c", "command -v testssl || command -v testssl.sh")?.trim();
+
+/**
+ * What testssl finds at medium or above, and is none of a server of Deno's: which cipher is taken is up to
+ * the client, all of them being ECDHE with AEAD; and a development certificate is not revoked, but replaced.
+ */
+const EXPECTED = ["cipher_order", "cert_revocation"];
+
+extended("testssl finds nothing else at medium or above", async () => {
+  await using victim = await Victim.start({ tls: true }, LIMIT_MS);
+  const { path } = victim.folder;
+  await Deno.writeTextFile(`${path}/ca.crt`, victim.ca);
+  await new Deno.Command("timeout", {
+    args: [
+      ...["280", testssl!, "--quiet", "--warnings=batch", "--severity=MEDIUM"],
+      ...[`--add-ca=${path}/ca.crt`, `--jsonfile=${path}/found.json`, `127.0.0.1:${victim.port}`],
+    ],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  const found: { id: string; severity: string }[] = JSON.parse(
+    await Deno.readTextFile(`${path}/found.json`),
+  );
+  const findings = found.filter(({ severity }) => /^(MEDIUM|HIGH|CRITICAL)$/.test(severity));
+  for (const { id, severity } of findings) console.log(`${severity} ${id}`);
+  assertEquals(findings.filter(({ id }) => !EXPECTED.includes(id)), []);
+}, testssl === undefined);
