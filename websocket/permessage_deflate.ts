@@ -360,7 +360,7 @@ export class Deflater {
     target.length -= TAIL.length;
   }
 
-  /** Forgets what it compressed. */
+  /** Forgets the messages it compressed. In the middle of one, Deno 2.9 would keep some bits of it. */
   reset(): void {
     this.#native.reset();
   }
@@ -543,8 +543,11 @@ export class PerMessageDeflate {
     }
     try {
       deflater.deflate(message, target);
-    } finally {
       deflater.reset();
+    } catch (error) {
+      sharedDeflaters.delete(this.key);
+      deflater.close();
+      throw error;
     }
   }
 

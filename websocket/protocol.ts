@@ -493,7 +493,7 @@ export class Protocol {
     } catch (error) {
       // Half a frame, of memory that others have used, must not go out with the next one.
       this.output.length = start;
-      this.#deflate?.forgetSent();
+      this.#deflate?.releaseContext();
       throw error;
     }
   }
