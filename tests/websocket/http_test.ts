@@ -31,6 +31,7 @@ function request(...lines: string[]) {
 
 function statusOf(action: () => unknown): number {
   const error = assertThrows(action, HttpError);
+  assertEquals(error.name, "HttpError");
   assert(error.message.startsWith("Cannot read "), error.message);
   return error.status;
 }
@@ -434,15 +435,27 @@ Deno.test("formatHead() writes bytes that HeadReader reads", () => {
   assertEquals(head, latin1("HTTP/1.1 200 \xe9\r\nA: \xff\r\n\r\n"));
 });
 
-Deno.test("statusLine() has a reason for each status this library answers with", () => {
-  assertEquals(statusLine(101, ""), "HTTP/1.1 101 Switching Protocols");
-  assertEquals(statusLine(431, ""), "HTTP/1.1 431 Request Header Fields Too Large");
+Deno.test("statusLine() has the reason of RFC 9110 section 15 for each status this library answers with", () => {
+  const reasons = {
+    101: "Switching Protocols",
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    426: "Upgrade Required",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+  };
+  for (const [status, reason] of Object.entries(reasons)) {
+    assertEquals(statusLine(Number(status), ""), `HTTP/1.1 ${status} ${reason}`);
+  }
   assertEquals(statusLine(404, "Nowhere"), "HTTP/1.1 404 Nowhere");
   // RFC 9112 section 4: the space stays where there is no reason.
   assertEquals(statusLine(299, ""), "HTTP/1.1 299 ");
-  for (const status of [200, 400, 405, 408, 413, 426, 500, 505]) {
-    assert(/^HTTP\/1\.1 \d{3} [A-Z]/.test(statusLine(status, "")), String(status));
-  }
 });
 
 // Anything at all

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertGreater, assertLess, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { deflateRawSync } from "node:zlib";
 import { GrowingBuffer } from "../../websocket/buffer.ts";
 import { parseExtensions } from "../../websocket/extensions.ts";
 import { ProtocolError } from "../../websocket/frame.ts";
@@ -525,6 +526,31 @@ Deno.test("PerMessageDeflate.deflate takes each level and memLevel, and data tha
   );
 });
 
+Deno.test("PerMessageDeflate.deflate writes all of what needs more room than it has", () => {
+  // With the least memory zlib stores 127 bytes a block, and takes 5 more for each.
+  for (const size of [17_000, 60_000, 200_000]) {
+    const own = codec("server", { serverMaxWindowBits: 9 }, { memLevel: 1 });
+    for (let i = 0; i < 2; i++) {
+      const message = randomBytes(size);
+      const bytes = compress(own, message);
+      assertGreater(bytes.length, size * 1.02);
+      assertEquals(inflate(bytes), message);
+    }
+    own.close();
+  }
+});
+
+Deno.test("PerMessageDeflate.memLevel trades memory for size", () => {
+  const message = Array.from({ length: 3000 }, (_, i) => `${TEXT}${i * 7919 % 1000}`).join();
+  const [small, large] = [1, 9].map((memLevel) => {
+    const own = codec("server", {}, { memLevel, level: 6 });
+    const { length } = compress(own, message);
+    own.close();
+    return length;
+  });
+  assertLess(large!, small!);
+});
+
 Deno.test("PerMessageDeflate.level trades time for size", () => {
   const message = Array.from({ length: 300 }, (_, i) => `${TEXT}${i * 7919 % 1000}`).join();
   const sizes = [1, 6].map((level) =>
@@ -682,6 +708,37 @@ Deno.test("Inflater.pull fills the output, and goes on where it was full", () =>
     inflater.pushTail();
     assertEquals(inflater.pull(output, 0), 0);
   }
+  inflater.close();
+});
+
+Deno.test("Inflater.pull goes on after a block with BFINAL, wherever the output is full (RFC 7692 section 7.2.3.4)", () => {
+  const inflater = new Inflater(15);
+  const part = concat(deflateRawSync(bytesOf("Hello")));
+  for (let size = 1; size <= 20; size++) {
+    for (const end of [hex(""), hex("00"), deflated("Hello")]) {
+      const bytes = concat(part, part, part, end);
+      inflater.push(bytes, 0, bytes.length);
+      const output = new Uint8Array(size);
+      const pieces: Uint8Array[] = [];
+      for (let count; (count = inflater.pull(output, 0)) > 0;) pieces.push(output.slice(0, count));
+      inflater.pushTail();
+      assertEquals(inflater.pull(output, 0), 0);
+      const text = "Hello".repeat(end.length > 1 ? 4 : 3);
+      assertEquals(concat(...pieces), bytesOf(text), `${size} at a time`);
+    }
+  }
+  inflater.close();
+});
+
+Deno.test("Inflater.pull writes no further than it may", () => {
+  const inflater = new Inflater(15);
+  const bytes = deflated("Hello");
+  inflater.push(bytes, 0, bytes.length);
+  const output = new Uint8Array(9);
+  assertEquals(inflater.pull(output, 1, 3), 2);
+  assertEquals(output, concat([0], bytesOf("He"), new Uint8Array(6)));
+  assertEquals(inflater.pull(output, 0, 9), 3);
+  assertEquals(output.slice(0, 3), bytesOf("llo"));
   inflater.close();
 });
 

@@ -1,6 +1,7 @@
-import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertInstanceOf, assertLess } from "@std/assert";
 import fc from "fast-check";
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
+import { GrowingBuffer } from "../../websocket/buffer.ts";
 import { MAX_CLOSE_REASON, ProtocolError } from "../../websocket/frame.ts";
 import type { CompressionOptions } from "../../websocket/permessage_deflate.ts";
 import { prepare } from "../../websocket/prepared_message.ts";
@@ -623,6 +624,15 @@ Deno.test("Protocol takes all of UTF-8, cut anywhere, and keeps a byte order mar
   }
 });
 
+Deno.test("Protocol takes U+FFFD for the character that it is (RFC 6455 section 8.1)", () => {
+  for (const role of roles) {
+    for (const text of ["\ufffd", "\ufeff\ufffd", "a\ufffd\ufeff", "\uffff\ufffe"]) {
+      const all = concat(frame(role, TEXT, text), ...fragments(role, TEXT, text, [1]));
+      assertEvents(role, all, [["message", text], ["message", text]]);
+    }
+  }
+});
+
 Deno.test("Protocol takes any bytes for a binary message (RFC 6455 section 5.6)", () => {
   for (const role of roles) {
     const bytes = concat(...INVALID_UTF8.map(hex));
@@ -809,6 +819,22 @@ Deno.test("Protocol.receive takes what came with the opening handshake", () => {
   }
 });
 
+Deno.test("Protocol.receive keeps what came before", () => {
+  for (const role of roles) {
+    for (const size of [10, 2000, 2048, 2100, 5000]) {
+      const bytes = frame(role, PING, "a".repeat(100));
+      const text = frame(role, TEXT, "b".repeat(size));
+      for (const cut of [1, 5, 60, bytes.length - 1]) {
+        const driver = new Driver(role);
+        driver.receive(bytes.subarray(0, cut)).receive(concat(bytes.subarray(cut), text));
+        driver.receive(bytes);
+        const ping: Seen = ["ping", bytesOf("a".repeat(100))];
+        assertEquals(driver.events, [ping, ["message", "b".repeat(size)], ping]);
+      }
+    }
+  }
+});
+
 Deno.test("Protocol.next gives one event at a time, and hasInput tells of more", () => {
   const { protocol } = new Driver("client");
   protocol.receive(concat(frame("client", TEXT, "1"), frame("client", TEXT, "2"), hex("81")));
@@ -915,6 +941,49 @@ Deno.test("Protocol.send leaves what it is given as it is", () => {
   assertEquals(bytes, new Uint8Array(1000).fill(5));
   assertEquals(driver.takeFrames().slice(-2).map(({ payload }) => payload), [bytes, bytes]);
   driver[Symbol.dispose]();
+});
+
+/** A buffer that takes no more than it must, and is out of memory at the `left`th request. */
+class ScarceBuffer extends GrowingBuffer {
+  left = Infinity;
+  override reserve(count: number): void {
+    if (--this.left === 0) throw new RangeError("Array buffer allocation failed");
+    if (this.length + count > this.bytes.length) this.grow(this.length + count);
+  }
+}
+
+Deno.test("Protocol.send leaves nothing of a message that there is no memory for", async () => {
+  for (const role of roles) {
+    for (const agreed of [undefined, {}, NO_CONTEXT]) {
+      const large = randomBytes(200_000);
+      const failures: number[] = [];
+      for (let left = 1; left <= 4; left++) {
+        const deflate = agreed &&
+          codec(role, { ...agreed, [`${role}MaxWindowBits`]: 9 }, { memLevel: 1 });
+        using driver = new Driver(role, { deflate });
+        using peer = new ZlibPeer();
+        const output = driver.protocol.output = new ScarceBuffer();
+        driver.protocol.send("Hello", true);
+        output.left = left;
+        try {
+          driver.protocol.send(large, true);
+        } catch (error) {
+          assertInstanceOf(error, RangeError);
+          failures.push(left);
+        }
+        output.left = Infinity;
+        driver.protocol.send("Hello", true);
+        const frames = driver.takeFrames();
+        assertEquals(frames.length, failures.includes(left) ? 2 : 3);
+        for (const { rsv, payload } of frames) {
+          const bytes = rsv ? await peer.decompress(payload) : payload;
+          assertEquals(bytes, bytes.length === 5 ? bytesOf("Hello") : large);
+        }
+      }
+      // Before the payload, and with compression in the middle of it too.
+      assertEquals(failures, agreed ? [1, 2, 3, 4] : [1, 2]);
+    }
+  }
 });
 
 Deno.test("Protocol.ping writes a ping (RFC 6455 section 5.5.2)", () => {
@@ -1143,6 +1212,25 @@ Deno.test("Protocol fails with 1007 on what refers to a message before it, where
     // One's own promise is not the peer's.
     const own = { [`${role}NoContextTakeover`]: true };
     assertEvents(role, bytes, [HELLO, HELLO], noContext(own));
+  }
+});
+
+Deno.test("Protocol fails with 1007 on what refers to a message beyond the agreed window (RFC 7692 section 7.1.2)", async () => {
+  const random = randomBytes(100);
+  for (const role of roles) {
+    using peer = new ZlibPeer();
+    const messages = [concat(random, randomBytes(1000)), random];
+    const frames: Uint8Array[] = [];
+    for (const message of messages) {
+      frames.push(compressedFrame(role, await peer.compress(message), BINARY));
+    }
+    const bytes = concat(...frames);
+    const windowed = (side: Role) => ({
+      deflate: codec(role, { [`${side}MaxWindowBits`]: 10 }),
+    });
+    assertEquals(eventsOf(role, bytes, windowed(other(role))).at(-1), ["failure", 1007]);
+    // One's own window is not the peer's.
+    assertEquals(eventsOf(role, bytes, windowed(role)), messages.map((data) => ["message", data]));
   }
 });
 
