@@ -150,11 +150,16 @@ export async function served(
   return longest;
 }
 
-/** Clients that send as fast as they can, and never read. */
+/**
+ * Clients that send as fast as they can, and never read.
+ *
+ * @param meanwhile Done at the end, while they are still there.
+ */
 export async function sendWithoutReading(
   port: number,
   count: number,
   ms: number,
+  meanwhile: () => void | Promise<void> = () => {},
 ): Promise<void> {
   const clients = await Promise.all(
     Array.from({ length: count }, () => RawClient.open(port)),
@@ -168,6 +173,7 @@ export async function sendWithoutReading(
     }
   });
   await new Promise((resolve) => setTimeout(resolve, ms));
+  await meanwhile();
   for (const client of clients) client.connection.close();
   await Promise.all(writing);
 }
