@@ -125,6 +125,13 @@ interface Upgrade {
   key: string;
 }
 
+/** A socket whose response has been sent. */
+interface Upgraded {
+  socket: WebSocket;
+  /** What the client sent right behind its request. */
+  rest: Uint8Array;
+}
+
 /** Requests that came by {@linkcode serve}. */
 const ownRequests = new WeakSet<Request>();
 const upgrades = new WeakMap<Response, Upgrade>();
@@ -377,7 +384,9 @@ class Server implements HttpServer {
     this.#connections.add(connection);
     this.#addresses.set(hostname, sameAddress + 1);
     try {
-      if (await this.#handshake(connection)) await this.#answer(connection);
+      // What the request was made of is left behind with its answer: a socket may live for long.
+      const upgraded = await this.#handshake(connection) && await this.#answer(connection);
+      if (upgraded) await this.#run(connection, upgraded);
     } catch {
       // The connection broke: nobody is left to be told.
     } finally {
@@ -423,15 +432,16 @@ class Server implements HttpServer {
     }
   }
 
-  /** Reads the request of a connection, and answers it. */
-  async #answer(connection: Deno.Conn): Promise<void> {
+  /** Reads the request of a connection, and answers it. Returns the socket it has been upgraded to. */
+  async #answer(connection: Deno.Conn): Promise<Upgraded | undefined> {
     const received = await this.#readRequest(connection);
-    if (received === undefined) return;
+    if (received === undefined) return undefined;
     const { head, rest } = received;
     const request = this.#request(head);
     if (request === undefined) {
       const { method } = head;
-      return await this.#refuse(connection, new HttpError(400, `Cannot serve method "${method}"`));
+      await this.#refuse(connection, new HttpError(400, `Cannot serve method "${method}"`));
+      return undefined;
     }
     const completed = Promise.withResolvers<void>();
     completed.promise.catch(() => {});
@@ -444,12 +454,23 @@ class Server implements HttpServer {
       if (upgrade === undefined) {
         await sendResponse(this.#timed(connection), head, response);
       } else {
-        await this.#open(connection, response, upgrade, rest);
+        await sendUpgrade(this.#timed(connection), response, upgrade);
       }
       completed.resolve();
+      return upgrade && { socket: upgrade.socket, rest: rest.length > 0 ? rest : NO_BYTES };
     } catch (error) {
       completed.reject(error);
+      return undefined;
     }
+  }
+
+  /** Runs a socket to its end. */
+  async #run(connection: Connection, { socket, rest }: Upgraded): Promise<void> {
+    this.#sockets.add(socket);
+    const ended = open(socket, connection, rest);
+    if (this.#stopping) goAway(socket);
+    await ended;
+    this.#sockets.delete(socket);
   }
 
   /** The connection, closed when a write takes too long. */
@@ -551,32 +572,9 @@ class Server implements HttpServer {
       }
     }
   }
-
-  async #open(
-    connection: Connection,
-    response: Response,
-    { socket, key }: Upgrade,
-    rest: Uint8Array,
-  ): Promise<void> {
-    try {
-      const headers: HeaderLines = [
-        ["Upgrade", "websocket"],
-        ["Connection", "Upgrade"],
-        ["Sec-WebSocket-Accept", await acceptOf(key)],
-        ...response.headers,
-      ];
-      await writeAll(connection, formatHead(statusLine(101, ""), headers));
-    } catch (error) {
-      abandon(socket, error);
-      throw error;
-    }
-    this.#sockets.add(socket);
-    const ended = open(socket, connection, rest);
-    if (this.#stopping) goAway(socket);
-    await ended;
-    this.#sockets.delete(socket);
-  }
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 /** The response, if it is one that can be sent. */
 function usable(response: Response): Response {
@@ -592,6 +590,26 @@ function usable(response: Response): Response {
 function printError(error: unknown): Response {
   console.error(error);
   return new Response("Internal Server Error", { status: 500 });
+}
+
+/** Sends the server's half of the opening handshake (RFC 6455 section 4.2.2). */
+async function sendUpgrade(
+  connection: Connection,
+  response: Response,
+  { socket, key }: Upgrade,
+): Promise<void> {
+  try {
+    const headers: HeaderLines = [
+      ["Upgrade", "websocket"],
+      ["Connection", "Upgrade"],
+      ["Sec-WebSocket-Accept", await acceptOf(key)],
+      ...response.headers,
+    ];
+    await writeAll(connection, formatHead(statusLine(101, ""), headers));
+  } catch (error) {
+    abandon(socket, error);
+    throw error;
+  }
 }
 
 /** Headers that are the connection's own, not the response's (RFC 9110 section 7.6.1). */

@@ -230,12 +230,12 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #protocolName = "";
   #extensions = "";
   #binaryType: BinaryType = "blob";
-  readonly #handlers = new Map<string, { call: ((event: Event) => unknown) | null }>();
+  #handlers: Map<string, { call: ((event: Event) => unknown) | null }> | undefined;
   /** What listens in place of each listener of a server's socket. */
-  readonly #guards = new WeakMap<EventListenerOrEventListenerObject, EventListener>();
+  #guards: WeakMap<EventListenerOrEventListenerObject, EventListener> | undefined;
   #handlerFailed = false;
   /** What handlers have promised and not yet done. */
-  readonly #unsettled = new Set<Promise<unknown>>();
+  #unsettled: Set<Promise<unknown>> | undefined;
   /** Whether the server goes away as soon as what it has received is answered. */
   #leaving = false;
 
@@ -283,7 +283,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #wanted: PromiseWithResolvers<void> | undefined;
   #writable: WritableStream<SendData> | undefined;
 
-  readonly #dialling = new AbortController();
+  /** Of a client: gives up what is being done to connect. */
+  #dialling: AbortController | undefined;
   #failure: unknown;
   #closeCode: number = CloseCode.ABNORMAL;
   #closeReason = "";
@@ -507,7 +508,9 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     if (connecting) {
       // On a server the response is yet to be sent: the close goes out right behind it.
       if (this.#server) this.#afterOpen = () => this.#sendClose(code, text);
-      else this.#dialling.abort(new Error("Cannot open WebSocket: it was closed while connecting"));
+      else {this.#dialling?.abort(
+          new Error("Cannot open WebSocket: it was closed while connecting"),
+        );}
       return;
     }
     if (this.#afterBlob !== undefined) this.#whenBlobsAreRead(() => this.#sendClose(code, text));
@@ -628,6 +631,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
 
   #guarded(listener: EventListenerOrEventListenerObject): EventListenerOrEventListenerObject {
     if (!this.#server) return listener;
+    this.#guards ??= new WeakMap();
     let guard = this.#guards.get(listener);
     if (guard === undefined) {
       guard = (event) => {
@@ -647,13 +651,14 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
 
   #settle(result: Promise<unknown>): void {
     const settled = result.catch((error) => this.#onHandlerError(error))
-      .finally(() => this.#unsettled.delete(settled));
+      .finally(() => this.#unsettled?.delete(settled));
+    this.#unsettled ??= new Set();
     this.#unsettled.add(settled);
   }
 
   async #goAway(): Promise<void> {
     this.#leaving = false;
-    while (this.#unsettled.size > 0) await Promise.all(this.#unsettled);
+    while (this.#unsettled?.size) await Promise.all(this.#unsettled);
     this.close(CloseCode.GOING_AWAY);
   }
 
@@ -672,8 +677,9 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     settings: CompressionSettings | undefined,
     options: WebSocketOptions,
   ): Promise<void> {
-    const { signal = this.#dialling.signal } = options;
-    const either = AbortSignal.any([signal, this.#dialling.signal]);
+    const dialling = this.#dialling = new AbortController();
+    const { signal = dialling.signal } = options;
+    const either = AbortSignal.any([signal, dialling.signal]);
     try {
       const { connection, response, rest } = await connect(url, {
         protocols,
@@ -695,7 +701,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       }
       this.#protocolName = response.protocol;
       this.#extensions = response.extensions.map(formatExtension).join(", ");
-      const untilEnd = { signal: this.#dialling.signal };
+      const untilEnd = { signal: dialling.signal };
       signal.addEventListener("abort", () => this.terminate(), untilEnd);
       await this.#run(connection, rest);
     } catch (error) {
@@ -830,7 +836,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #end(clean: boolean): void {
     if (this.#readyState === WebSocket.CLOSED) return;
     this.#readyState = WebSocket.CLOSED;
-    this.#dialling.abort();
+    this.#dialling?.abort();
     clearTimeout(this.#idleTimer);
     clearTimeout(this.#closeTimer);
     clearTimeout(this.#pongTimer);
@@ -858,7 +864,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** Breaks the connection off; the reader notices, and ends. */
   #fail(error: unknown): void {
     this.#failure ??= error;
-    this.#dialling.abort(error);
+    this.#dialling?.abort(error);
     this.#wanted?.resolve();
     if (this.#connection !== undefined) {
       if (this.#readyState < WebSocket.CLOSING) this.#readyState = WebSocket.CLOSING;
@@ -1005,12 +1011,13 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
 
   // deno-lint-ignore no-explicit-any
   #handler(type: string): any {
-    return this.#handlers.get(type)?.call ?? null;
+    return this.#handlers?.get(type)?.call ?? null;
   }
 
   // deno-lint-ignore no-explicit-any
   #setHandler(type: string, handler: any): void {
     const call = typeof handler === "function" ? handler : null;
+    this.#handlers ??= new Map();
     const entry = this.#handlers.get(type);
     if (entry !== undefined) {
       entry.call = call;

@@ -202,6 +202,10 @@ Deno.test("formatUpgradeRequest() writes the client's handshake (RFC 6455 sectio
     ...own,
   ]);
   assertEquals(
+    requestTo("ws://a/", { protocols: ["chat"] }).at(-1),
+    "Sec-WebSocket-Protocol: chat",
+  );
+  assertEquals(
     requestTo("wss://example.com", {
       protocols: ["chat", "superchat"],
       extensions: "permessage-deflate; client_max_window_bits",

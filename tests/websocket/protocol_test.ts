@@ -787,6 +787,27 @@ Deno.test("Protocol.space is small while little comes, and large while much does
   assertEquals(driver.events.length, 41);
 });
 
+Deno.test("Protocol keeps a part of a frame while the room to read into grows and shrinks", () => {
+  for (const role of roles) {
+    const ping = frame(role, PING, "a".repeat(100));
+    for (let size = 1900; size <= 2060; size++) {
+      const text = frame(role, TEXT, "b".repeat(size));
+      const driver = new Driver(role);
+      // The end of what can be read at first is in the text, in a header, or in a ping.
+      driver.feed(concat(text, ping, ping));
+      const events: Seen[] = [
+        ["message", "b".repeat(size)],
+        ["ping", bytesOf("a".repeat(100))],
+        ["ping", bytesOf("a".repeat(100))],
+      ];
+      assertEquals(driver.events, events, String(size));
+      // After so many small reads there is less room again.
+      driver.feedBytewise(ping);
+      assertEquals(driver.events.slice(3), [events[1]!], String(size));
+    }
+  }
+});
+
 Deno.test("Protocol.space is the message itself, in the payload of a binary frame", () => {
   for (const role of roles) {
     const payload = randomBytes(100_000);
@@ -959,7 +980,7 @@ Deno.test("Protocol.send leaves nothing of a message that there is no memory for
       const failures: number[] = [];
       for (let left = 1; left <= 4; left++) {
         const deflate = agreed &&
-          codec(role, { ...agreed, [`${role}MaxWindowBits`]: 9 }, { memLevel: 1 });
+          codec(role, { ...agreed, [`${role}MaxWindowBits`]: 9 }, { level: 1, memLevel: 1 });
         using driver = new Driver(role, { deflate });
         using peer = new ZlibPeer();
         const output = driver.protocol.output = new ScarceBuffer();
