@@ -19,6 +19,8 @@ export interface VictimOptions {
   idleTimeout?: number;
   /** A network namespace to run in; its address is 10.213.77.2. */
   namespace?: string;
+  /** Whether it prints how each socket ended. */
+  tell?: boolean;
 }
 
 /** A server in a process of its own. */
@@ -33,7 +35,7 @@ export class Victim implements AsyncDisposable {
   ) {}
 
   static async start(options: VictimOptions = {}, limitMs?: number): Promise<Victim> {
-    const { native = false, tls = false, idleTimeout = 30, namespace } = options;
+    const { native = false, tls = false, idleTimeout = 30, namespace, tell = false } = options;
     const host = namespace === undefined ? "127.0.0.1" : "10.213.77.2";
     const folder = new Folder();
     const made = await developmentCertificates();
@@ -55,6 +57,7 @@ export class Victim implements AsyncDisposable {
       ...tls ? ["tls"] : [],
       `idle=${idleTimeout}`,
       `host=${host}`,
+      ...tell ? ["tell"] : [],
     ];
     const program = new Program(file!, args, {
       cwd: folder.path,

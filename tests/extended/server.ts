@@ -2,7 +2,8 @@
  * An echo server in a process of its own, to be attacked and measured: the library's, or Deno's with
  * `native`; over TLS with `cert` and `key` in the current folder with `tls`.
  *
- * It prints its port, then `closed CODE` for each socket that has ended. `/memory` answers with its
+ * It prints its port, and with `tell` then `closed CODE` for each socket that has ended: somebody must
+ * read that, or it stops at a full pipe. `/memory` answers with its
  * memory after a garbage collection, where the process has `--v8-flags=--expose-gc`.
  *
  * @module
@@ -11,6 +12,7 @@
 import { serve, upgradeWebSocket } from "../../mod.ts";
 
 const native = Deno.args.includes("native");
+const tell = Deno.args.includes("tell");
 const tls = Deno.args.includes("tls");
 const idle = Deno.args.find((arg) => arg.startsWith("idle="));
 const hostname = Deno.args.find((arg) => arg.startsWith("host="))?.slice(5) ?? "127.0.0.1";
@@ -32,7 +34,7 @@ function handler(request: Request): Response {
   socket.binaryType = "arraybuffer";
   socket.onmessage = ({ data }) => socket.send(data);
   socket.onerror = () => {};
-  socket.onclose = ({ code }) => console.log(`closed ${code}`);
+  if (tell) socket.onclose = ({ code }) => console.log(`closed ${code}`);
   return response;
 }
 
