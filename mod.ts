@@ -29,9 +29,6 @@ export {
   type ServeHandler,
   type ServeHandlerInfo,
   type ServeOptions,
-  upgradeWebSocket,
-  type UpgradeWebSocketOptions,
-  type WebSocketUpgrade,
 } from "./websocket/serve.ts";
 export {
   type EventHandler,
@@ -41,3 +38,8 @@ export {
   WebSocket,
   type WebSocketOptions,
 } from "./websocket/socket.ts";
+export {
+  upgradeWebSocket,
+  type UpgradeWebSocketOptions,
+  type WebSocketUpgrade,
+} from "./websocket/upgrade.ts";

@@ -46,24 +46,13 @@ export async function connect(url: URL, options: ConnectOptions): Promise<Connec
   const { signal } = options;
   signal.throwIfAborted();
   const connection = await dial(url, options);
-  // A read that waits ends when its connection is closed.
-  const abort = () => closeQuietly(connection);
-  signal.addEventListener("abort", abort);
-  try {
-    signal.throwIfAborted();
+  return await orClose(connection, signal, async () => {
     const key = createKey();
     await writeAll(connection, formatUpgradeRequest(url, key, options));
     const { head, rest } = await readHead(connection);
     const response = checkUpgradeResponse(head, await acceptOf(key), options.protocols);
-    signal.throwIfAborted();
     return { connection, response, rest };
-  } catch (error) {
-    closeQuietly(connection);
-    signal.throwIfAborted();
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
+  });
 }
 
 async function dial(url: URL, options: ConnectOptions): Promise<Connection> {
@@ -79,15 +68,25 @@ async function dial(url: URL, options: ConnectOptions): Promise<Connection> {
   tcp.setNoDelay();
   if (!secure) return tcp;
 
-  let connection: Deno.Conn = tcp;
+  const tls = await Deno.startTls(tcp, { hostname, caCerts, alpnProtocols: ["http/1.1"] });
+  // Told of here, a certificate that is not trusted is named; a read would only fail.
+  await orClose(tls, signal, () => tls.handshake());
+  return tls;
+}
+
+/** Does `work` on a connection, which is closed if that fails, or as soon as the signal aborts. */
+async function orClose<T>(
+  connection: { close(): void },
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
   const abort = () => closeQuietly(connection);
   signal.addEventListener("abort", abort);
   try {
-    const tls = await Deno.startTls(tcp, { hostname, caCerts, alpnProtocols: ["http/1.1"] });
-    connection = tls;
-    // Told of here, a certificate that is not trusted is named; a read would only fail.
-    await tls.handshake();
-    return tls;
+    signal.throwIfAborted();
+    const result = await work();
+    signal.throwIfAborted();
+    return result;
   } catch (error) {
     closeQuietly(connection);
     signal.throwIfAborted();

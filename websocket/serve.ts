@@ -1,31 +1,21 @@
 /**
- * The server: listener, requests and responses, and the upgrade to WebSocket.
+ * The server: its listener, its connections and their limits, and how it stops.
  *
  * @module
  */
 
 import { closeQuietly, type Connection, lingerAndClose, writeAll } from "./connection.ts";
-import { acceptOf, areValidProtocols, checkUpgrade } from "./handshake.ts";
-import { parseExtensions } from "./extensions.ts";
 import {
   formatHead,
-  type HeaderLines,
   HeadReader,
   HttpError,
   parseRequest,
   type RequestHead,
   statusLine,
 } from "./http.ts";
-import { acceptOffer, compressionSettings, PerMessageDeflate } from "./permessage_deflate.ts";
-import {
-  abandon,
-  Accepted,
-  goAway,
-  open,
-  socketLimits,
-  type SocketOptions,
-  WebSocket,
-} from "./socket.ts";
+import { sendResponse, usable } from "./response.ts";
+import { goAway, open, type WebSocket } from "./socket.ts";
+import { ownRequests, sendUpgrade, upgrades } from "./upgrade.ts";
 
 /** What a {@linkcode ServeHandler} learns besides the request. */
 export interface ServeHandlerInfo {
@@ -105,26 +95,6 @@ export interface HttpServer extends AsyncDisposable {
   setCertificate(cert: string, key: string): Promise<void>;
 }
 
-/** Options of {@linkcode upgradeWebSocket}. */
-export interface UpgradeWebSocketOptions extends SocketOptions {
-  /** The subprotocol chosen from those the client offers. */
-  protocol?: string;
-}
-
-/** What {@linkcode upgradeWebSocket} returns. */
-export interface WebSocketUpgrade {
-  /** Opens once the response has been sent. */
-  socket: WebSocket;
-  /** To be returned from the handler. */
-  response: Response;
-}
-
-/** What {@linkcode upgradeWebSocket} prepares, and the connection's task finishes. */
-interface Upgrade {
-  socket: WebSocket;
-  key: string;
-}
-
 /** A socket whose response has been sent. */
 interface Upgraded {
   socket: WebSocket;
@@ -132,13 +102,9 @@ interface Upgraded {
   rest: Uint8Array;
 }
 
-/** Requests that came by {@linkcode serve}. */
-const ownRequests = new WeakSet<Request>();
-const upgrades = new WeakMap<Response, Upgrade>();
-
 /**
  * Serves HTTP over TLS, or over TCP without `cert` and `key`, like `Deno.serve`; the difference is
- * that {@linkcode upgradeWebSocket} can compress on its connections.
+ * that `upgradeWebSocket` can compress on its connections.
  *
  * It is made for WebSocket and short answers: one request a connection, without a body (413), HTTP/1.1.
  *
@@ -576,197 +542,7 @@ class Server implements HttpServer {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** The response, if it is one that can be sent. */
-function usable(response: Response): Response {
-  if (!(response instanceof Response)) {
-    throw new TypeError("Cannot respond: handler must return a Response");
-  }
-  if (response.type === "error" || response.bodyUsed || response.body?.locked) {
-    throw new TypeError("Cannot respond: the Response is an error, or its body has been used");
-  }
-  return response;
-}
-
 function printError(error: unknown): Response {
   console.error(error);
   return new Response("Internal Server Error", { status: 500 });
-}
-
-/** Sends the server's half of the opening handshake (RFC 6455 section 4.2.2). */
-async function sendUpgrade(
-  connection: Connection,
-  response: Response,
-  { socket, key }: Upgrade,
-): Promise<void> {
-  try {
-    const headers: HeaderLines = [
-      ["Upgrade", "websocket"],
-      ["Connection", "Upgrade"],
-      ["Sec-WebSocket-Accept", await acceptOf(key)],
-      ...response.headers,
-    ];
-    await writeAll(connection, formatHead(statusLine(101, ""), headers));
-  } catch (error) {
-    abandon(socket, error);
-    throw error;
-  }
-}
-
-/** Headers that are the connection's own, not the response's (RFC 9110 section 7.6.1). */
-const CONNECTION_HEADERS = new Set(["connection", "keep-alive", "transfer-encoding", "date"]);
-
-/** Statuses without a body (RFC 9110 section 6.4.1). */
-const BODILESS = new Set([204, 304]);
-
-async function sendResponse(
-  connection: Connection,
-  request: RequestHead,
-  response: Response,
-): Promise<void> {
-  const headers: HeaderLines = [...response.headers].filter(([name]) =>
-    !CONNECTION_HEADERS.has(name)
-  );
-  const upgrade = response.headers.has("upgrade") ? ", Upgrade" : "";
-  headers.push(["Date", new Date().toUTCString()], ["Connection", `close${upgrade}`]);
-
-  const bodiless = request.method === "HEAD" || BODILESS.has(response.status);
-  const known = response.headers.has("content-length");
-  const chunked = response.body !== null && !known && request.minor > 0;
-  if (!BODILESS.has(response.status)) {
-    if (chunked) headers.push(["Transfer-Encoding", "chunked"]);
-    else if (response.body === null && !known) headers.push(["Content-Length", "0"]);
-  }
-  const head = formatHead(statusLine(response.status, response.statusText), headers);
-  if (bodiless || response.body === null) {
-    await writeAll(connection, head);
-    await response.body?.cancel();
-    return await lingerAndClose(connection, true);
-  }
-  const reader = response.body.getReader();
-  let gone = false;
-  void untilEnd(connection).then(() => {
-    gone = true;
-    return reader.cancel().catch(() => {});
-  });
-  try {
-    await writeAll(connection, head);
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (gone) throw new Error("Cannot respond: client has gone");
-      if (done) break;
-      if (!(value instanceof Uint8Array)) {
-        throw new TypeError("Cannot respond: body must consist of Uint8Arrays");
-      }
-      if (!chunked) await writeAll(connection, value);
-      else if (value.length > 0) await writeAll(connection, chunk(value));
-    }
-    if (chunked) await writeAll(connection, LAST_CHUNK);
-  } catch (error) {
-    await reader.cancel(error).catch(() => {});
-    throw error;
-  }
-  await lingerAndClose(connection, true);
-}
-
-/** Resolves when the client ends the connection; what it still says is of no matter. Never rejects. */
-async function untilEnd(connection: Connection): Promise<void> {
-  const sink = new Uint8Array(512);
-  try {
-    for (let count = 0; count < MAX_IGNORED;) {
-      const read = await connection.read(sink);
-      if (read === null) return;
-      count += read;
-    }
-  } catch {
-    // It has ended.
-  }
-}
-
-/** With more bytes behind its request, a client has ended all talk. */
-const MAX_IGNORED = 64 * 1024;
-
-const LAST_CHUNK = new TextEncoder().encode("0\r\n\r\n");
-
-/** One chunk of a body whose length is not known before (RFC 9112 section 7.1). */
-function chunk(data: Uint8Array): Uint8Array {
-  const head = new TextEncoder().encode(`${data.length.toString(16)}\r\n`);
-  const bytes = new Uint8Array(head.length + data.length + 2);
-  bytes.set(head);
-  bytes.set(data, head.length);
-  bytes.set([0x0d, 0x0a], head.length + data.length);
-  return bytes;
-}
-
-/**
- * Upgrades a request to a WebSocket, like `Deno.upgradeWebSocket`, with compression. A request that
- * came by `Deno.serve` is handed over to `Deno.upgradeWebSocket`, which cannot compress: the same
- * handler serves both.
- *
- * @param request The request; {@linkcode checkUpgrade} tells beforehand whether it can be upgraded.
- * @param options The subprotocol, compression and limits.
- * @returns The socket, and the response that the handler is to return.
- * @throws {TypeError} If the request is not a WebSocket handshake, or did not come by a server.
- * @throws {RangeError} If an option is out of its range.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
- *
- * await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
- *   const { socket, response } = upgradeWebSocket(request, { protocol: "chat" });
- *   socket.onopen = () => socket.close(1000, "nothing to say");
- *   return response;
- * });
- *
- * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`, "chat");
- * const closing = await new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
- * assertEquals([socket.protocol, closing.reason], ["chat", "nothing to say"]);
- * ```
- */
-export function upgradeWebSocket(
-  request: Request,
-  options: UpgradeWebSocketOptions = {},
-): WebSocketUpgrade {
-  const { protocol = "", compression = true } = options;
-  const limits = socketLimits(options, "server");
-  const settings = compressionSettings(compression, "server");
-
-  const refusal = checkUpgrade(request);
-  if (refusal !== undefined) {
-    throw new TypeError(
-      `Cannot upgrade to WebSocket: ${refusal.reason} of the request is "${refusal.value}"`,
-    );
-  }
-  const { headers } = request;
-  const offered = headers.get("Sec-WebSocket-Protocol")?.split(",").map((name) => name.trim()) ??
-    [];
-  if (protocol !== "" && !(areValidProtocols([protocol]) && offered.includes(protocol))) {
-    throw new TypeError(
-      `Cannot upgrade to WebSocket: protocol is "${protocol}", must be one of "${offered}"`,
-    );
-  }
-  if (!ownRequests.delete(request)) {
-    const native = { idleTimeout: limits.idleTimeout, ...(protocol !== "" && { protocol }) };
-    return Deno.upgradeWebSocket(request, native) as unknown as WebSocketUpgrade;
-  }
-
-  const offers = parseExtensions(headers.get("Sec-WebSocket-Extensions") ?? "") ?? [];
-  const agreed = settings && acceptOffer(offers, settings);
-  const url = new URL(request.url);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(
-    new Accepted(
-      url.href,
-      protocol,
-      agreed?.response ?? "",
-      agreed && new PerMessageDeflate(agreed.agreement, "server", settings!),
-      limits,
-    ),
-  );
-  const response = new Response(null, { status: 101 });
-  if (protocol !== "") response.headers.set("Sec-WebSocket-Protocol", protocol);
-  if (agreed) response.headers.set("Sec-WebSocket-Extensions", agreed.response);
-  upgrades.set(response, { socket, key: headers.get("Sec-WebSocket-Key")! });
-  return { socket, response };
 }

@@ -1,0 +1,132 @@
+/**
+ * The server's half of the opening handshake (RFC 6455 section 4.2.2): from a request to a socket.
+ *
+ * @module
+ */
+
+import { type Connection, writeAll } from "./connection.ts";
+import { parseExtensions } from "./extensions.ts";
+import { acceptOf, areValidProtocols, checkUpgrade } from "./handshake.ts";
+import { formatHead, type HeaderLines, statusLine } from "./http.ts";
+import { acceptOffer, compressionSettings, PerMessageDeflate } from "./permessage_deflate.ts";
+import { abandon, Accepted, socketLimits, type SocketOptions, WebSocket } from "./socket.ts";
+
+/** Options of {@linkcode upgradeWebSocket}. */
+export interface UpgradeWebSocketOptions extends SocketOptions {
+  /** The subprotocol chosen from those the client offers. */
+  protocol?: string;
+}
+
+/** What {@linkcode upgradeWebSocket} returns. */
+export interface WebSocketUpgrade {
+  /** Opens once the response has been sent. */
+  socket: WebSocket;
+  /** To be returned from the handler. */
+  response: Response;
+}
+
+/** What {@linkcode upgradeWebSocket} prepares, and {@linkcode sendUpgrade} completes. */
+export interface Upgrade {
+  socket: WebSocket;
+  key: string;
+}
+
+/** Requests that came by `serve`, and can be upgraded here. */
+export const ownRequests: WeakSet<Request> = new WeakSet();
+
+/** Responses that upgrade their connection. */
+export const upgrades: WeakMap<Response, Upgrade> = new WeakMap();
+
+/** Sends the response of an upgrade. */
+export async function sendUpgrade(
+  connection: Connection,
+  response: Response,
+  { socket, key }: Upgrade,
+): Promise<void> {
+  try {
+    const headers: HeaderLines = [
+      ["Upgrade", "websocket"],
+      ["Connection", "Upgrade"],
+      ["Sec-WebSocket-Accept", await acceptOf(key)],
+      ...response.headers,
+    ];
+    await writeAll(connection, formatHead(statusLine(101, ""), headers));
+  } catch (error) {
+    abandon(socket, error);
+    throw error;
+  }
+}
+
+/**
+ * Upgrades a request to a WebSocket, like `Deno.upgradeWebSocket`, with compression. A request that
+ * came by `Deno.serve` is handed over to `Deno.upgradeWebSocket`, which cannot compress: the same
+ * handler serves both.
+ *
+ * @param request The request; {@linkcode checkUpgrade} tells beforehand whether it can be upgraded.
+ * @param options The subprotocol, compression and limits.
+ * @returns The socket, and the response that the handler is to return.
+ * @throws {TypeError} If the request is not a WebSocket handshake, or did not come by a server.
+ * @throws {RangeError} If an option is out of its range.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+ *   const { socket, response } = upgradeWebSocket(request, { protocol: "chat" });
+ *   socket.onopen = () => socket.close(1000, "nothing to say");
+ *   return response;
+ * });
+ *
+ * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`, "chat");
+ * const closing = await new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
+ * assertEquals([socket.protocol, closing.reason], ["chat", "nothing to say"]);
+ * ```
+ */
+export function upgradeWebSocket(
+  request: Request,
+  options: UpgradeWebSocketOptions = {},
+): WebSocketUpgrade {
+  const { protocol = "", compression = true } = options;
+  const limits = socketLimits(options, "server");
+  const settings = compressionSettings(compression, "server");
+
+  const refusal = checkUpgrade(request);
+  if (refusal !== undefined) {
+    throw new TypeError(
+      `Cannot upgrade to WebSocket: ${refusal.reason} of the request is "${refusal.value}"`,
+    );
+  }
+  const { headers } = request;
+  const offered = headers.get("Sec-WebSocket-Protocol")?.split(",").map((name) => name.trim()) ??
+    [];
+  if (protocol !== "" && !(areValidProtocols([protocol]) && offered.includes(protocol))) {
+    throw new TypeError(
+      `Cannot upgrade to WebSocket: protocol is "${protocol}", must be one of "${offered}"`,
+    );
+  }
+  if (!ownRequests.delete(request)) {
+    const native = { idleTimeout: limits.idleTimeout, ...(protocol !== "" && { protocol }) };
+    return Deno.upgradeWebSocket(request, native) as unknown as WebSocketUpgrade;
+  }
+
+  const offers = parseExtensions(headers.get("Sec-WebSocket-Extensions") ?? "") ?? [];
+  const agreed = settings && acceptOffer(offers, settings);
+  const url = new URL(request.url);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new WebSocket(
+    new Accepted(
+      url.href,
+      protocol,
+      agreed?.response ?? "",
+      agreed && new PerMessageDeflate(agreed.agreement, "server", settings!),
+      limits,
+    ),
+  );
+  const response = new Response(null, { status: 101 });
+  if (protocol !== "") response.headers.set("Sec-WebSocket-Protocol", protocol);
+  if (agreed) response.headers.set("Sec-WebSocket-Extensions", agreed.response);
+  upgrades.set(response, { socket, key: headers.get("Sec-WebSocket-Key")! });
+  return { socket, response };
+}
