@@ -217,8 +217,8 @@ withProcess(
     await served(victim.url, async () => assertEquals(await sendBomb(victim.port, 64 * MIB), 1009));
     const growth = victim.memory("VmHWM") - before;
     console.log(`the server grew by ${mib(growth)}`);
-    // The limit of 16 MiB, and the buffer that what came before was copied from.
-    assert(growth < 40 * MIB, `${growth} bytes`);
+    // The limit of 16 MiB, the buffer that it grew out of, and what is not collected yet.
+    assert(growth < 56 * MIB, `${growth} bytes`);
   },
 );
 
