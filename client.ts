@@ -73,9 +73,10 @@ function parseUrl(text: string, messages: Messages): URL {
 }
 
 /** The URL as it may be shown. */
-function withoutPassword(url: URL): string {
+function withoutSecrets(url: URL): string {
   const shown = new URL(url);
   shown.username = shown.password = "";
+  if (shown.searchParams.has("token")) shown.searchParams.set("token", "***");
   return shown.href;
 }
 
@@ -124,7 +125,7 @@ export function main(args: string[], output: Output): Promise<number> {
       return 0;
     }
     const url = parseUrl(options._[0] ?? DEFAULT_URL, messages);
-    const shown = withoutPassword(url);
+    const shown = withoutSecrets(url);
     const report = new Report(options.json, output);
     const texts = options.message.length > 0 ? options.message : [DEFAULT_MESSAGE];
     const exchange = new Exchange(texts, options.binary, report, messages);

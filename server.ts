@@ -80,11 +80,11 @@ const flags = {
   compression: oneOf("on", "off"),
   "max-message-size": integer("BYTES", 16 * 1024 * 1024, 1, 2 ** 30),
   "max-connections": integer("N", 16_384, 1, 1_000_000),
-  "max-connections-per-address": integer("N", 8192, 1, 1_000_000),
+  "max-per-address": integer("N", 8192, 1, 1_000_000),
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
   grace: integer("MS", 5000, 0, 600_000),
   lang: oneOf(...LANGUAGES),
-  "log-level": oneOf(...LOG_LEVELS),
+  "log-level": { ...oneOf(...LOG_LEVELS), placeholder: "LEVEL" },
   "log-format": oneOf("text", "json"),
   "log-timestamps": toggle(),
   help: toggle("h"),
@@ -190,7 +190,7 @@ function listen(
     port: number;
     grace: number;
     "max-connections": number;
-    "max-connections-per-address": number;
+    "max-per-address": number;
   },
   { cert, key }: CertificatePair,
   endpoint: Endpoint,
@@ -208,7 +208,7 @@ function listen(
         key,
         onListen() {},
         maxConnections: options["max-connections"],
-        maxConnectionsPerAddress: options["max-connections-per-address"],
+        maxConnectionsPerAddress: options["max-per-address"],
         gracePeriod: options.grace,
       }, endpoint.handler);
     } catch (error) {

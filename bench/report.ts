@@ -50,7 +50,7 @@ not counted. Figures are the medians of the rounds; behind ± is half of the way
 greatest. Ratios are those of each contestant to ours in the same round: above 1 it needs more than \
 ours, or gives more.
 
-All do the same: each message is sent back. Where it is compressed, every message is, at level 1 (ours at its default 3 where it keeps a context) where \
+All do the same: each message is sent back. Where it is compressed, every message is, at level 1 where \
 that can be set; window and memory are what each has by default. Messages are cut from generated JSON \
 events, all different and alike; those of 64 KiB and more are binary, others text. With context, \
 both sides keep theirs (RFC 7692's context takeover) where the server agrees. \

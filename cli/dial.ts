@@ -60,29 +60,34 @@ function dialBuiltIn(url: URL, options: DialOptions, messages: Messages): Dialle
     socket,
     async explain(error) {
       const cause = printable(causeOf(error));
-      const known = explainConnectError(cause, url, messages);
+      let refused = CERTIFICATE.test(cause);
+      let known = explainConnectError(cause, url, messages);
       if (known === undefined) {
-        const status = await statusOf(url, options);
-        return status === undefined
-          ? fill(messages.failure.notWebSocket, { cause })
-          : explainStatus(status, messages);
+        const answer = await askAgain(url, options);
+        if (typeof answer === "number") return explainStatus(answer, messages);
+        known = answer && explainConnectError(answer, url, messages);
+        if (known === undefined) return fill(messages.failure.notWebSocket, { cause });
+        refused ||= CERTIFICATE.test(answer!);
       }
       // Only Deno's own flag can turn the verification of this WebSocket off.
-      const refused = /invalid peer certificate/i.test(cause);
       return options.insecure && refused ? messages.failure.insecureNeedsFlag : known;
     },
     [Symbol.dispose]: () => client.close(),
   };
 }
 
+/** How Deno tells that a certificate is not accepted. */
+const CERTIFICATE = /invalid peer certificate/i;
+
 /**
- * Over TLS, the built-in WebSocket does not tell the status that refused it: ask for it once more, with
- * the same handshake (a plain GET may well be refused for another reason) in a request.
+ * Over TLS, the built-in WebSocket does not tell the status that refused it, nor a certificate's fault
+ * where the server speaks no HTTP/2: ask once more, with the same handshake (a plain GET may well be
+ * refused for another reason) in a request. Returns the status, or the error's words.
  */
-async function statusOf(
+async function askAgain(
   url: URL,
   { protocols, headers, caCerts }: DialOptions,
-): Promise<number | undefined> {
+): Promise<number | string | undefined> {
   const request = new URL(url);
   request.protocol = url.protocol === "wss:" ? "https:" : "http:";
   const handshake = new Headers(headers);
@@ -98,8 +103,9 @@ async function statusOf(
     const response = await fetch(request, options);
     await response.body?.cancel();
     return response.status === 101 ? undefined : response.status;
-  } catch {
-    return undefined;
+  } catch (error) {
+    const { cause } = error as Error;
+    return printable(`${causeOf(error)} ${cause === undefined ? "" : causeOf(cause)}`);
   }
 }
 

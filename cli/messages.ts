@@ -31,25 +31,25 @@ const portuguese = {
     restartToRenew: "reinicie o servidor para usar o novo certificado com --compression=off",
     certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
     usage:
-      "server.ts: servidor WebSocket sobre TLS. Uso: deno task serve [opções]\nCada opção também vem do ambiente (WSS_PORT, ...); a linha de comando vence.",
+      "server.ts: servidor WebSocket sobre TLS. Uso: deno task serve [opções]\nCada opção vem também do ambiente (WSS_PORT); a linha de comando vence.",
     flags: {
-      host: "endereço em que escuta; padrão: todas as interfaces",
+      host: "endereço em que escuta; padrão: todos",
       port: "porta; 0 escolhe uma livre",
       path: "caminho do WebSocket",
       cert: "certificado, PEM",
-      key: "chave privada do certificado, PEM",
+      key: "sua chave privada, PEM",
       origin: "origem aceita, repetível; padrão: qualquer uma",
-      token: "exige este token (Bearer, ?token= ou subprotocolo bearer.TOKEN)",
+      token: "exige o token: Bearer, ?token= ou bearer.SECRET",
       mode: "responder sempre o mesmo, ou ecoar",
       reply: "a resposta do modo reply",
-      compression: "permessage-deflate; off usa o par do próprio Deno",
+      compression: "permessage-deflate; off: o par do Deno",
       "max-message-size": "maior mensagem recebida, em bytes",
       "max-connections": "máximo de conexões ao mesmo tempo",
-      "max-connections-per-address": "e de um mesmo endereço",
-      "idle-timeout": "encerra quem não responde ao ping; 0 desliga",
-      grace: "espera máxima ao encerrar, em milissegundos",
+      "max-per-address": "e de um mesmo endereço",
+      "idle-timeout": "silêncio até o ping; 0 desliga",
+      grace: "espera máxima ao encerrar, em ms",
       lang: "idioma das mensagens",
-      "log-level": "menor nível registrado",
+      "log-level": "debug, info, warning ou error",
       "log-format": "formato do registro",
       "log-timestamps": "data e hora em cada linha",
       help: "esta ajuda",
@@ -71,15 +71,15 @@ const portuguese = {
       "Mensagens: {answered} respondidas, {unanswered} enviadas sem resposta, {unsent} não enviadas",
     insecure: "Aviso: o certificado do servidor não será verificado (--insecure)",
     usage:
-      "client.ts: cliente WebSocket. Uso: deno task client [URL] [opções]\nCada opção também vem do ambiente (WSS_TIMEOUT, ...); a linha de comando vence.",
+      "client.ts: cliente WebSocket. Uso: deno task client [URL] [opções]\nCada opção vem também do ambiente (WSS_TIMEOUT); a linha de comando vence.",
     flags: {
-      message: "mensagem a enviar, repetível; espera uma resposta por mensagem",
+      message: "mensagem a enviar, repetível; espera a resposta",
       binary: "envia as mensagens como binárias",
       protocol: "subprotocolo oferecido, repetível",
       header: 'cabeçalho "Nome: valor" do handshake, repetível',
       cacert: "autoridade certificadora em que confiar, PEM",
       insecure: "aceita qualquer certificado",
-      compression: "permessage-deflate; off usa o WebSocket do próprio Deno",
+      compression: "permessage-deflate; off: o WebSocket do Deno",
       reconnect: "tentativas de reconexão seguidas até desistir",
       timeout: "espera máxima por passo, em milissegundos",
       lang: "idioma das mensagens",
@@ -91,11 +91,11 @@ const portuguese = {
   certs: {
     made:
       'Certificado de desenvolvimento criado em "{folder}"; importe "{folder}/ca.crt" para confiar nele',
-    usage: "certs/generate.ts: cria certificados de desenvolvimento. Uso: deno task certs [opções]",
+    usage: "Cria certificados de desenvolvimento. Uso: deno task certs [opções]",
     flags: {
-      host: "nome ou endereço além de localhost, 127.0.0.1 e ::1, repetível",
+      host: "nome além de localhost, 127.0.0.1 e ::1, repetível",
       days: "validade em dias",
-      force: "substitui até um certificado que não foi criado por esta ferramenta",
+      force: "substitui também um que não foi criado por ela",
       lang: "idioma das mensagens",
       help: "esta ajuda",
     },
@@ -138,14 +138,16 @@ const portuguese = {
     hostUnavailable:
       'o endereço "{host}" não é desta máquina; escolha outro com --host, ou nenhum para todas as interfaces',
     portDenied: "sem permissão para escutar na porta {port}; escolha uma acima de 1023 com --port",
-    netNotAllowed: 'o Deno não pode usar a rede em "{host}"; execute com --allow-net={host}',
+    netNotAllowed:
+      'o Deno não pode usar a rede em "{host}"; use deno run --allow-net={host} em vez de deno task',
     certificateMissing:
       'o arquivo "{path}" não existe; indique-o com {flag}, ou crie um de desenvolvimento com deno task certs',
     halfPair:
       'existe "{present}" mas não "{missing}"; traga o arquivo que falta, ou remova o outro para que os dois sejam criados',
     certificateUnreadable:
       'o arquivo "{path}" não pode ser lido pelo usuário atual; ajuste as permissões dele',
-    readNotAllowed: 'o Deno não pode ler "{path}"; execute com --allow-read={path}',
+    readNotAllowed:
+      'o Deno não pode ler "{path}"; use certs/, ou deno run --allow-read={path} em vez de deno task',
     writeNotAllowed: 'o Deno não pode escrever em "{path}"; execute com --allow-write={path}',
     cannotWrite:
       'não foi possível escrever em "{path}" ({cause}); libere espaço ou permita a escrita',
@@ -214,25 +216,25 @@ const english: Messages = {
     restartToRenew: "restart the server to use the new certificate with --compression=off",
     certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
     usage:
-      "server.ts: WebSocket server over TLS. Usage: deno task serve [flags]\nEach flag also comes from the environment (WSS_PORT, ...); the command line wins.",
+      "server.ts: WebSocket server over TLS. Usage: deno task serve [flags]\nEach flag also comes from the environment (WSS_PORT); the command line wins.",
     flags: {
-      host: "address to listen on; default: all interfaces",
+      host: "address to listen on; default: all",
       port: "port; 0 picks a free one",
       path: "path of the WebSocket",
       cert: "certificate, PEM",
-      key: "private key of the certificate, PEM",
+      key: "its private key, PEM",
       origin: "origin to accept, repeatable; default: any",
-      token: "asks for this token (Bearer, ?token= or subprotocol bearer.TOKEN)",
+      token: "asks for it: Bearer, ?token= or bearer.SECRET",
       mode: "always the same answer, or echo",
       reply: "the answer of mode reply",
-      compression: "permessage-deflate; off uses Deno's own pair",
+      compression: "permessage-deflate; off: Deno's own pair",
       "max-message-size": "longest message received, in bytes",
       "max-connections": "most connections at a time",
-      "max-connections-per-address": "and from one address",
-      "idle-timeout": "ends who does not answer a ping; 0 turns it off",
-      grace: "longest wait when stopping, in milliseconds",
+      "max-per-address": "and from one address",
+      "idle-timeout": "silence before a ping; 0 turns it off",
+      grace: "longest wait when stopping, in ms",
       lang: "language of the messages",
-      "log-level": "lowest level logged",
+      "log-level": "debug, info, warning or error",
       "log-format": "format of the log",
       "log-timestamps": "date and time on each line",
       help: "this help",
@@ -254,15 +256,15 @@ const english: Messages = {
       "Messages: {answered} answered, {unanswered} sent without an answer, {unsent} not sent",
     insecure: "Warning: the server's certificate will not be verified (--insecure)",
     usage:
-      "client.ts: WebSocket client. Usage: deno task client [URL] [flags]\nEach flag also comes from the environment (WSS_TIMEOUT, ...); the command line wins.",
+      "client.ts: WebSocket client. Usage: deno task client [URL] [flags]\nEach flag also comes from the environment (WSS_TIMEOUT); the command line wins.",
     flags: {
-      message: "message to send, repeatable; waits for one answer per message",
+      message: "message to send, repeatable; awaits its answer",
       binary: "send the messages as binary",
       protocol: "subprotocol to offer, repeatable",
       header: 'handshake header "Name: value", repeatable',
       cacert: "certificate authority to trust, PEM",
       insecure: "accept any certificate",
-      compression: "permessage-deflate; off uses Deno's own WebSocket",
+      compression: "permessage-deflate; off: Deno's own WebSocket",
       reconnect: "attempts in a row to connect again before giving up",
       timeout: "longest wait per step, in milliseconds",
       lang: "language of the messages",
@@ -273,11 +275,11 @@ const english: Messages = {
   },
   certs: {
     made: 'Development certificate made in "{folder}"; import "{folder}/ca.crt" to trust it',
-    usage: "certs/generate.ts: makes development certificates. Usage: deno task certs [flags]",
+    usage: "Makes development certificates. Usage: deno task certs [flags]",
     flags: {
-      host: "name or address besides localhost, 127.0.0.1 and ::1, repeatable",
+      host: "name besides localhost, 127.0.0.1 and ::1, repeatable",
       days: "validity in days",
-      force: "replace even a certificate that this tool did not make",
+      force: "replace even one that this tool did not make",
       lang: "language of the messages",
       help: "this help",
     },
@@ -318,14 +320,16 @@ const english: Messages = {
     hostUnavailable:
       'the address "{host}" is not one of this machine; choose another with --host, or none for all interfaces',
     portDenied: "not permitted to listen on port {port}; choose one above 1023 with --port",
-    netNotAllowed: 'Deno may not use the network at "{host}"; run with --allow-net={host}',
+    netNotAllowed:
+      'Deno may not use the network at "{host}"; use deno run --allow-net={host} instead of deno task',
     certificateMissing:
       'the file "{path}" does not exist; name it with {flag}, or make a development one with deno task certs',
     halfPair:
       '"{present}" exists but "{missing}" does not; bring the missing file, or remove the other to have both made',
     certificateUnreadable:
       'the file "{path}" cannot be read by the current user; change its permissions',
-    readNotAllowed: 'Deno may not read "{path}"; run with --allow-read={path}',
+    readNotAllowed:
+      'Deno may not read "{path}"; use certs/, or deno run --allow-read={path} instead of deno task',
     writeNotAllowed: 'Deno may not write to "{path}"; run with --allow-write={path}',
     cannotWrite: 'cannot write to "{path}" ({cause}); free some space or allow writing',
     notCertificate:

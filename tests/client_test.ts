@@ -304,7 +304,10 @@ once("client.ts tells what is wrong with the file of --cacert", async () => {
       "certs/server.key",
       '"certs/server.key" não é um certificado PEM; ele começa com -----BEGIN CERTIFICATE-----',
     ],
-    [outside, `o Deno não pode ler "${outside}"; execute com --allow-read=${outside}`],
+    [
+      outside,
+      `o Deno não pode ler "${outside}"; use certs/, ou deno run --allow-read=${outside} em vez de deno task`,
+    ],
   ];
   await Promise.all(cases.map(async ([file, reason]) => {
     const ending = await run("client", [url, `--cacert=${file}`], { cwd: folder.path });

@@ -636,7 +636,7 @@ onEachTransport("server.ts tells why it cannot listen", async ({ flags }) => {
   assertEquals(
     await run("serve", ["--host=203.0.113.1", "--port=0", ...flags], options),
     startFailure(
-      'o Deno não pode usar a rede em "203.0.113.1"; execute com --allow-net=203.0.113.1',
+      'o Deno não pode usar a rede em "203.0.113.1"; use deno run --allow-net=203.0.113.1 em vez de deno task',
     ),
   );
 });
@@ -665,7 +665,7 @@ once("server.ts tells what is wrong with its certificate", async () => {
     ],
     [
       [`--cert=${outside}`],
-      `o Deno não pode ler "${outside}"; execute com --allow-read=${outside}`,
+      `o Deno não pode ler "${outside}"; use certs/, ou deno run --allow-read=${outside} em vez de deno task`,
     ],
     [
       ["--cert=certs/text"],

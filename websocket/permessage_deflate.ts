@@ -24,7 +24,7 @@ export interface CompressionOptions {
    * plain, level 3 9 µs and 23 %, level 6 13 µs and 22 %; without one, level 1 takes 5 µs and sends
    * 84 %, level 3 15 µs and 68 %.
    *
-   * @default {3} where the sender keeps a context, 1 where it does not
+   * @default {1}
    */
   level?: number;
   /**
@@ -84,9 +84,7 @@ const MAX_WINDOW_BITS = 15;
 const MIN_DEFLATE_WINDOW_BITS = 9;
 
 /** Checked options, every one with its value. */
-export type CompressionSettings = Required<Omit<CompressionOptions, "level">> & {
-  level: number | undefined;
-};
+export type CompressionSettings = Required<CompressionOptions>;
 
 /**
  * Fills in the defaults.
@@ -103,7 +101,7 @@ export function compressionSettings(
   if (options === false) return undefined;
   const given = options === true ? {} : options;
   return {
-    level: given.level === undefined ? undefined : whole("level", given.level, 1, 9),
+    level: whole("level", given.level ?? 1, 1, 9),
     memLevel: whole("memLevel", given.memLevel ?? 8, 1, 9),
     threshold: whole("threshold", given.threshold ?? 64, 0, Number.MAX_SAFE_INTEGER),
     serverMaxWindowBits: windowBits("serverMaxWindowBits", given.serverMaxWindowBits),
@@ -314,10 +312,6 @@ function nativeStream(stream: unknown): { native: NativeStream; state: Uint32Arr
 /** The least `node:zlib` takes; its own output buffer is never used. */
 const CHUNK_SIZE = 64;
 
-/** With a context, level 3 saves a tenth more than level 1 at 7 µs a message; alone it costs thrice. */
-const LEVEL_WITH_CONTEXT = 3;
-const LEVEL_ALONE = 1;
-
 /** zlib's flush that ends a block at a byte, and keeps the context. */
 const Z_SYNC_FLUSH = 2;
 
@@ -498,7 +492,6 @@ export class PerMessageDeflate {
   /** The same for all connections whose messages, compressed alone, are the same. */
   readonly key: string;
   readonly #level: number;
-  readonly #levelAlone: number;
   readonly #memLevel: number;
   readonly #keepsOwn: boolean;
   readonly #keepsPeers: boolean;
@@ -516,10 +509,9 @@ export class PerMessageDeflate {
       !(server ? agreement.serverNoContextTakeover : agreement.clientNoContextTakeover);
     this.#keepsPeers =
       !(server ? agreement.clientNoContextTakeover : agreement.serverNoContextTakeover);
-    this.#level = settings.level ?? LEVEL_WITH_CONTEXT;
-    this.#levelAlone = settings.level ?? LEVEL_ALONE;
+    this.#level = settings.level;
     this.#memLevel = settings.memLevel;
-    this.key = `${this.#levelAlone} ${settings.memLevel} ${this.windowBits}`;
+    this.key = `${settings.level} ${settings.memLevel} ${this.windowBits}`;
     this.threshold = this.windowBits < MIN_DEFLATE_WINDOW_BITS ? Infinity : settings.threshold;
   }
 
@@ -546,7 +538,7 @@ export class PerMessageDeflate {
   deflateAlone(message: Uint8Array, target: GrowingBuffer): void {
     let deflater = sharedDeflaters.get(this.key);
     if (deflater === undefined) {
-      deflater = new Deflater(this.#levelAlone, this.#memLevel, this.windowBits);
+      deflater = new Deflater(this.#level, this.#memLevel, this.windowBits);
       sharedDeflaters.set(this.key, deflater);
     }
     try {

@@ -8,8 +8,7 @@ import { prepare, serve, upgradeWebSocket, type WebSocket } from "../../mod.ts";
 import { announce, LOCAL, serverArguments } from "./server.ts";
 
 const { cert, key, mode, work } = serverArguments();
-// The level is the default one: 1 where no context is kept, as all others have it, and 3 with one.
-const compression = mode === "plain" ? false : { threshold: 0 };
+const compression = mode === "plain" ? false : { threshold: 0, level: 1 };
 const sockets = new Set<WebSocket>();
 
 const answers: Record<string, (socket: WebSocket, data: string | ArrayBuffer) => void> = {

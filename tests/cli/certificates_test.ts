@@ -145,7 +145,7 @@ Deno.test({
     await assertRejects(
       () => readCertificatePair({ cert: "a.crt", key: "a.key" }, MESSAGES),
       Failure,
-      'Deno may not read "a.crt"; run with --allow-read=a.crt',
+      'Deno may not read "a.crt"; use certs/, or deno run --allow-read=a.crt instead of deno task',
     );
   },
 });

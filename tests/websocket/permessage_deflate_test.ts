@@ -34,7 +34,7 @@ import {
 
 Deno.test("compressionSettings() fills in the defaults of each role", () => {
   const defaults = {
-    level: undefined,
+    level: 1,
     memLevel: 8,
     threshold: 64,
     serverMaxWindowBits: 15,
