@@ -212,7 +212,7 @@ class Namespace implements Disposable {
 }
 
 extended(
-  "Both ends find that the cable was pulled within three times the idle timeout",
+  "Both ends find that the cable was pulled within the idle timeout",
   async () => {
     using namespace = new Namespace();
     await using victim = await Victim.start(
@@ -234,7 +234,8 @@ extended(
     assertEquals(await victim.program.stdout.match(/closed/), "closed 1006");
     const server = performance.now() - start;
     console.log(`server after ${server.toFixed(0)} ms, client after ${(await end).toFixed(0)} ms`);
-    assert(server < 3500 && await end < 3500);
+    // A little more than the second, for the processes to be scheduled.
+    assert(server < 1500 && await end < 1500);
   },
   !Namespace.possible,
 );

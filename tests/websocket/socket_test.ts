@@ -397,8 +397,8 @@ Deno.test("WebSocket gives a silent peer up after its idle timeout", async () =>
 });
 
 Deno.test("WebSocket keeps a peer that answers pings", async () => {
-  await using server = echo({ idleTimeout: 0.02 });
-  const socket = await opened(server.url, { idleTimeout: 0.02 });
+  await using server = echo({ idleTimeout: 0.06 });
+  const socket = await opened(server.url, { idleTimeout: 0.06 });
   await new Promise((resolve) => setTimeout(resolve, 200));
   socket.send("alive");
   assertEquals((await next(socket, "message")).data, "alive");
@@ -677,7 +677,7 @@ Deno.test("WebSocket keeps a peer that is slow but takes something", async () =>
   await using server = acceptSockets((socket) => {
     socket.onerror = (event) => failures.push((event as ErrorEvent).message);
     socket.onopen = () => socket.send(new Uint8Array(size));
-  }, { compression: false, idleTimeout: 0.3 });
+  }, { compression: false, idleTimeout: 0.9 });
   using client = await RawClient.open(server.addr.port);
   // Longer than the two idle timeouts that a peer may be silent for.
   for (let taken = 0; taken < size;) {
