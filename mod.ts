@@ -34,6 +34,7 @@ export {
   type EventHandler,
   type SendData,
   type SendOptions,
+  type SocketEventMap,
   type SocketOptions,
   WebSocket,
   type WebSocketOptions,

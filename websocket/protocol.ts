@@ -182,7 +182,7 @@ export class Protocol {
     }
     this.#direct = false;
     this.#prepareInput();
-    return this.#input.subarray(this.#end);
+    return this.#end === 0 ? this.#input : this.#input.subarray(this.#end);
   }
 
   /** `count` bytes from the network have been put into {@linkcode space}. */

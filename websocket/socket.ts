@@ -6,7 +6,6 @@
 
 import { connect } from "./connect.ts";
 import { closeQuietly, type Connection, lingerAndClose } from "./connection.ts";
-import { GrowingBuffer } from "./buffer.ts";
 import { formatExtension } from "./extensions.ts";
 import { CloseCode, isSendableCode, MAX_CLOSE_REASON, MAX_CONTROL_PAYLOAD } from "./frame.ts";
 import { areValidProtocols } from "./handshake.ts";
@@ -23,6 +22,7 @@ import {
 } from "./permessage_deflate.ts";
 import { PreparedMessage } from "./prepared_message.ts";
 import { type Message, Protocol, type ProtocolEvent } from "./protocol.ts";
+import { Writer } from "./writer.ts";
 
 /** What {@linkcode WebSocket.send} takes. */
 export type SendData = string | ArrayBufferLike | ArrayBufferView | Blob | PreparedMessage;
@@ -176,6 +176,14 @@ export type EventHandler<E extends Event> =
   | ((this: globalThis.WebSocket, event: E) => unknown)
   | null;
 
+/** The events of {@linkcode WebSocket}: the web's, and two more. */
+export interface SocketEventMap extends WebSocketEventMap {
+  /** A Pong frame, with its payload as `data`. */
+  pong: MessageEvent<Uint8Array>;
+  /** What was over the high-water mark has been sent. */
+  drain: Event;
+}
+
 /**
  * A WebSocket that compresses: the web's class, with what servers and programs need besides.
  *
@@ -231,6 +239,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #extensions = "";
   #binaryType: BinaryType = "blob";
   #handlers: Map<string, { call: ((event: Event) => unknown) | null }> | undefined;
+  /** Whether there have been listeners of `message` besides the handler attribute. */
+  #hasMessageListeners = false;
   /** What listens in place of each listener of a server's socket. */
   #guards: WeakMap<EventListenerOrEventListenerObject, EventListener> | undefined;
   #handlerFailed = false;
@@ -244,17 +254,11 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #protocol: Protocol | undefined;
   #connection: Connection | undefined;
 
-  /** Bytes of messages in the protocol's output, and in the write that is under way. */
-  #queued = 0;
-  #inFlight = 0;
+  #writer: Writer | undefined;
   /** Bytes of messages that wait for a Blob to be read. */
   #behindBlobs = 0;
-  /** Bytes of frames in that write. */
-  #inFlightFrames = 0;
   /** Bytes of messages that were given after the close, and never go out. */
   #lost = 0;
-  #writing: Promise<void> | undefined;
-  #spare = new GrowingBuffer();
   #flushScheduled = false;
   /** Whether more was unsent than the high-water mark, and `drain` is to tell when it is not. */
   #full = false;
@@ -265,12 +269,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** The close of a server's socket that was asked for before its response has been sent. */
   #afterOpen: (() => void) | undefined;
 
-  /**
-   * Signs of life: how often the peer has sent something, and taken some of what was too much for one
-   * write. What the network takes at once says nothing of the peer.
-   */
+  /** How often the peer has sent something. */
   #reads = 0;
-  #writes = 0;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
   #pongTimer: ReturnType<typeof setTimeout> | undefined;
@@ -368,7 +368,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
 
   /** Bytes of messages that were given to {@linkcode send} and not yet to the network. */
   get bufferedAmount(): number {
-    return this.#queued + this.#inFlight + this.#behindBlobs + this.#lost;
+    return (this.#writer?.bufferedAmount ?? 0) + this.#behindBlobs + this.#lost;
   }
 
   /** The peer's address, once there is one. */
@@ -588,7 +588,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         }
         this.send(data);
         await this.#afterBlob;
-        if (this.#unsentFrames > this.#limits.highWaterMark) await this.#flush();
+        if (this.#writer!.unsent > this.#limits.highWaterMark) await this.#writer!.flushed();
         if (this.#failure !== undefined) throw this.#failure;
       },
       close: async () => {
@@ -612,15 +612,39 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
    * Adds a listener, as every `EventTarget` does. On a server's socket, one that throws or rejects is
    * logged and closes this socket with 1011; nobody else is touched.
    */
+  override addEventListener<K extends keyof SocketEventMap>(
+    type: K,
+    listener: (this: globalThis.WebSocket, event: SocketEventMap[K]) => unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  /** Adds a listener of any event. */
+  override addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
   override addEventListener(
     type: string,
     listener: EventListenerOrEventListenerObject | null,
     options?: boolean | AddEventListenerOptions,
   ): void {
-    if (listener) super.addEventListener(type, this.#guarded(listener), options);
+    if (!listener) return;
+    if (type === "message") this.#hasMessageListeners = true;
+    super.addEventListener(type, this.#guarded(listener), options);
   }
 
   /** Removes a listener. */
+  override removeEventListener<K extends keyof SocketEventMap>(
+    type: K,
+    listener: (this: globalThis.WebSocket, event: SocketEventMap[K]) => unknown,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  /** Removes a listener of any event. */
+  override removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
   override removeEventListener(
     type: string,
     listener: EventListenerOrEventListenerObject | null,
@@ -634,19 +658,23 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#guards ??= new WeakMap();
     let guard = this.#guards.get(listener);
     if (guard === undefined) {
-      guard = (event) => {
-        try {
-          const result: unknown = typeof listener === "function"
-            ? listener.call(this, event)
-            : listener.handleEvent(event);
-          if (result instanceof Promise) this.#settle(result);
-        } catch (error) {
-          this.#onHandlerError(error);
-        }
-      };
+      guard = (event) =>
+        this.#guard(
+          typeof listener === "function" ? listener : (event) => listener.handleEvent(event),
+          event,
+        );
       this.#guards.set(listener, guard);
     }
     return guard;
+  }
+
+  #guard(call: (event: Event) => unknown, event: Event): void {
+    try {
+      const result = call.call(this, event);
+      if (result instanceof Promise) this.#settle(result);
+    } catch (error) {
+      this.#onHandlerError(error);
+    }
   }
 
   #settle(result: Promise<unknown>): void {
@@ -724,6 +752,12 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       pongs: this.#limits.maxPingsPerSecond,
     });
     this.#protocol = protocol;
+    this.#writer = new Writer(
+      connection,
+      protocol,
+      () => this.#onDrained(),
+      (error) => this.#fail(error),
+    );
     if (this.#readyState === WebSocket.CONNECTING) {
       this.#readyState = WebSocket.OPEN;
       this.dispatchEvent(new Event("open"));
@@ -732,11 +766,11 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#watch();
     if (rest.length > 0) protocol.receive(rest);
     try {
-      await this.#read(connection, protocol);
+      await this.#read(connection, protocol, this.#writer);
     } catch (error) {
       this.#failure ??= error;
     }
-    await this.#flush();
+    await this.#writer.flushed();
     const clean = protocol.closedCleanly && this.#failure === undefined;
     if (protocol.closeSent) {
       // A server ends the connection first; a client waits for that (RFC 6455 section 7.1.1).
@@ -747,23 +781,23 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#end(clean);
   }
 
-  async #read(connection: Connection, protocol: Protocol): Promise<void> {
+  async #read(connection: Connection, protocol: Protocol, writer: Writer): Promise<void> {
     for (;;) {
       this.#reading = true;
       for (let event = protocol.next(); event !== undefined; event = protocol.next()) {
         this.#dispatch(event);
         if (this.#reader !== undefined) await this.#wantedByReader(this.#reader);
-        if (this.#isFull) await this.#flush();
+        if (this.#isFull) await writer.flushed();
         // Each event is a task of its own, as on the web: what a handler has started with promises is
         // done before the next. With nothing left, waiting for the network is as good.
         else if (protocol.hasInput) await microtasksDone();
         if (this.#failure !== undefined) break;
       }
       this.#reading = false;
-      const written = this.#flush();
+      writer.flush();
       if (protocol.receivingEnded || this.#failure !== undefined) return;
       if (this.#leaving) void this.#goAway();
-      if (this.#isFull) await written;
+      if (this.#isFull) await writer.flushed();
       const count = await connection.read(protocol.space());
       if (count === null) {
         this.#failure ??= new Error("Connection lost: peer ended it without a Close frame");
@@ -780,8 +814,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         if (this.#readyState !== WebSocket.OPEN) return;
         if (this.#reader !== undefined) this.#reader.enqueue(event.data);
         else {
-          const data = this.#received(event.data);
-          this.dispatchEvent(new MessageEvent("message", { data, origin: this.#origin }));
+          this.#deliver(this.#received(event.data));
         }
         break;
       case "ping":
@@ -806,6 +839,25 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         this.#boundClose();
         if (this.#readyState < WebSocket.CLOSING) this.#readyState = WebSocket.CLOSING;
         break;
+    }
+  }
+
+  /**
+   * Fires `message`. Where nobody but the handler attribute listens, it is called without a dispatch,
+   * which would take as long as all else that is done for a short message.
+   */
+  #deliver(data: string | Blob | ArrayBuffer): void {
+    const { call } = this.#handlers?.get("message") ?? {};
+    if (this.#hasMessageListeners || !call) {
+      this.dispatchEvent(new MessageEvent("message", { data, origin: this.#origin }));
+      return;
+    }
+    const event = new HandedMessage(data, this.#origin, this);
+    if (this.#server) return this.#guard(call, event);
+    try {
+      call.call(this, event);
+    } catch (error) {
+      reportError(error);
     }
   }
 
@@ -880,7 +932,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     let asked = false;
     let seen = 0;
     const look = () => {
-      const signs = this.#reads + this.#writes;
+      // What the network takes at once says nothing of the peer.
+      const signs = this.#reads + this.#writer!.takenInParts;
       // Who waits for a reader of ours cannot be heard.
       if (signs !== seen || this.#wanted !== undefined) {
         asked = false;
@@ -904,7 +957,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #sendNow(data: string | Uint8Array | PreparedMessage, compress: boolean): void {
     const protocol = this.#protocol!;
     const { highWaterMark, maxBufferedAmount } = this.#limits;
-    const unsent = this.#unsentFrames;
+    const writer = this.#writer!;
+    const { unsent } = writer;
     if (unsent > maxBufferedAmount) {
       this.#lost += sizeOf(data);
       return this.#fail(
@@ -913,10 +967,12 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         ),
       );
     }
-    this.#queued += data instanceof PreparedMessage
-      ? protocol.sendPrepared(data, compress)
-      : protocol.send(data, compress);
-    if (this.#unsentFrames > highWaterMark) this.#full = true;
+    writer.queued(
+      data instanceof PreparedMessage
+        ? protocol.sendPrepared(data, compress)
+        : protocol.send(data, compress),
+    );
+    if (writer.unsent > highWaterMark) this.#full = true;
     if (sweepTimer === undefined && contextCount() > 0) sweepContexts();
     this.#scheduleFlush();
   }
@@ -931,9 +987,9 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** Bounds the time to the end, from when the peer last took some of what is sent before the Close. */
   #boundClose(): void {
     clearTimeout(this.#closeTimer);
-    const writes = this.#writes;
+    const taken = this.#writer!.takenInParts;
     this.#closeTimer = setTimeout(() => {
-      if (this.#writes !== writes) return this.#boundClose();
+      if (this.#writer!.takenInParts !== taken) return this.#boundClose();
       this.#fail(new Error(`Connection lost: peer did not close within ${CLOSE_TIMEOUT_MS} ms`));
     }, CLOSE_TIMEOUT_MS);
   }
@@ -952,62 +1008,24 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
    * always reads: two ends that wait for each other would wait forever.
    */
   get #isFull(): boolean {
-    return this.#server && this.#unsentFrames > this.#limits.highWaterMark;
-  }
-
-  /** Bytes of frames that the network has not taken. */
-  get #unsentFrames(): number {
-    return this.#protocol!.output.length + this.#inFlightFrames;
+    return this.#server && this.#writer!.unsent > this.#limits.highWaterMark;
   }
 
   /** One write for all that is sent in this turn. */
   #scheduleFlush(): void {
-    if (this.#flushScheduled || this.#reading || this.#writing !== undefined) return;
+    const writer = this.#writer!;
+    if (this.#flushScheduled || this.#reading || writer.busy) return;
     this.#flushScheduled = true;
     queueMicrotask(() => {
       this.#flushScheduled = false;
-      void this.#flush();
+      writer.flush();
     });
   }
 
-  /**
-   * Writes the output; what is added meanwhile goes out with the next write. Never rejects: a write
-   * that fails ends the connection.
-   *
-   * @returns Resolves when there is none left; `undefined` when there is none now.
-   */
-  #flush(): Promise<void> | undefined {
-    if (this.#writing === undefined && this.#protocol!.output.length > 0) {
-      this.#writing = this.#write(this.#connection!, this.#protocol!);
-    }
-    return this.#writing;
-  }
-
-  async #write(connection: Connection, protocol: Protocol): Promise<void> {
-    try {
-      while (protocol.output.length > 0) {
-        const { output } = protocol;
-        protocol.output = this.#spare;
-        this.#inFlight = this.#queued;
-        this.#queued = 0;
-        this.#inFlightFrames = output.length;
-        for (let at = 0; at < output.length;) {
-          at += await connection.write(output.bytes.subarray(at, output.length));
-          if (at < output.length) this.#writes++;
-        }
-        this.#inFlight = this.#inFlightFrames = 0;
-        output.release();
-        this.#spare = output;
-      }
-    } catch (error) {
-      this.#fail(error);
-    } finally {
-      this.#writing = undefined;
-    }
-    if (this.#full && this.#failure === undefined) {
-      this.#full = false;
-      this.dispatchEvent(new Event("drain"));
-    }
+  #onDrained(): void {
+    if (!this.#full || this.#failure !== undefined) return;
+    this.#full = false;
+    this.dispatchEvent(new Event("drain"));
   }
 
   // Event handler attributes (HTML section 8.1.8.1)
@@ -1029,8 +1047,34 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       this.#handlers.set(type, added);
       // The attribute keeps the place among the listeners that it first took.
       // It returns what the handler does: a promise that rejects is the handler's failure.
-      this.addEventListener(type, (event) => added.call?.call(this, event));
+      super.addEventListener(type, this.#guarded((event) => added.call?.call(this, event)));
     }
+  }
+}
+
+/** A `message` event that was not dispatched, and looks as if it was. */
+class HandedMessage extends MessageEvent<unknown> {
+  readonly #socket: WebSocket;
+
+  constructor(data: unknown, origin: string, socket: WebSocket) {
+    super("message", { data, origin });
+    this.#socket = socket;
+  }
+
+  override get target(): WebSocket {
+    return this.#socket;
+  }
+
+  override get currentTarget(): WebSocket {
+    return this.#socket;
+  }
+
+  override get eventPhase(): number {
+    return Event.AT_TARGET;
+  }
+
+  override composedPath(): EventTarget[] {
+    return [this.#socket];
   }
 }
 

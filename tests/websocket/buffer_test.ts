@@ -122,17 +122,24 @@ Deno.test("GrowingBuffer gives memory that it grows out of to the next", () => {
   assertEquals(buffer.bytes.slice(0, 10), filled(10));
 });
 
-Deno.test("GrowingBuffer keeps 64 memories for the next, and no more", () => {
-  const buffers = Array.from({ length: 100 }, () => {
-    const buffer = new GrowingBuffer();
-    buffer.append(filled(1));
-    return buffer;
-  });
-  const memories = new Set(buffers.map(({ bytes }) => bytes));
-  assertEquals(memories.size, 100);
-  for (const buffer of buffers) buffer.release();
-  for (const buffer of buffers) buffer.append(filled(1));
-  assertEquals(buffers.filter(({ bytes }) => memories.has(bytes)).length, 64);
+Deno.test("GrowingBuffer keeps 4 MiB for the next, in memories of up to 1 MiB, and no more", () => {
+  const MIB = 1024 * 1024;
+  // What other tests have left there is taken out.
+  for (let size = POOLED_SIZE; size <= MIB; size *= 2) {
+    for (let i = 0; i < 4 * MIB / size; i++) new GrowingBuffer().reserve(size);
+  }
+  for (const [size, kept] of [[POOLED_SIZE, 256], [MIB / 4, 16], [MIB, 4], [2 * MIB, 0]]) {
+    const buffers = Array.from({ length: kept! + 10 }, () => {
+      const buffer = new GrowingBuffer();
+      buffer.reserve(size!);
+      return buffer;
+    });
+    const memories = new Set(buffers.map(({ bytes }) => bytes));
+    assertEquals(memories.size, buffers.length);
+    for (const buffer of buffers) buffer.release();
+    for (const buffer of buffers) buffer.reserve(size!);
+    assertEquals(buffers.filter(({ bytes }) => memories.has(bytes)).length, kept, String(size));
+  }
 });
 
 Deno.test("GrowingBuffer holds what was appended, whatever is done in between", () => {

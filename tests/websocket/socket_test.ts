@@ -324,6 +324,55 @@ Deno.test("WebSocket handler attributes keep their place among the listeners", a
   await closed(socket);
 });
 
+Deno.test("WebSocket hands its message handler an event that looks dispatched", async () => {
+  const seen = Promise.withResolvers<unknown[]>();
+  const look = (event: MessageEvent) => {
+    assertInstanceOf(event, MessageEvent);
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const { type, data, origin, lastEventId, bubbles, cancelable, defaultPrevented } = event;
+    const { target, currentTarget, eventPhase } = event;
+    return [type, data, origin, lastEventId, bubbles, cancelable, defaultPrevented, eventPhase]
+      .concat([target, currentTarget, ...event.composedPath()].map((it) => it === socket));
+  };
+  await using server = echo();
+  const socket = await opened(server.url);
+  const both: unknown[][] = [];
+  socket.onmessage = (event) => seen.resolve(look(event));
+  socket.send("x");
+  both.push(await seen.promise);
+  // With a listener, it is dispatched.
+  socket.onmessage = null;
+  const dispatched = Promise.withResolvers<unknown[]>();
+  socket.addEventListener("message", (event) => dispatched.resolve(look(event)));
+  socket.send("x");
+  both.push(await dispatched.promise);
+  assertEquals(both[0], both[1]);
+  await closed(socket);
+});
+
+Deno.test("WebSocket of a client reports what its message handler throws, and goes on", async () => {
+  await using server = echo();
+  const socket = await opened(server.url);
+  const reported: unknown[] = [];
+  const report = (event: ErrorEvent) => {
+    event.preventDefault();
+    reported.push(event.error.message);
+  };
+  globalThis.addEventListener("error", report);
+  const second = Promise.withResolvers<void>();
+  socket.onmessage = ({ data }) => {
+    if (data === "2") second.resolve();
+    throw new Error(data);
+  };
+  socket.send("1");
+  socket.send("2");
+  await second.promise;
+  await closed(socket);
+  globalThis.removeEventListener("error", report);
+  assertEquals(reported, ["1", "2"]);
+});
+
 Deno.test("WebSocket of a server closes with 1011 when a handler fails, and others go on", async () => {
   const errors: unknown[] = [];
   const original = console.error;
