@@ -62,8 +62,9 @@ export interface ServeOptions {
   /** Most connections at a time; one more gets 503. @default {16384} */
   maxConnections?: number;
   /**
-   * Most connections at a time from one address; one more gets 503. Lower it where clients come straight
-   * from the internet, and not all from the address of one proxy.
+   * Most connections at a time from one address, or of IPv6 from one network of 64 bits, which a
+   * subscriber has to himself; one more gets 503. Lower it where clients come straight from the internet,
+   * and not all from the address of one proxy.
    *
    * @default {8192}
    */
@@ -160,8 +161,8 @@ function serveLimits(options: ServeOptions) {
   };
 }
 
-/** How often a listener is put back in its place at most, 20 ms apart. */
-const MAX_RELISTEN = 100;
+/** Between attempts to put a listener back in its place, in milliseconds. */
+const RELISTEN_MS = 20;
 
 /** What connections that are cut off have to end their tasks, in milliseconds. */
 const CUT_OFF_MS = 500;
@@ -172,20 +173,32 @@ const CUT_OFF_MS = 500;
  */
 const MAX_REFUSALS = 16;
 
+/** Who is counted as one: an IPv4 address, or the network that an IPv6 address is of (RFC 6177). */
+export function subscriberOf(address: string): string {
+  const mapped = /^::ffff:([\d.]+)$/i.exec(address)?.[1];
+  if (mapped !== undefined || !address.includes(":")) return mapped ?? address;
+  const [head = "", tail] = address.split("::");
+  const groups = head.split(":");
+  const zeros = tail === undefined ? 0 : 8 - groups.length - tail.split(":").length;
+  return [...groups, ...Array(Math.max(zeros, 0)).fill("0"), ...(tail ?? "").split(":")]
+    .slice(0, 4).map((group) => group || "0").join(":");
+}
+
 class Server implements HttpServer {
   readonly finished: Promise<void>;
   readonly addr: Deno.NetAddr;
   #listener: Deno.Listener;
   #accepting: Promise<void>;
+  #accepted = 0;
   #renewing: Promise<void> = Promise.resolve();
   readonly #handler: ServeHandler;
   readonly #options: ServeOptions;
   readonly #limits: ReturnType<typeof serveLimits>;
   /** The tasks of accepting and of the connections, so that all can be waited for. */
   readonly #tasks = new Set<Promise<void>>();
-  /** The connections, and how many there are of each address. */
+  /** The connections, and how many there are of each subscriber. */
   readonly #connections = new Set<Connection>();
-  readonly #addresses = new Map<string, number>();
+  readonly #subscribers = new Map<string, number>();
   #refusals = 0;
   readonly #sockets = new Set<WebSocket>();
   /** Connections whose request has not come, cut off at shutdown. */
@@ -227,6 +240,11 @@ class Server implements HttpServer {
     return `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
   }
 
+  /** Half of the grace period is for answers, the other for the closing handshake. */
+  get #patience(): number {
+    return this.#limits.gracePeriod / 2;
+  }
+
   ref(): void {
     this.#referenced = true;
     this.#listener.ref();
@@ -242,7 +260,7 @@ class Server implements HttpServer {
       this.#stopping = true;
       closeQuietly(this.#listener);
       for (const connection of this.#waiting) closeQuietly(connection);
-      for (const socket of this.#sockets) goAway(socket);
+      for (const socket of this.#sockets) goAway(socket, this.#patience);
       this.#stop.resolve();
     }
     await this.finished;
@@ -262,24 +280,27 @@ class Server implements HttpServer {
 
   /**
    * A listener keeps its certificate, so another takes its place, in less than a millisecond: sharing the
-   * port meanwhile needs a flag of Deno's. Who is just connecting may have to do so again.
+   * port meanwhile needs a flag of Deno's.
    */
   async #renew(cert: string, key: string): Promise<void> {
+    // Who is waiting to be accepted would be reset by the end of the listener.
+    for (let before = -1; before !== this.#accepted;) {
+      before = this.#accepted;
+      await new Promise((resolve) => setTimeout(resolve));
+    }
     if (this.#stopping) return;
     closeQuietly(this.#listener);
     await this.#accepting;
     let failure: unknown;
-    for (let attempt = 0; !this.#stopping; attempt++) {
+    while (!this.#stopping) {
       const pair = failure === undefined ? { cert, key } : this.#options;
       try {
         this.#listener = this.#listen(this.addr.port, pair.cert, pair.key);
         break;
       } catch (error) {
-        const busy = error instanceof Deno.errors.AddrInUse;
-        if (!busy) failure ??= error;
-        // Another program has taken the port: it may give it back.
-        if (attempt === MAX_RELISTEN) throw error;
-        if (busy) await new Promise((resolve) => setTimeout(resolve, 20));
+        if (!(error instanceof Deno.errors.AddrInUse)) failure ??= error;
+        // Another program may have taken the port: a server without one goes on trying.
+        await new Promise((resolve) => setTimeout(resolve, RELISTEN_MS));
       }
     }
     if (!this.#referenced) this.#listener.unref();
@@ -329,6 +350,7 @@ class Server implements HttpServer {
     for (;;) {
       try {
         this.#add(this.#serve(await listener.accept()));
+        this.#accepted++;
       } catch (error) {
         if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) {
           break;
@@ -341,14 +363,14 @@ class Server implements HttpServer {
 
   /** Serves one connection to its end. Never rejects. */
   async #serve(connection: Deno.Conn): Promise<void> {
-    const { hostname } = connection.remoteAddr as Deno.NetAddr;
-    const sameAddress = this.#addresses.get(hostname) ?? 0;
+    const subscriber = subscriberOf((connection.remoteAddr as Deno.NetAddr).hostname);
+    const sameAddress = this.#subscribers.get(subscriber) ?? 0;
     const { maxConnections, maxConnectionsPerAddress } = this.#limits;
     if (this.#connections.size >= maxConnections || sameAddress >= maxConnectionsPerAddress) {
       return await this.#turnAway(connection);
     }
     this.#connections.add(connection);
-    this.#addresses.set(hostname, sameAddress + 1);
+    this.#subscribers.set(subscriber, sameAddress + 1);
     try {
       // What the request was made of is left behind with its answer: a socket may live for long.
       const upgraded = await this.#handshake(connection) && await this.#answer(connection);
@@ -358,9 +380,9 @@ class Server implements HttpServer {
     } finally {
       closeQuietly(connection);
       this.#connections.delete(connection);
-      const others = this.#addresses.get(hostname)! - 1;
-      if (others === 0) this.#addresses.delete(hostname);
-      else this.#addresses.set(hostname, others);
+      const others = this.#subscribers.get(subscriber)! - 1;
+      if (others === 0) this.#subscribers.delete(subscriber);
+      else this.#subscribers.set(subscriber, others);
     }
   }
 
@@ -434,7 +456,7 @@ class Server implements HttpServer {
   async #run(connection: Connection, { socket, rest }: Upgraded): Promise<void> {
     this.#sockets.add(socket);
     const ended = open(socket, connection, rest);
-    if (this.#stopping) goAway(socket);
+    if (this.#stopping) goAway(socket, this.#patience);
     await ended;
     this.#sockets.delete(socket);
   }
@@ -501,6 +523,7 @@ class Server implements HttpServer {
     const head = formatHead(statusLine(status, ""), [
       ["Content-Type", "text/plain; charset=utf-8"],
       ["Content-Length", String(body.length)],
+      ["X-Content-Type-Options", "nosniff"],
       ...(status === 503 ? [["Retry-After", "5"] as [string, string]] : []),
       ["Connection", "close"],
     ]);
@@ -544,5 +567,6 @@ const NO_BYTES = new Uint8Array(0);
 
 function printError(error: unknown): Response {
   console.error(error);
-  return new Response("Internal Server Error", { status: 500 });
+  const headers = { "X-Content-Type-Options": "nosniff" };
+  return new Response("Internal Server Error", { status: 500, headers });
 }

@@ -50,8 +50,8 @@ export interface SocketOptions {
   idleTimeout?: number;
   /**
    * With more than this many bytes unsent, a server's socket reads nothing more from its peer, so that
-   * one that does not take its answers cannot ask for more. At both ends, `drain` is fired when they are
-   * sent.
+   * one that does not take its answers cannot ask for more; likewise with as many in messages whose
+   * handlers have returned promises that are not settled. At both ends, `drain` is fired when all is sent.
    *
    * @default {65536} (64 KiB)
    */
@@ -89,8 +89,7 @@ export interface SocketLimits {
 export function socketLimits(options: SocketOptions, role: "client" | "server"): SocketLimits {
   const server = role === "server";
   const { idleTimeout = server ? 30 : 0 } = options;
-  // What a timer can wait for: 2^31 - 1 milliseconds.
-  if (!(idleTimeout >= 0 && idleTimeout <= 2_147_483)) {
+  if (!(idleTimeout >= 0 && idleTimeout * 1000 <= MAX_TIMEOUT_MS)) {
     throw new RangeError(
       `Cannot set up socket: idleTimeout is ${idleTimeout}, must be from 0 to 2147483 seconds`,
     );
@@ -111,6 +110,9 @@ export function socketLimits(options: SocketOptions, role: "client" | "server"):
 
 const MIB = 1024 * 1024;
 
+/** What a timer can wait for. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
 /** Options of the constructor of {@linkcode WebSocket}. */
 export interface WebSocketOptions extends SocketOptions {
   /** Subprotocols to offer, in order of preference. */
@@ -125,6 +127,12 @@ export interface WebSocketOptions extends SocketOptions {
    * @default {false}
    */
   insecure?: boolean;
+  /**
+   * Longest time until the connection is open, in milliseconds.
+   *
+   * @default {45000}
+   */
+  handshakeTimeout?: number;
   /** Gives the connection up while it is being made, and cuts it off later. */
   signal?: AbortSignal;
 }
@@ -138,6 +146,12 @@ export interface SendOptions {
    */
   compress?: boolean;
 }
+
+/** What a message whose handler is at work counts at least, in bytes: the handler's own state. */
+const HANDLER_BYTES = 256;
+
+/** Two silences of this length, in milliseconds, and a server that goes away has answered what has come. */
+const QUIET_MS = 10;
 
 /** Longest wait for the peer's Close frame after ours, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 10_000;
@@ -158,8 +172,11 @@ export class Accepted {
 /** Runs a socket made of {@linkcode Accepted} to its end, once its response has been sent. */
 export let open: (socket: WebSocket, connection: Connection, rest: Uint8Array) => Promise<void>;
 
-/** Closes a server's socket with 1001, once what it has received has been answered. */
-export let goAway: (socket: WebSocket) => void;
+/**
+ * Closes a server's socket with 1001, once what has come has been answered, and at most `patience`
+ * milliseconds from now.
+ */
+export let goAway: (socket: WebSocket, patience: number) => void;
 
 /** Gives up a socket made of {@linkcode Accepted} whose response cannot be sent. */
 export let abandon: (socket: WebSocket, error: unknown) => void;
@@ -244,10 +261,9 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** What listens in place of each listener of a server's socket. */
   #guards: WeakMap<EventListenerOrEventListenerObject, EventListener> | undefined;
   #handlerFailed = false;
-  /** What handlers have promised and not yet done. */
-  #unsettled: Set<Promise<unknown>> | undefined;
-  /** Whether the server goes away as soon as what it has received is answered. */
-  #leaving = false;
+  /** Handlers that have promised what is not yet done, and the bytes of their messages. */
+  #unsettled = 0;
+  #unsettledBytes = 0;
 
   readonly #limits: SocketLimits;
   #deflate: PerMessageDeflate | undefined;
@@ -269,18 +285,22 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** The close of a server's socket that was asked for before its response has been sent. */
   #afterOpen: (() => void) | undefined;
 
-  /** How often the peer has sent something. */
+  /** How often the peer has sent something, and this end a message. */
   #reads = 0;
+  #sends = 0;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
   #pongTimer: ReturnType<typeof setTimeout> | undefined;
+  #leaveTimer: ReturnType<typeof setTimeout> | undefined;
   #pings: PendingPing[] = [];
   #pingCount = 0;
 
   #readable: ReadableStream<Message> | undefined;
   #reader: ReadableStreamDefaultController<Message> | undefined;
-  /** Resolves when the reader of {@linkcode readable} wants another message. */
-  #wanted: PromiseWithResolvers<void> | undefined;
+  /** Whether the reader has done with what it got, and wants another message. */
+  #asked = true;
+  /** While the peer waits for this end: resolves when that may be over. */
+  #held: PromiseWithResolvers<void> | undefined;
   #writable: WritableStream<SendData> | undefined;
 
   /** Of a client: gives up what is being done to connect. */
@@ -291,10 +311,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
 
   static {
     open = (socket, connection, rest) => socket.#run(connection, rest);
-    goAway = (socket) => {
-      if (socket.#reading) socket.#leaving = true;
-      else void socket.#goAway();
-    };
+    goAway = (socket, patience) => socket.#goAway(performance.now() + patience);
     abandon = (socket, error) => {
       socket.#failure = error;
       socket.#end(false);
@@ -330,6 +347,12 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     const options = typeof given === "string" || Array.isArray(given)
       ? { protocols: given }
       : given;
+    const { handshakeTimeout = 45_000 } = options;
+    if (!(handshakeTimeout >= 0 && handshakeTimeout <= MAX_TIMEOUT_MS)) {
+      throw new RangeError(
+        `Cannot set up socket: handshakeTimeout is ${handshakeTimeout}, must be from 0 to ${MAX_TIMEOUT_MS} ms`,
+      );
+    }
     const parsed = parseUrl(url);
     const protocols = [options.protocols ?? []].flat().map(String);
     if (!areValidProtocols(protocols)) {
@@ -343,7 +366,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#origin = parsed.origin;
     this.#limits = socketLimits(options, "client");
     const settings = compressionSettings(options.compression ?? true, "client");
-    void this.#connect(parsed, protocols, settings, options);
+    void this.#connect(parsed, protocols, settings, { ...options, handshakeTimeout });
   }
 
   /** The URL connected to; on a server's socket that of the request. */
@@ -564,13 +587,17 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         this.#reader = controller;
         if (this.#readyState === WebSocket.CLOSED) controller.close();
       },
-      pull: () => this.#wanted?.resolve(),
+      pull: () => {
+        this.#asked = true;
+        this.#held?.resolve();
+      },
       cancel: () => {
         this.#reader = undefined;
-        this.#wanted?.resolve();
+        this.#held?.resolve();
         this.close();
       },
-    });
+      // Asked for only when it is read: so it is known that what came before is done with.
+    }, { highWaterMark: 0 });
   }
 
   /**
@@ -671,23 +698,43 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #guard(call: (event: Event) => unknown, event: Event): void {
     try {
       const result = call.call(this, event);
-      if (result instanceof Promise) this.#settle(result);
+      if (result instanceof Promise) void this.#settle(result, event);
     } catch (error) {
       this.#onHandlerError(error);
     }
   }
 
-  #settle(result: Promise<unknown>): void {
-    const settled = result.catch((error) => this.#onHandlerError(error))
-      .finally(() => this.#unsettled?.delete(settled));
-    this.#unsettled ??= new Set();
-    this.#unsettled.add(settled);
+  async #settle(result: Promise<unknown>, event: Event): Promise<void> {
+    const size = HANDLER_BYTES + (event instanceof MessageEvent ? sizeOf(event.data) : 0);
+    this.#unsettled++;
+    this.#unsettledBytes += size;
+    try {
+      await result;
+    } catch (error) {
+      this.#onHandlerError(error);
+    }
+    this.#unsettled--;
+    this.#unsettledBytes -= size;
+    this.#held?.resolve();
   }
 
-  async #goAway(): Promise<void> {
-    this.#leaving = false;
-    while (this.#unsettled?.size) await Promise.all(this.#unsettled);
-    this.close(CloseCode.GOING_AWAY);
+  /** Closes with 1001 when nothing has come, gone out or been at work for a moment, or by the time `end`. */
+  #goAway(end: number): void {
+    let seen = -1;
+    let quiet = 0;
+    const look = () => {
+      if (this.#readyState !== WebSocket.OPEN) return;
+      const activity = this.#reads + this.#sends;
+      const atWork = this.#unsettled > 0 || this.#readerIsBusy || this.#reading ||
+        this.#writer!.busy;
+      const idle = activity === seen && !atWork;
+      quiet = idle ? quiet + 1 : 0;
+      // Twice, as a look may come late, and before what the network has brought meanwhile.
+      if (quiet === 2 || performance.now() >= end) return this.close(CloseCode.GOING_AWAY);
+      seen = activity;
+      this.#leaveTimer = setTimeout(look, QUIET_MS);
+    };
+    look();
   }
 
   #onHandlerError(error: unknown): void {
@@ -703,11 +750,16 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     url: URL,
     protocols: string[],
     settings: CompressionSettings | undefined,
-    options: WebSocketOptions,
+    options: WebSocketOptions & { handshakeTimeout: number },
   ): Promise<void> {
     const dialling = this.#dialling = new AbortController();
     const { signal = dialling.signal } = options;
     const either = AbortSignal.any([signal, dialling.signal]);
+    const { handshakeTimeout } = options;
+    const timer = setTimeout(
+      () => dialling.abort(new Error(`Cannot open WebSocket: it took over ${handshakeTimeout} ms`)),
+      handshakeTimeout,
+    );
     try {
       const { connection, response, rest } = await connect(url, {
         protocols,
@@ -716,7 +768,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         caCerts: options.caCerts ?? [],
         insecure: options.insecure ?? false,
         signal: either,
-      });
+      }).finally(() => clearTimeout(timer));
       try {
         either.throwIfAborted();
         const agreement = checkResponse(response.extensions, settings);
@@ -785,9 +837,11 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     for (;;) {
       this.#reading = true;
       for (let event = protocol.next(); event !== undefined; event = protocol.next()) {
+        if (event.type === "message" && this.#readerIsBusy) {
+          await this.#hold(() => !this.#readerIsBusy);
+        }
         this.#dispatch(event);
-        if (this.#reader !== undefined) await this.#wantedByReader(this.#reader);
-        if (this.#isFull) await writer.flushed();
+        if (this.#isFull) await this.#untilNotFull(writer);
         // Each event is a task of its own, as on the web: what a handler has started with promises is
         // done before the next. With nothing left, waiting for the network is as good.
         else if (protocol.hasInput) await microtasksDone();
@@ -796,8 +850,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       this.#reading = false;
       writer.flush();
       if (protocol.receivingEnded || this.#failure !== undefined) return;
-      if (this.#leaving) void this.#goAway();
-      if (this.#isFull) await writer.flushed();
+      if (this.#isFull) await this.#untilNotFull(writer);
       const count = await connection.read(protocol.space());
       if (count === null) {
         this.#failure ??= new Error("Connection lost: peer ended it without a Close frame");
@@ -812,8 +865,10 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     switch (event.type) {
       case "message":
         if (this.#readyState !== WebSocket.OPEN) return;
-        if (this.#reader !== undefined) this.#reader.enqueue(event.data);
-        else {
+        if (this.#reader !== undefined) {
+          this.#asked = false;
+          this.#reader.enqueue(event.data);
+        } else {
           this.#deliver(this.#received(event.data));
         }
         break;
@@ -861,12 +916,41 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     }
   }
 
-  /** While the reader of {@linkcode readable} has enough, the peer waits. */
-  async #wantedByReader(reader: ReadableStreamDefaultController<Message>): Promise<void> {
-    if (reader.desiredSize! > 0 || this.#failure !== undefined) return;
-    this.#wanted = Promise.withResolvers();
-    await this.#wanted.promise;
-    this.#wanted = undefined;
+  /** Whether the reader of {@linkcode readable} has a message, and has not asked for the next. */
+  get #readerIsBusy(): boolean {
+    return this.#reader !== undefined && !this.#asked;
+  }
+
+  /** Reads nothing more until `may` tells so, or the socket closes. */
+  async #hold(may: () => boolean): Promise<void> {
+    const reading = this.#reading;
+    this.#reading = false;
+    while (!may() && this.#failure === undefined && this.#readyState === WebSocket.OPEN) {
+      this.#writer!.flush();
+      this.#held = Promise.withResolvers();
+      await this.#held.promise;
+      this.#held = undefined;
+    }
+    this.#reading = reading;
+  }
+
+  /**
+   * Whether a server's socket waits until its peer takes its answers, or its handlers are done, before it
+   * hears more. A client always reads: two ends that wait for each other would wait forever.
+   */
+  get #isFull(): boolean {
+    return this.#server &&
+      (this.#writer!.unsent > this.#limits.highWaterMark || this.#handlersAreFull);
+  }
+
+  /** Whether there is too much at work. One handler alone is not: it may be waiting for another message. */
+  get #handlersAreFull(): boolean {
+    return this.#unsettledBytes > this.#limits.highWaterMark && this.#unsettled > 1;
+  }
+
+  async #untilNotFull(writer: Writer): Promise<void> {
+    await this.#hold(() => !this.#handlersAreFull);
+    await writer.flushed();
   }
 
   #received(data: Message): string | Blob | ArrayBuffer {
@@ -892,12 +976,13 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     clearTimeout(this.#idleTimer);
     clearTimeout(this.#closeTimer);
     clearTimeout(this.#pongTimer);
+    clearTimeout(this.#leaveTimer);
     this.#deflate?.close();
     if (contextCount() === 0) stopSweeping();
     this.#protocol?.output.release();
     const error = this.#failure ?? new Error("Connection lost");
     for (const { pong } of this.#pings.splice(0)) pong.reject(error);
-    this.#wanted?.resolve();
+    this.#held?.resolve();
     if (clean) this.#reader?.close();
     else this.#reader?.error(error);
     if (!clean) {
@@ -917,7 +1002,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #fail(error: unknown): void {
     this.#failure ??= error;
     this.#dialling?.abort(error);
-    this.#wanted?.resolve();
+    this.#held?.resolve();
     if (this.#connection !== undefined) {
       if (this.#readyState < WebSocket.CLOSING) this.#readyState = WebSocket.CLOSING;
       closeQuietly(this.#connection);
@@ -934,8 +1019,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     const look = () => {
       // What the network takes at once says nothing of the peer.
       const signs = this.#reads + this.#writer!.takenInParts;
-      // Who waits for a reader of ours cannot be heard.
-      if (signs !== seen || this.#wanted !== undefined) {
+      // Who waits for this end cannot be heard.
+      if (signs !== seen || this.#held !== undefined) {
         asked = false;
       } else if (asked) {
         return this.#fail(
@@ -959,6 +1044,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     const { highWaterMark, maxBufferedAmount } = this.#limits;
     const writer = this.#writer!;
     const { unsent } = writer;
+    this.#sends++;
     if (unsent > maxBufferedAmount) {
       this.#lost += sizeOf(data);
       return this.#fail(
@@ -980,6 +1066,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #sendClose(code: number | undefined, reason: string): void {
     const fallback = reason === "" ? CloseCode.NO_STATUS : CloseCode.NORMAL;
     this.#protocol!.close(code ?? fallback, reason);
+    this.#held?.resolve();
     this.#scheduleFlush();
     this.#boundClose();
   }
@@ -1001,14 +1088,6 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       if (this.#afterBlob === mine) this.#afterBlob = undefined;
     });
     this.#afterBlob = mine;
-  }
-
-  /**
-   * Whether a server's socket waits until its peer takes its answers before it hears more. A client
-   * always reads: two ends that wait for each other would wait forever.
-   */
-  get #isFull(): boolean {
-    return this.#server && this.#writer!.unsent > this.#limits.highWaterMark;
   }
 
   /** One write for all that is sent in this turn. */

@@ -15,6 +15,8 @@ import {
   upgradeWebSocket,
   WebSocket,
 } from "../../mod.ts";
+import { subscriberOf } from "../../websocket/serve.ts";
+import { CLOSE, concat, frame, TEXT } from "./driver.ts";
 import { acceptSockets, closed, echo, handshake, next, opened, RawClient } from "./peers.ts";
 
 function start(handler: ServeHandler, options: ServeOptions = {}) {
@@ -183,7 +185,7 @@ Deno.test("serve() refuses what no request of ours looks like", async () => {
   for (const [request, status] of refused) {
     const answer = await ask(port, request);
     assertMatch(answer, new RegExp(`^HTTP/1\\.1 ${status} `), JSON.stringify(request));
-    assertMatch(answer, /\.\n$/);
+    assertMatch(answer, /\r\nX-Content-Type-Options: nosniff\r\n[^]*\.\n$/);
   }
   assertEquals(handled, 0);
   assertMatch(await ask(port, GET), /^HTTP\/1\.1 200 /);
@@ -444,6 +446,61 @@ Deno.test("HttpServer.shutdown answers what has come, then closes with 1001", as
   await stopped;
 });
 
+Deno.test("HttpServer.shutdown answers what the network has brought and nobody has read", async () => {
+  const server = echo();
+  using client = await RawClient.open(server.addr.port);
+  const count = 20;
+  // More than one read takes; all of it is there before the server can look.
+  await client.write(
+    concat(...Array.from({ length: count }, (_, i) => frame("server", TEXT, `${i}`.padEnd(2000)))),
+  );
+  const stopped = server.shutdown();
+  for (let i = 0; i < count; i++) {
+    assertEquals((await client.bytes(4))[0], 0x81);
+    assertEquals(new TextDecoder().decode(await client.bytes(2000)).trim(), `${i}`);
+  }
+  assertEquals(await client.bytes(4), Uint8Array.of(0x88, 2, 1001 >> 8, 1001 & 0xff));
+  await client.write(frame("server", CLOSE, Uint8Array.of(1001 >> 8, 1001 & 0xff)));
+  await stopped;
+});
+
+Deno.test("HttpServer.shutdown waits for who reads a stream to answer", async () => {
+  const received = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  const server = acceptSockets(async (socket) => {
+    const writer = socket.writable.getWriter();
+    for await (const message of socket.readable) {
+      received.resolve();
+      await release.promise;
+      await writer.write(`answer to ${message}`);
+    }
+    ended.resolve();
+  });
+  const socket = await opened(server.url);
+  socket.send("one");
+  await received.promise;
+  const answer = next(socket, "message");
+  const end = next<CloseEvent>(socket, "close");
+  const stopped = server.shutdown();
+  // Two looks of the server come before this, and find its reader at work.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  release.resolve();
+  assertEquals((await answer).data, "answer to one");
+  assertEquals((await end).code, 1001);
+  await Promise.all([stopped, ended.promise]);
+});
+
+Deno.test("HttpServer.shutdown does not wait for who never stops asking", async () => {
+  const server = echo({}, { gracePeriod: 200 });
+  const socket = await opened(server.url);
+  socket.onmessage = ({ data }) => socket.send(data);
+  socket.send("on and on");
+  const end = next<CloseEvent>(socket, "close");
+  await server.shutdown();
+  assertEquals((await end).code, 1001);
+});
+
 Deno.test("HttpServer.shutdown cuts off who does not end within the grace period", async () => {
   const end = Promise.withResolvers<CloseEvent>();
   const server = acceptSockets((socket) => socket.onclose = end.resolve, {}, { gracePeriod: 100 });
@@ -536,4 +593,39 @@ Deno.test("HttpServer.setCertificate takes the last of several", async () => {
   await using server = echo({}, { cert: pairs[0]!.cert, key: pairs[0]!.key });
   await Promise.all(pairs.map(({ cert, key }) => server.setCertificate(cert, key)));
   await closed(await opened(server.url, { caCerts: [pairs[2]!.ca] }));
+});
+
+Deno.test("HttpServer.setCertificate resets nobody who waits to be accepted", async () => {
+  const { cert, key, ca } = await generateCertificates();
+  const hostname = "127.0.0.1";
+  const server = serve({ port: 0, hostname, cert, key, onListen() {} }, () => new Response("hi"));
+  const { port } = server.addr;
+  for (let i = 0; i < 5; i++) {
+    const connections = await Promise.all(
+      Array.from({ length: 50 }, () => Deno.connect({ hostname, port })),
+    );
+    await server.setCertificate(cert, key);
+    for (const connection of connections) {
+      using tls = await Deno.startTls(connection, { hostname, caCerts: [ca] });
+      await tls.handshake();
+    }
+  }
+  await server.shutdown();
+});
+
+Deno.test("subscriberOf() counts an IPv4 address, and an IPv6 network of 64 bits, as one", () => {
+  const cases = {
+    "192.0.2.1": "192.0.2.1",
+    "::ffff:192.0.2.1": "192.0.2.1",
+    "2001:db8:1:2:3:4:5:6": "2001:db8:1:2",
+    "2001:db8:1:2::6": "2001:db8:1:2",
+    "2001:db8:1::6": "2001:db8:1:0",
+    "2001:db8::5:6": "2001:db8:0:0",
+    "2001:db8::3:4:5:6:7": "2001:db8:0:3",
+    "::1": "0:0:0:0",
+    "fe80::": "fe80:0:0:0",
+  };
+  for (const [address, subscriber] of Object.entries(cases)) {
+    assertEquals(subscriberOf(address), subscriber, address);
+  }
 });

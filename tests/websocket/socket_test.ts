@@ -843,3 +843,69 @@ Deno.test("WebSocket passes over interim responses", async () => {
   socket.terminate();
   await end;
 });
+
+Deno.test("WebSocket of a server reads no further while its handlers are at work", async () => {
+  const release = Promise.withResolvers<void>();
+  let running = 0;
+  let most = 0;
+  await using server = acceptSockets((socket) => {
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = async ({ data }) => {
+      most = Math.max(most, ++running);
+      await release.promise;
+      running--;
+      socket.send(data);
+    };
+  }, { highWaterMark: 10_000 });
+  const socket = await opened(server.url);
+  const count = 2000;
+  const answers = Promise.withResolvers<void>();
+  let answered = 0;
+  socket.onmessage = () => ++answered === count && answers.resolve();
+  for (let i = 0; i < count; i++) socket.send(new Uint8Array(1000));
+  // Whoever asks after them is answered: the server has not stopped, but waits.
+  for (const other of [await opened(server.url), await opened(server.url)]) await closed(other);
+  assert(running > 1 && running < 12, `${running} handlers are at work`);
+  release.resolve();
+  await answers.promise;
+  assert(most < 12);
+  await closed(socket);
+});
+
+Deno.test("WebSocket of a server lets one handler wait for the next message", async () => {
+  await using server = acceptSockets((socket) => {
+    let resume: ((data: string) => void) | undefined;
+    socket.onmessage = async ({ data }) => {
+      if (resume) return resume(data);
+      socket.send(await new Promise<string>((resolve) => resume = resolve));
+    };
+  }, { highWaterMark: 10 });
+  const socket = await opened(server.url);
+  const answer = next(socket, "message");
+  socket.send("long ".repeat(100));
+  socket.send("next");
+  assertEquals((await answer).data, "next");
+  await closed(socket);
+});
+
+Deno.test("WebSocket answers pings while its reader is at work", async () => {
+  await using server = acceptSockets(async (socket) => {
+    const reader = socket.readable.getReader();
+    await reader.read();
+  });
+  const socket = await opened(server.url);
+  socket.send("one");
+  await socket.ping();
+  await closed(socket);
+});
+
+Deno.test("WebSocket gives an opening handshake up that takes too long", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const socket = new WebSocket(`ws://127.0.0.1:${listener.addr.port}/`, { handshakeTimeout: 50 });
+  using _connection = await listener.accept();
+  const { message } = await next<ErrorEvent>(socket, "error");
+  assertEquals(message, "Cannot open WebSocket: it took over 50 ms");
+  for (const handshakeTimeout of [-1, NaN, 2 ** 31]) {
+    assertThrows(() => new WebSocket("ws://127.0.0.1/", { handshakeTimeout }), RangeError);
+  }
+});
