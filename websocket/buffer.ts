@@ -7,8 +7,11 @@
 /** What a buffer starts with: most batches of frames fit, and a socket's write takes no more at once. */
 export const POOLED_SIZE = 16 * 1024;
 
-/** Larger arrays are not kept: they are seldom, and would wait long for their next use. */
-const MAX_POOLED_SIZE = 1024 * 1024;
+/** Larger arrays are powers of two and this: a message of as many bytes needs room for its header. */
+const SLACK = 64;
+
+/** Still larger arrays are not kept: they are seldom, and would wait long for their next use. */
+const MAX_POOLED_SIZE = 1024 * 1024 + SLACK;
 
 /** Bytes that wait for their next use at most, in arrays of any size. */
 const POOL_LIMIT = 4 * 1024 * 1024;
@@ -30,10 +33,10 @@ export class GrowingBuffer {
   reserve(count: number): void {
     const needed = this.length + count;
     if (needed <= this.bytes.length) return;
-    // At least doubled, so that appending stays linear; a power of two, so that the pool may have it.
-    let capacity = POOLED_SIZE;
-    while (capacity < needed) capacity *= 2;
-    this.grow(capacity);
+    // At least doubled, so that appending stays linear, and of a size that the pool may have.
+    let size = POOLED_SIZE;
+    while (size + SLACK < needed) size *= 2;
+    this.grow(needed <= POOLED_SIZE ? POOLED_SIZE : size + SLACK);
   }
 
   /** Moves the data into memory of `capacity` bytes. */
@@ -81,8 +84,9 @@ function pooled(size: number): Uint8Array<ArrayBuffer> | undefined {
 /** Keeps an array for its next use: those of a size that {@linkcode GrowingBuffer.reserve} takes. */
 function recycle(bytes: Uint8Array<ArrayBuffer>): void {
   const size = bytes.length;
-  if (size < POOLED_SIZE || size > MAX_POOLED_SIZE || (size & size - 1) !== 0) return;
-  if (pooledBytes + size > POOL_LIMIT) return;
+  const power = size - SLACK;
+  const ofReserve = size === POOLED_SIZE || power >= POOLED_SIZE && (power & power - 1) === 0;
+  if (!ofReserve || size > MAX_POOLED_SIZE || pooledBytes + size > POOL_LIMIT) return;
   pooledBytes += size;
   const arrays = pool.get(size);
   if (arrays === undefined) pool.set(size, [bytes]);

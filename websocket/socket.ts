@@ -836,11 +836,13 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   async #read(connection: Connection, protocol: Protocol, writer: Writer): Promise<void> {
     for (;;) {
       this.#reading = true;
-      for (let event = protocol.next(); event !== undefined; event = protocol.next()) {
+      for (let event = protocol.next(); event; event = protocol.next()) {
         if (event.type === "message" && this.#readerIsBusy) {
           await this.#hold(() => !this.#readerIsBusy);
         }
         this.#dispatch(event);
+        // While this waits, the message takes no memory any more.
+        event = undefined;
         if (this.#isFull) await this.#untilNotFull(writer);
         // Each event is a task of its own, as on the web: what a handler has started with promises is
         // done before the next. With nothing left, waiting for the network is as good.
