@@ -5,6 +5,7 @@
  */
 
 import { FOLDER, isThere } from "./certs/generate.ts";
+import { NAME } from "./cli/access.ts";
 import { readAuthority } from "./cli/certificates.ts";
 import { Conversation } from "./cli/conversation.ts";
 import { backoff, delay } from "./cli/backoff.ts";
@@ -28,14 +29,11 @@ import { runProgram, VERSION } from "./cli/program.ts";
 const DEFAULT_URL = "wss://localhost:8443/ws";
 const DEFAULT_MESSAGE = "Olá, servidor WebSocket!";
 
-/** A token of RFC 9110 section 5.6.2: header and subprotocol names. */
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-
 const flags = {
   message: list("TEXT", "\n"),
   binary: toggle(),
   protocol: list("NAME", ",", (name, index, names) => {
-    if (!TOKEN.test(name) || names.indexOf(name) !== index) throw new BadValue("protocol");
+    if (!NAME.test(name) || names.indexOf(name) !== index) throw new BadValue("protocol");
     return name;
   }),
   header: list("TEXT", "\n", (header) => {
@@ -57,7 +55,7 @@ function parseHeader(header: string): [name: string, value: string] {
   const colon = header.indexOf(":");
   const [name, value] = [header.slice(0, colon), header.slice(colon + 1).trim()];
   // deno-lint-ignore no-control-regex
-  if (colon < 1 || !TOKEN.test(name) || /[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(value)) {
+  if (colon < 1 || !NAME.test(name) || /[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(value)) {
     throw new BadValue("header");
   }
   return [name, value];

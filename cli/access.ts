@@ -9,6 +9,9 @@ import { createHash, timingSafeEqual } from "node:crypto";
 /** How a browser, which cannot set headers, offers the token among its subprotocols. */
 const SUBPROTOCOL_PREFIX = "bearer.";
 
+/** A name of RFC 9110 section 5.6.2: a header's, and a subprotocol's (RFC 6455 section 4.1, item 10). */
+export const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
 /**
  * Whether `origin` is one of `allowed`: exactly, or below a name as in `https://*.example.com`.
  *
@@ -44,12 +47,13 @@ export function tokenOf(request: Request): string | undefined {
 
 /**
  * The subprotocol to choose: a browser that carries the token in one wants one of its own back, and
- * better another than that.
+ * better another than that. What is no subprotocol's name cannot be chosen.
  */
 export function protocolFor(request: Request): string | undefined {
   const offered = offeredProtocols(request);
   if (!offered.some(isTokenProtocol)) return undefined;
-  return offered.find((protocol) => !isTokenProtocol(protocol)) ?? offered[0];
+  const valid = offered.filter((protocol) => NAME.test(protocol));
+  return valid.find((protocol) => !isTokenProtocol(protocol)) ?? valid[0];
 }
 
 /** Whether two secrets are the same, in a time that does not tell how much of them is. */

@@ -110,7 +110,9 @@ export class Endpoint {
       this.#serve(socket, client);
       return response;
     } catch (error) {
-      const reason = printable(causeOf(error));
+      // The runtime's own names the subprotocol, which may hold the token.
+      const cause = causeOf(error);
+      const reason = printable(token === undefined ? cause : cause.replaceAll(token, "***"));
       log.error(messages.server.upgradeFailed, { event: "upgradeFailed", client, reason });
       return sentence(400, "Cannot upgrade to WebSocket: the request is not a valid handshake.");
     }

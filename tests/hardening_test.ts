@@ -2,18 +2,23 @@
  * The programs where things go wrong around them: renewed certificates, tokens, lost connections.
  */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { generateCertificates, writeCertificates } from "../certs/generate.ts";
-import { WebSocket } from "../mod.ts";
+import { upgradeWebSocket, WebSocket } from "../mod.ts";
 import {
   certificatesFolder,
+  clientFrame,
   freePort,
+  handshake,
   once,
   onEachTransport,
+  OPCODE,
   Program,
+  RawPeer,
   run,
   serveHttp,
   startServer,
+  stop,
 } from "./programs.ts";
 
 /** The outcome of one connection of a client that trusts `ca`. */
@@ -65,11 +70,24 @@ once(
   },
 );
 
+/** A server that asks for `token`, and logs all it can. */
+async function startGuarded(token: string, flags: string[], cwd: string) {
+  return await startServer([...flags, "--log-level=debug"], { cwd, env: { WSS_TOKEN: token } });
+}
+
+/** The status and subprotocol that answer an offer of subprotocols that is sent as it is. */
+async function offer(port: number, protocols: string): Promise<[number, string | null]> {
+  using peer = await RawPeer.connect(port);
+  const request = handshake("/ws", { "Sec-WebSocket-Protocol": protocols });
+  const { status, headers } = await peer.request(request);
+  if (status === 101) await peer.write(clientFrame(OPCODE.close, new Uint8Array([3, 232])));
+  return [status, headers.get("Sec-WebSocket-Protocol")];
+}
+
 onEachTransport("server.ts --token lets in who has it, and logs it nowhere", async ({ flags }) => {
   await using folder = await certificatesFolder();
   const token = "s3cret";
-  const options = { cwd: folder.path, env: { WSS_TOKEN: token } };
-  await using server = await startServer([...flags, "--log-level=debug"], options);
+  await using server = await startGuarded(token, flags, folder.path);
   const ca = await Deno.readTextFile(`${folder.path}/certs/ca.crt`);
   assertEquals(await connect(server.port, ca, [`bearer.${token}`, "chat"]), "open chat");
   assertMatch(await connect(server.port, ca, ["bearer.other"]), /status 401/);
@@ -79,9 +97,36 @@ onEachTransport("server.ts --token lets in who has it, and logs it nowhere", asy
   const refused = await run("client", [url, ...flags], { cwd: folder.path });
   assertEquals(refused.code, 1);
   assertMatch(refused.stderr[0]!, /HTTP 401 .*--header/);
-  server.program.kill("SIGTERM");
-  const { stdout, stderr } = await server.program.end();
+  assertEquals(await offer(server.port, `bearer.${token}, my chat`), [101, `bearer.${token}`]);
+  // Deno's own `upgradeWebSocket` wants a space behind the comma, and quotes the subprotocol.
+  await offer(server.port, `bearer.${token},bearer.${token}`);
+  const { stdout, stderr } = await stop(server);
   assertEquals([...stdout, ...stderr].join("\n").includes(token), false);
+});
+
+onEachTransport("server.ts --token takes one that is no subprotocol's name", async ({ flags }) => {
+  await using folder = await certificatesFolder();
+  const token = "c2VjcmV0/dG9rZW4=";
+  await using server = await startGuarded(token, flags, folder.path);
+  assertEquals(await offer(server.port, `bearer.${token}`), [101, null]);
+  assertEquals(await offer(server.port, `bearer.${token}, chat`), [101, "chat"]);
+  const { stdout, stderr } = await stop(server);
+  assertEquals([...stdout, ...stderr].join("\n").includes(token), false);
+});
+
+Deno.test("upgradeWebSocket() quotes no subprotocol that it refuses: one may hold a token", () => {
+  for (const protocol of ["bearer.s3cret", "bearer.s3cret/"]) {
+    const headers = {
+      Upgrade: "websocket",
+      Connection: "Upgrade",
+      "Sec-WebSocket-Version": "13",
+      "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+      "Sec-WebSocket-Protocol": "bearer.s3cret/, chat",
+    };
+    const request = new Request("https://localhost/ws", { headers });
+    const { message } = assertThrows(() => upgradeWebSocket(request, { protocol }), TypeError);
+    assertEquals(message.includes("s3cret"), false, message);
+  }
 });
 
 once("server.ts bounds connections and messages as it is told", async () => {

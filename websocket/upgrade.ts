@@ -102,8 +102,9 @@ export function upgradeWebSocket(
   const offered = headers.get("Sec-WebSocket-Protocol")?.split(",").map((name) => name.trim()) ??
     [];
   if (protocol !== "" && !(areValidProtocols([protocol]) && offered.includes(protocol))) {
+    // Not quoted: a browser's token travels among the subprotocols.
     throw new TypeError(
-      `Cannot upgrade to WebSocket: protocol is "${protocol}", must be one of "${offered}"`,
+      "Cannot upgrade to WebSocket: protocol must be a valid one of those the request offers",
     );
   }
   if (!ownRequests.delete(request)) {

@@ -21,6 +21,9 @@ Deno.test("protocolFor() gives a browser with a token in its subprotocols one ba
   assertEquals(offer("bearer.x, chat"), "chat");
   assertEquals(offer("bearer.x"), "bearer.x");
   assertEquals(offer("chat"), undefined);
+  assertEquals(offer("bearer.x, my chat"), "bearer.x");
+  assertEquals(offer("my chat, bearer.x/y=, chat"), "chat");
+  assertEquals(offer("bearer.x/y="), undefined);
   assertEquals(protocolFor(request("/ws")), undefined);
 });
 
