@@ -5,7 +5,7 @@
  */
 
 import { FOLDER, isThere } from "./certs/generate.ts";
-import { NAME } from "./cli/access.ts";
+import { NAME, withoutToken } from "./cli/access.ts";
 import { readAuthority } from "./cli/certificates.ts";
 import { Conversation } from "./cli/conversation.ts";
 import { backoff, delay } from "./cli/backoff.ts";
@@ -32,14 +32,20 @@ const DEFAULT_MESSAGE = "Olá, servidor WebSocket!";
 const flags = {
   message: list("TEXT", "\n"),
   binary: toggle(),
-  protocol: list("NAME", ",", (name, index, names) => {
-    if (!NAME.test(name) || names.indexOf(name) !== index) throw new BadValue("protocol");
-    return name;
-  }),
-  header: list("TEXT", "\n", (header) => {
-    parseHeader(header);
-    return header;
-  }),
+  protocol: {
+    ...list("NAME", ",", (name, index, names) => {
+      if (!NAME.test(name) || names.indexOf(name) !== index) throw new BadValue("protocol");
+      return name;
+    }),
+    show: withoutToken,
+  },
+  header: {
+    ...list("TEXT", "\n", (header) => {
+      parseHeader(header);
+      return header;
+    }),
+    show: withoutValue,
+  },
   cacert: optional("FILE"),
   insecure: toggle(),
   compression: oneOf("on", "off"),
@@ -64,18 +70,24 @@ function parseHeader(header: string): [name: string, value: string] {
 function parseUrl(text: string, messages: Messages): URL {
   const url = URL.parse(text);
   if (url === null || !/^wss?:$/.test(url.protocol) || text.includes("#")) {
-    const wanted = messages.wanted.url;
-    throw new UsageError(fill(messages.usage.badValue, { source: "URL", value: text, wanted }));
+    const details = { source: "URL", value: withoutSecrets(text), wanted: messages.wanted.url };
+    throw new UsageError(fill(messages.usage.badValue, details));
   }
   return url;
 }
 
-/** The URL as it may be shown. */
-function withoutSecrets(url: URL): string {
-  const shown = new URL(url);
-  shown.username = shown.password = "";
-  if (shown.searchParams.has("token")) shown.searchParams.set("token", "***");
-  return shown.href;
+/** A URL as it may be shown, even a malformed one: a fragment may be the end of a token with a `#`. */
+function withoutSecrets(url: string): string {
+  return url
+    .replace(/^(\w+:\/\/)?[^/?#]*@/, "$1")
+    .replaceAll(/(?<=[?&]token=)[^&#]*/g, "***")
+    .replace(/(?<=#).+/s, "***");
+}
+
+/** A header as it may be shown: its name, where it has one. */
+function withoutValue(header: string): string {
+  const name = /^([^\s:]+)[\s:]/.exec(header)?.[1];
+  return name === undefined ? "***" : `${name}: ***`;
 }
 
 /** What happened, as a line for a person or an object for a program. */
@@ -123,7 +135,7 @@ export function main(args: string[], output: Output): Promise<number> {
       return 0;
     }
     const url = parseUrl(options._[0] ?? DEFAULT_URL, messages);
-    const shown = withoutSecrets(url);
+    const shown = withoutSecrets(url.href);
     const report = new Report(options.json, output);
     const texts = options.message.length > 0 ? options.message : [DEFAULT_MESSAGE];
     const exchange = new Exchange(texts, options.binary, report, messages);
@@ -192,7 +204,7 @@ class Exchange {
     this.#step = "connectFailed";
     await conversation.opened(host, explain);
     const { protocol, extensions } = socket;
-    report.json({ event: "open", protocol, extensions });
+    report.json({ event: "open", protocol: withoutToken(protocol), extensions });
 
     while (this.answered < texts.length) {
       this.#step = "sendFailed";

@@ -56,6 +56,11 @@ export function protocolFor(request: Request): string | undefined {
   return valid.find((protocol) => !isTokenProtocol(protocol)) ?? valid[0];
 }
 
+/** A text without the token of a subprotocol that it names. */
+export function withoutToken(text: string): string {
+  return text.replaceAll(/\bbearer\.[^"]+/g, `${SUBPROTOCOL_PREFIX}***`);
+}
+
 /** Whether two secrets are the same, in a time that does not tell how much of them is. */
 export function isSameSecret(given: string, wanted: string): boolean {
   const hash = (text: string) => createHash("sha256").update(text).digest();

@@ -5,6 +5,7 @@
  */
 
 import { HandshakeError, WebSocket as CompressingWebSocket } from "../mod.ts";
+import { withoutToken } from "./access.ts";
 import { fill, type Messages } from "./messages.ts";
 import { causeOf } from "./output.ts";
 import { printable } from "./printable.ts";
@@ -41,7 +42,7 @@ function dialCompressing(url: URL, options: DialOptions, messages: Messages): Di
   return {
     socket: new CompressingWebSocket(url, options),
     explain(error) {
-      const cause = printable(causeOf(error));
+      const cause = printable(withoutToken(causeOf(error)));
       const status = error instanceof HandshakeError ? error.status : undefined;
       const sentence = status !== undefined && status !== 101
         ? explainStatus(status, messages)
@@ -59,7 +60,7 @@ function dialBuiltIn(url: URL, options: DialOptions, messages: Messages): Dialle
   return {
     socket,
     async explain(error) {
-      const cause = printable(causeOf(error));
+      const cause = printable(withoutToken(causeOf(error)));
       let refused = CERTIFICATE.test(cause);
       let known = explainConnectError(cause, url, messages);
       if (known === undefined) {

@@ -24,6 +24,8 @@ export interface Flag<T> {
   alias?: string;
   /** May be given more than once; its variable's values are cut here. */
   separator?: "," | "\n";
+  /** A text as it may be shown when it will not do; absent where it holds no secret. */
+  show?: (text: string) => string;
 }
 
 /** The values of a table of flags. */
@@ -187,7 +189,7 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
       if (!(error instanceof BadValue)) throw error;
       throw new UsageError(fill(usage.badValue, {
         source,
-        value: texts.join(", "),
+        value: texts.map(flag.show ?? String).join(", "),
         wanted: fill(messages.wanted[error.kind], error.details),
       }));
     }

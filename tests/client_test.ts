@@ -585,14 +585,14 @@ Deno.test("client.ts refuses what it does not understand", async () => {
     [["--cacert="], 'Valor inválido em --cacert: "", deve ser um texto não vazio'],
     [["localhost:8443"], `Valor inválido em URL: "localhost:8443", ${url}`],
     [["https://localhost/"], `Valor inválido em URL: "https://localhost/", ${url}`],
-    [["wss://localhost/#a"], `Valor inválido em URL: "wss://localhost/#a", ${url}`],
+    [["wss://localhost/#a"], `Valor inválido em URL: "wss://localhost/#***", ${url}`],
     [
       ["--timeout=0"],
       'Valor inválido em --timeout: "0", deve ser um número inteiro de 1 a 86400000',
     ],
-    [["--header=novalue"], `Valor inválido em --header: "novalue", ${header}`],
-    [["--header=: a"], `Valor inválido em --header: ": a", ${header}`],
-    [["--header=A b: c"], `Valor inválido em --header: "A b: c", ${header}`],
+    [["--header=novalue"], `Valor inválido em --header: "***", ${header}`],
+    [["--header=: a"], `Valor inválido em --header: "***", ${header}`],
+    [["--header=A b: c"], `Valor inválido em --header: "A: ***", ${header}`],
     [
       ["--protocol=a b"],
       'Valor inválido em --protocol: "a b", deve ser um nome de subprotocolo (RFC 6455), sem repetição',
@@ -610,6 +610,44 @@ Deno.test("client.ts refuses what it does not understand", async () => {
 Deno.test("client.ts lets no header value break the line", async () => {
   const ending = await runHere((output) => main(["--header=A: b\r\nC: d"], output));
   assertEquals([ending.code, ending.stdout], [2, []]);
+});
+
+Deno.test("client.ts shows no secret of what it refuses", async () => {
+  const cases: [arg: string, shown: string][] = [
+    ["wss://a/?x=1&token=s3cret#s3cret", "wss://a/?x=1&token=***#***"],
+    ["wss://me:s3cret@a:99999/ws", "wss://a:99999/ws"],
+    ["me:s3cret@a/?token=s3cret", "a/?token=***"],
+    ["--header=Authorization Bearer s3cret", "Authorization: ***"],
+    ["--header=Authorization: Bearer s3cret\x01", "Authorization: ***"],
+    ["--header=s3cret", "***"],
+    ["--protocol=bearer.s3cret/s3cret=", "bearer.***"],
+    ["--protocol=bearer.s3cret s3cret", "bearer.***"],
+  ];
+  for (const [arg, shown] of cases) {
+    const { code, stderr } = await runHere((output) => main(["--lang=en", arg], output));
+    assertEquals(code, 2);
+    assertMatch(stderr.join("\n"), /^Bad value of \S+: "[^"]*", must be .+$/);
+    assertEquals(/"(.*?)"/.exec(stderr[0]!)?.[1], shown);
+  }
+});
+
+onEachTransport("client.ts shows no secret of what it connects with", async ({ flags }) => {
+  await using folder = await certificatesFolder();
+  const url = (port: number, user: string, token: string) =>
+    `wss://${user}127.0.0.1:${port}/ws?a=1&token=${token}&b=%20`;
+  const protocol = "bearer.s3cret";
+  await using server = await serveWebSocket((socket) => {
+    socket.onmessage = () => socket.send("resposta");
+  }, { protocol });
+  const secrets = [`--protocol=${protocol}`, "--header=Authorization: Bearer s3cret"];
+  for (const format of [[], ["--json"]]) {
+    const args = [url(server.port, "me:s3cret@", "s3cret"), ...secrets, ...format, ...flags];
+    const { code, stdout, stderr } = await run("client", args, { cwd: folder.path });
+    assertEquals(code, 0, stderr.join("\n"));
+    assertEquals([...stdout, ...stderr].join("\n").includes("s3cret"), false);
+    assertStringIncludes(stdout[0]!, url(server.port, "", "***"));
+    if (format.length > 0) assertEquals(JSON.parse(stdout[1]!).protocol, "bearer.***");
+  }
 });
 
 once("client.ts takes its flags from the environment", async () => {

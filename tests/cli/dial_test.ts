@@ -132,6 +132,17 @@ onBoth("dial() explains what is wrong with the server's certificate", async (com
   }
 });
 
+Deno.test("dial() explains a failure without the token of a subprotocol", async () => {
+  using dialled = dialWith(`ws://127.0.0.1:${freePort()}/`, {});
+  const error = new Error('server chose subprotocol "bearer.s3cret, chat", which was not offered');
+  assertEquals(
+    await dialled.explain(error),
+    'the server did not complete the WebSocket handshake (server chose subprotocol "bearer.***", ' +
+      "which was not offered)",
+  );
+  await new Promise((resolve) => dialled.socket.onclose = resolve);
+});
+
 onBoth("dial() explains other failures by their cause, on one line", async (compression) => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
