@@ -34,7 +34,8 @@ const flags = {
   binary: toggle(),
   protocol: {
     ...list("NAME", ",", (name, index, names) => {
-      if (!NAME.test(name) || names.indexOf(name) !== index) throw new BadValue("protocol");
+      const isSame = (other: string) => other.toLowerCase() === name.toLowerCase();
+      if (!NAME.test(name) || names.findIndex(isSame) !== index) throw new BadValue("protocol");
       return name;
     }),
     show: withoutToken,

@@ -597,6 +597,10 @@ Deno.test("client.ts refuses what it does not understand", async () => {
       ["--protocol=a b"],
       'Valor inválido em --protocol: "a b", deve ser um nome de subprotocolo (RFC 6455), sem repetição',
     ],
+    [
+      ["--protocol=Chat", "--protocol=chat"],
+      'Valor inválido em --protocol: "Chat, chat", deve ser um nome de subprotocolo (RFC 6455), sem repetição',
+    ],
     [["--compression=gzip"], 'Valor inválido em --compression: "gzip", deve ser um de: on, off'],
     [["--json=maybe"], 'Valor inválido em --json: "maybe", deve ser um de: true, false'],
     [["--lang=fr"], 'Valor inválido em --lang: "fr", deve ser um de: pt-BR, en'],
