@@ -27,7 +27,10 @@ export interface Dialled {
   socket: WebSocket;
   /** Why it failed, from the error that the socket told. */
   explain(error: unknown): Promise<string>;
-  /** Releases what the connection was made with. */
+  /**
+   * Ends the connection, and releases what it was made with. The runtime's own WebSocket can only ask its
+   * peer to close once it is open.
+   */
   [Symbol.dispose](): void;
 }
 
@@ -39,8 +42,9 @@ export function dial(url: URL, options: DialOptions, messages: Messages): Dialle
 }
 
 function dialCompressing(url: URL, options: DialOptions, messages: Messages): Dialled {
+  const socket = new CompressingWebSocket(url, options);
   return {
-    socket: new CompressingWebSocket(url, options),
+    socket,
     explain(error) {
       const cause = printable(withoutToken(causeOf(error)));
       const status = error instanceof HandshakeError ? error.status : undefined;
@@ -49,7 +53,7 @@ function dialCompressing(url: URL, options: DialOptions, messages: Messages): Di
         : explainConnectError(cause, url, messages);
       return Promise.resolve(sentence ?? fill(messages.failure.notWebSocket, { cause }));
     },
-    [Symbol.dispose]() {},
+    [Symbol.dispose]: () => socket.terminate(),
   };
 }
 
@@ -73,7 +77,10 @@ function dialBuiltIn(url: URL, options: DialOptions, messages: Messages): Dialle
       // Only Deno's own flag can turn the verification of this WebSocket off.
       return options.insecure && refused ? messages.failure.insecureNeedsFlag : known;
     },
-    [Symbol.dispose]: () => client.close(),
+    [Symbol.dispose]() {
+      socket.close();
+      client.close();
+    },
   };
 }
 

@@ -1,9 +1,18 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { deadline } from "@std/async/deadline";
 import { Conversation } from "../../cli/conversation.ts";
 import { dial, type Dialled, type DialOptions } from "../../cli/dial.ts";
 import { messagesIn } from "../../cli/messages.ts";
 import { Failure } from "../../cli/output.ts";
-import { brought, developmentCertificates, freePort, serveHttp } from "../programs.ts";
+import {
+  brought,
+  developmentCertificates,
+  freePort,
+  OPCODE,
+  type RawPeer,
+  serveHttp,
+  serveRaw,
+} from "../programs.ts";
 
 const MESSAGES = messagesIn("en");
 
@@ -53,6 +62,38 @@ onBoth("dial() opens a connection with its protocols and headers", async (compre
   socket.close();
   await closed;
 });
+
+onBoth(
+  "dial() ends a connection that is given up, before it is open or after",
+  async (compression) => {
+    const { ca } = await developmentCertificates();
+    for (const opens of [false, true]) {
+      const arrived = Promise.withResolvers<RawPeer>();
+      const ended = Promise.withResolvers<void>();
+      await using server = await serveRaw(async (peer) => {
+        await (opens ? peer.accept() : peer.readRequest());
+        arrived.resolve(peer);
+        // The runtime's own WebSocket, once open, can only ask for the end.
+        if (opens && !compression) assertEquals((await peer.readFrame()).opcode, OPCODE.close);
+        else await peer.readToEnd();
+        ended.resolve();
+      });
+      const url = `wss://127.0.0.1:${server.port}/`;
+      const dialled = dialWith(url, { compression, caCerts: [ca] });
+      const opened = new Promise((resolve) => dialled.socket.onopen = resolve);
+      const closed = new Promise((resolve) => dialled.socket.onclose = resolve);
+      const peer = await arrived.promise;
+      if (opens) await opened;
+      dialled[Symbol.dispose]();
+      try {
+        await deadline(ended.promise, 10_000);
+      } finally {
+        peer.close();
+      }
+      await closed;
+    }
+  },
+);
 
 onBoth("dial() explains that nobody listens", async (compression) => {
   const port = freePort();
