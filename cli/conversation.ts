@@ -5,7 +5,6 @@
  */
 
 import { deadline } from "@std/async/deadline";
-import { HandshakeError } from "../mod.ts";
 import { fill, type Messages } from "./messages.ts";
 import { Failure } from "./output.ts";
 import { printable } from "./printable.ts";
@@ -59,17 +58,16 @@ export class Conversation {
    * Waits for the opening handshake.
    *
    * @param host Named when it takes too long.
-   * @param explain Tells why the connection failed.
+   * @param explain Makes of the socket's error a failure that tells why.
    * @throws {Failure} If the connection fails, or takes too long.
    */
-  async opened(host: string, explain: (error: unknown) => Promise<string>): Promise<void> {
+  async opened(host: string, explain: (error: unknown) => Promise<Failure>): Promise<void> {
     const late = fill(this.#messages.failure.timeout, { host, ms: this.#timeout });
     try {
       await this.#within(this.#opened.promise, late);
     } catch (error) {
       if (error instanceof Failure) throw error;
-      const retryAfter = error instanceof HandshakeError ? error.retryAfter : undefined;
-      throw new Failure(await explain(error), 1, retryAfter);
+      throw await explain(error);
     }
   }
 

@@ -7,7 +7,7 @@
 import { HandshakeError, WebSocket as CompressingWebSocket } from "../mod.ts";
 import { withoutToken } from "./access.ts";
 import { fill, type Messages } from "./messages.ts";
-import { causeOf } from "./output.ts";
+import { causeOf, Failure } from "./output.ts";
 import { printable } from "./printable.ts";
 
 /** How {@linkcode dial} connects. */
@@ -26,7 +26,7 @@ export interface DialOptions {
 export interface Dialled {
   socket: WebSocket;
   /** Why it failed, from the error that the socket told. */
-  explain(error: unknown): Promise<string>;
+  explain(error: unknown): Promise<Failure>;
   /**
    * Ends the connection, and releases what it was made with. The runtime's own WebSocket can only ask its
    * peer to close once it is open.
@@ -47,11 +47,12 @@ function dialCompressing(url: URL, options: DialOptions, messages: Messages): Di
     socket,
     explain(error) {
       const cause = printable(withoutToken(causeOf(error)));
-      const status = error instanceof HandshakeError ? error.status : undefined;
+      const { status, retryAfter } = error instanceof HandshakeError ? error : {};
       const sentence = status !== undefined && status !== 101
         ? explainStatus(status, messages)
         : explainConnectError(cause, url, messages);
-      return Promise.resolve(sentence ?? fill(messages.failure.notWebSocket, { cause }));
+      const message = sentence ?? fill(messages.failure.notWebSocket, { cause });
+      return Promise.resolve(new Failure(message, 1, retryAfter));
     },
     [Symbol.dispose]: () => socket.terminate(),
   };
@@ -69,13 +70,16 @@ function dialBuiltIn(url: URL, options: DialOptions, messages: Messages): Dialle
       let known = explainConnectError(cause, url, messages);
       if (known === undefined) {
         const answer = await askAgain(url, options);
-        if (typeof answer === "number") return explainStatus(answer, messages);
+        if (answer instanceof Response) {
+          const retryAfter = answer.headers.get("Retry-After") ?? undefined;
+          return new Failure(explainStatus(answer.status, messages), 1, retryAfter);
+        }
         known = answer && explainConnectError(answer, url, messages);
-        if (known === undefined) return fill(messages.failure.notWebSocket, { cause });
+        if (known === undefined) return new Failure(fill(messages.failure.notWebSocket, { cause }));
         refused ||= CERTIFICATE.test(answer!);
       }
       // Only Deno's own flag can turn the verification of this WebSocket off.
-      return options.insecure && refused ? messages.failure.insecureNeedsFlag : known;
+      return new Failure(options.insecure && refused ? messages.failure.insecureNeedsFlag : known);
     },
     [Symbol.dispose]() {
       socket.close();
@@ -90,12 +94,12 @@ const CERTIFICATE = /invalid peer certificate/i;
 /**
  * Over TLS, the built-in WebSocket does not tell the status that refused it, nor a certificate's fault
  * where the server speaks no HTTP/2: ask once more, with the same handshake (a plain GET may well be
- * refused for another reason) in a request. Returns the status, or the error's words.
+ * refused for another reason) in a request. Returns the response, or the error's words.
  */
 async function askAgain(
   url: URL,
   { protocols, headers, caCerts }: DialOptions,
-): Promise<number | string | undefined> {
+): Promise<Response | string | undefined> {
   const request = new URL(url);
   request.protocol = url.protocol === "wss:" ? "https:" : "http:";
   const handshake = new Headers(headers);
@@ -110,7 +114,7 @@ async function askAgain(
     const options = { headers: handshake, client, redirect: "manual" as const, signal };
     const response = await fetch(request, options);
     await response.body?.cancel();
-    return response.status === 101 ? undefined : response.status;
+    return response.status === 101 ? undefined : response;
   } catch (error) {
     const { cause } = error as Error;
     return printable(`${causeOf(error)} ${cause === undefined ? "" : causeOf(cause)}`);

@@ -23,7 +23,10 @@ Deno.test("Conversation.opened() waits for the open event", async () => {
 
 Deno.test("Conversation.opened() fails with what explains the error", async () => {
   const { socket, conversation } = converse();
-  const opened = conversation.opened("host", (message) => Promise.resolve(`so: ${message}`));
+  const opened = conversation.opened(
+    "host",
+    (message) => Promise.resolve(new Failure(`so: ${message}`)),
+  );
   socket.onerror?.(new ErrorEvent("error", { message: "refused" }));
   socket.end(1006, "", false);
   await assertRejects(() => opened, Failure, "so: refused");

@@ -22,12 +22,17 @@ function dialWith(url: string, options: Partial<DialOptions>): Dialled {
   return dial(new URL(url), { ...defaults, ...options }, MESSAGES);
 }
 
-/** Why a connection to `url` fails, in words. */
-async function failure(url: string, options: Partial<DialOptions>): Promise<string> {
+/** How a connection to `url` fails. */
+async function failureOf(url: string, options: Partial<DialOptions>): Promise<Failure> {
   using dialled = dialWith(url, options);
   const conversation = new Conversation(dialled.socket, 10_000, MESSAGES);
   const opened = conversation.opened(new URL(url).host, dialled.explain);
-  return (await assertRejects(() => opened, Failure)).message;
+  return await assertRejects(() => opened, Failure);
+}
+
+/** Why a connection to `url` fails, in words. */
+async function failure(url: string, options: Partial<DialOptions>): Promise<string> {
+  return (await failureOf(url, options)).message;
 }
 
 /** A server over plain TCP. */
@@ -151,6 +156,19 @@ onBoth("dial() explains the status that refused the handshake", async (compressi
   }
 });
 
+onBoth("dial() tells when the server asks to be tried again", async (compression) => {
+  for (const asked of ["7", undefined]) {
+    const headers = asked === undefined ? {} : { "Retry-After": asked };
+    const handler = () => new Response(null, { status: 503, headers });
+    await using plain = servePlain(handler);
+    await using tls = await serveHttp(handler);
+    const caCerts = [(await developmentCertificates()).ca];
+    for (const url of [`ws://127.0.0.1:${plain.addr.port}/`, `wss://127.0.0.1:${tls.port}/`]) {
+      assertEquals((await failureOf(url, { caCerts, compression })).retryAfter, asked);
+    }
+  }
+});
+
 onBoth("dial() explains what is wrong with the server's certificate", async (compression) => {
   const cases: [Parameters<typeof brought>[0], boolean, RegExp][] = [
     [{}, false, /^the server's certificate is not from a known authority; trust it with --cacert/],
@@ -177,7 +195,7 @@ Deno.test("dial() explains a failure without the token of a subprotocol", async 
   using dialled = dialWith(`ws://127.0.0.1:${freePort()}/`, {});
   const error = new Error('server chose subprotocol "bearer.s3cret, chat", which was not offered');
   assertEquals(
-    await dialled.explain(error),
+    (await dialled.explain(error)).message,
     'the server did not complete the WebSocket handshake (server chose subprotocol "bearer.***", ' +
       "which was not offered)",
   );
