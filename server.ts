@@ -9,6 +9,7 @@ import { type CertificatePair, readCertificatePair } from "./cli/certificates.ts
 import { Endpoint, type EndpointOptions } from "./cli/endpoint.ts";
 import {
   BadValue,
+  type Flag,
   helpText,
   integer,
   list,
@@ -57,6 +58,11 @@ const ALL_INTERFACES = ["::", "0.0.0.0"];
 
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
 
+/** A limit that the runtime's own server does not have. */
+function limit(placeholder: string, fallback: number, max: number): Flag<number> {
+  return { ...integer(placeholder, fallback, 1, max), only: ["compression", "on"] };
+}
+
 const flags = {
   host: optional("ADDRESS"),
   port: integer("PORT", 8443, 0, 65535),
@@ -78,9 +84,9 @@ const flags = {
   mode: oneOf("reply", "echo"),
   reply: value("TEXT", "Retorno do servidor!", (text) => text),
   compression: oneOf("on", "off"),
-  "max-message-size": integer("BYTES", 16 * 1024 * 1024, 1, 2 ** 30),
-  "max-connections": integer("N", 16_384, 1, 1_000_000),
-  "max-per-address": integer("N", 8192, 1, 1_000_000),
+  "max-message-size": limit("BYTES", 16 * 1024 * 1024, 2 ** 30),
+  "max-connections": limit("N", 16_384, 1_000_000),
+  "max-per-address": limit("N", 8192, 1_000_000),
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
   grace: integer("MS", 5000, 0, 600_000),
   lang: oneOf(...LANGUAGES),

@@ -24,6 +24,8 @@ export interface Flag<T> {
   alias?: string;
   /** May be given more than once; its variable's values are cut here. */
   separator?: "," | "\n";
+  /** The flag and the value of it without which this one can do nothing, and is refused. */
+  only?: [flag: string, value: string];
   /** A text as it may be shown when it will not do; absent where it holds no secret. */
   show?: (text: string) => string;
 }
@@ -138,7 +140,7 @@ export function readEnvironment(variable: string): string | undefined {
  * @param positionals How many arguments without a flag are taken.
  * @param environment Reads one variable.
  * @returns The values, with those of no flag under `_`.
- * @throws {UsageError} If a flag is unknown, lacks its value, or has one that will not do.
+ * @throws {UsageError} If a flag is unknown, lacks its value, has one that will not do, or does nothing.
  */
 export function parseFlags<F extends Record<string, Flag<unknown>>>(
   flags: F,
@@ -177,12 +179,14 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
   }
 
   const values: Record<string, unknown> = { _: parsed._ };
+  const sources = new Map<string, string>();
   for (const name of names) {
     const flag = flags[name]!;
     const given = withValue.includes(name)
       ? parsed[name] as string[]
       : toggleTexts(name, args, parsed[name]);
-    const { source, texts } = givenTexts(name, flag, given, environment);
+    const { source, texts, isDefault } = givenTexts(name, flag, given, environment);
+    if (!isDefault) sources.set(name, source);
     try {
       values[name] = flag.parse(texts);
     } catch (error) {
@@ -194,7 +198,28 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
       }));
     }
   }
+  refuseWithoutEffect(flags, values, sources, messages);
   return values as Values<F> & { _: string[] };
+}
+
+/** Whoever sets a limit counts on it: one that would not hold is not passed over in silence. */
+function refuseWithoutEffect(
+  flags: Record<string, Flag<unknown>>,
+  values: Record<string, unknown>,
+  sources: Map<string, string>,
+  { usage }: Messages,
+): void {
+  const idle = [...sources].flatMap(([name, source]) => {
+    const [other, wanted] = flags[name]!.only ?? [];
+    return other === undefined || values[other] === wanted ? [] : [{ source, other, wanted }];
+  });
+  if (idle.length === 0) return;
+  const { other, wanted } = idle[0]!;
+  throw new UsageError(fill(usage.noEffect, {
+    flags: idle.map(({ source }) => `"${source}"`).join(", "),
+    setting: `--${other}=${values[other]}`,
+    wanted: `--${other}=${wanted}`,
+  }));
 }
 
 /** `parseArgs` takes any `--name=text` of a toggle for true, and an absent one for false: look closer. */
@@ -212,7 +237,7 @@ function givenTexts(
   flag: Flag<unknown>,
   given: string[],
   environment: (variable: string) => string | undefined,
-): { source: string; texts: string[] } {
+): { source: string; texts: string[]; isDefault?: true } {
   if (given.length > 0) return { source: `--${name}`, texts: given };
 
   const variable = variableOf(name);
@@ -224,7 +249,8 @@ function givenTexts(
     }
     return { source: variable, texts: [value] };
   }
-  return { source: `--${name}`, texts: flag.fallback === undefined ? [] : [flag.fallback] };
+  const texts = flag.fallback === undefined ? [] : [flag.fallback];
+  return { source: `--${name}`, texts, isDefault: true };
 }
 
 /** `parseArgs` reads `--port --host=x` as an empty port: say that the value is missing instead. */

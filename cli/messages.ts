@@ -109,6 +109,7 @@ const portuguese = {
     missingValue: 'Falta o valor de "{flag}"; escreva {flag}=VALOR',
     badValue: 'Valor inválido em {source}: "{value}", deve ser {wanted}',
     unexpectedArgument: 'Argumento inesperado "{argument}"; veja --help',
+    noEffect: "Sem efeito com {setting}: {flags}; retire isso, ou use {wanted}",
   },
   wanted: {
     integer: "um número inteiro de {min} a {max}",
@@ -293,6 +294,7 @@ const english: Messages = {
     missingValue: 'Missing value of "{flag}"; write {flag}=VALUE',
     badValue: 'Bad value of {source}: "{value}", must be {wanted}',
     unexpectedArgument: 'Unexpected argument "{argument}"; see --help',
+    noEffect: "Without effect with {setting}: {flags}; leave that out, or use {wanted}",
   },
   wanted: {
     integer: "a whole number from {min} to {max}",

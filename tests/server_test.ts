@@ -528,6 +528,11 @@ Deno.test("server.ts refuses what it does not understand", async () => {
       'Valor inválido em --idle-timeout: "-1", deve ser um número inteiro de 0 a 86400',
     ],
     [["--grace=1s"], 'Valor inválido em --grace: "1s", deve ser um número inteiro de 0 a 600000'],
+    [
+      ["--compression=off", "--max-connections=1", "--max-message-size=2", "--max-per-address=3"],
+      'Sem efeito com --compression=off: "--max-message-size", "--max-connections", "--max-per-address"; ' +
+      "retire isso, ou use --compression=on",
+    ],
     [["--lang=fr"], 'Valor inválido em --lang: "fr", deve ser um de: pt-BR, en'],
     [
       ["--log-level=loud"],

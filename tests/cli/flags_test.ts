@@ -165,6 +165,29 @@ Deno.test("parseFlags() names the flag or variable whose value will not do", () 
   );
 });
 
+Deno.test("parseFlags() refuses a flag that has no effect with another's value", () => {
+  const limited = {
+    mode: oneOf("reply", "echo"),
+    limit: { ...integer("N", 5, 1, 10), only: ["mode", "reply"] as [string, string] },
+    size: { ...integer("N", 5, 1, 10), only: ["mode", "reply"] as [string, string] },
+  };
+  const parseLimited = (args: string[], environment: Record<string, string> = {}) =>
+    parseFlags(limited, args, messagesIn("en"), 0, (name) => environment[name]);
+  assertEquals(parseLimited(["--limit=7"]), { _: [], mode: "reply", limit: 7, size: 5 });
+  assertEquals(parseLimited(["--mode=echo"]), { _: [], mode: "echo", limit: 5, size: 5 });
+  const refused: [string[], Record<string, string>, string][] = [
+    [["--mode=echo", "--limit=5"], {}, '"--limit"'],
+    [["--limit=7"], { WSS_MODE: "echo", WSS_SIZE: "7" }, '"--limit", "WSS_SIZE"'],
+  ];
+  for (const [args, environment, named] of refused) {
+    const { message } = assertThrows(() => parseLimited(args, environment), UsageError);
+    assertEquals(
+      message,
+      `Without effect with --mode=echo: ${named}; leave that out, or use --mode=reply`,
+    );
+  }
+});
+
 Deno.test("parseFlags() lets an error that is no BadValue pass", () => {
   const broken: Record<string, Flag<unknown>> = {
     port: {
