@@ -148,7 +148,7 @@ export function main(
       log.info(messages.server.listening, { event: "listening", port });
 
       await onListening(port);
-      using _renewal = watchRenewal([options.cert, options.key], () => {
+      using _renewal = watchRenewal(options, pair, () => {
         void renew(server, options, messages, log);
       });
       await aborted(stop);

@@ -4,33 +4,56 @@
  * @module
  */
 
-/** A renewal is several writes: they have ended when none has come for so long, in milliseconds. */
+/** A renewal is several writes: they have ended when they changed nothing for so long, in milliseconds. */
 const SETTLE_MS = 300;
 
+/** A certificate and its key: the paths of their files, or what they hold. */
+interface Pair {
+  cert: string;
+  key: string;
+}
+
 /**
- * Calls `renew` when one of the files is written, or the process gets `SIGHUP`.
+ * Calls `renew` when the files no longer hold what is served, or the process gets `SIGHUP`: the only way
+ * to tell of a folder that has been replaced by another.
  *
  * @returns Stops that.
  */
-export function watchRenewal(paths: string[], renew: () => void): Disposable {
+export function watchRenewal(paths: Pair, served: Pair, renew: () => void): Disposable {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const names = new Set(paths.map(nameOf));
-  // The folders are watched, as a renewal often puts new files in the place of the old.
-  const watcher = watchFolders([...new Set(paths.map(folderOf))]);
+  const contents = () => contentOf(paths.cert) + contentOf(paths.key);
+  let known = served.cert + served.key;
+  let seen = known;
+  const renewNow = () => {
+    known = contents();
+    renew();
+  };
+  const look = () => {
+    timer = undefined;
+    const now = contents();
+    if (now === known) return;
+    if (now === seen) return renewNow();
+    seen = now;
+    lookSoon();
+  };
+  const lookSoon = () => {
+    timer ??= setTimeout(look, SETTLE_MS);
+  };
+  // The folders are watched, as a renewal often puts new files in the place of the old, or replaces what
+  // they are links to: the names in an event do not tell whether it matters.
+  const watcher = watchFolders([...new Set([paths.cert, paths.key].map(folderOf))]);
   void (async () => {
-    for await (const event of watcher ?? []) {
-      if (event.kind === "access" || !event.paths.some((path) => names.has(nameOf(path)))) continue;
-      clearTimeout(timer);
-      timer = setTimeout(renew, SETTLE_MS);
-    }
+    for await (const { kind } of watcher ?? []) if (kind !== "access") lookSoon();
   })();
   const signals = Deno.build.os !== "windows";
-  if (signals) Deno.addSignalListener("SIGHUP", renew);
+  if (signals) Deno.addSignalListener("SIGHUP", renewNow);
+  // They may have been written since they were read.
+  lookSoon();
   return {
     [Symbol.dispose]() {
       clearTimeout(timer);
       watcher?.close();
-      if (signals) Deno.removeSignalListener("SIGHUP", renew);
+      if (signals) Deno.removeSignalListener("SIGHUP", renewNow);
     },
   };
 }
@@ -44,8 +67,13 @@ function watchFolders(folders: string[]): Deno.FsWatcher | undefined {
   }
 }
 
-function nameOf(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
+/** What cannot be read holds nothing; `renew` tells why. */
+function contentOf(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
 }
 
 function folderOf(path: string): string {

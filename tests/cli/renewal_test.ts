@@ -1,0 +1,78 @@
+import { deadline } from "@std/async/deadline";
+import { assertEquals } from "@std/assert";
+import { watchRenewal } from "../../cli/renewal.ts";
+import { Folder, RUNNABLE } from "../programs.ts";
+
+/** Longest wait for what a watch tells, in milliseconds. */
+const LIMIT_MS = 10_000;
+
+/** A watch whose calls are awaited one by one. */
+class Watch implements Disposable {
+  calls = 0;
+  readonly #watch: Disposable;
+  #called = Promise.withResolvers<void>();
+
+  constructor(folder: string, served: string) {
+    const paths = { cert: `${folder}/tls.crt`, key: `${folder}/tls.key` };
+    this.#watch = watchRenewal(paths, { cert: served, key: served }, () => {
+      this.calls++;
+      this.#called.resolve();
+    });
+  }
+
+  /** The next call. */
+  async called(): Promise<void> {
+    await deadline(this.#called.promise, LIMIT_MS);
+    this.#called = Promise.withResolvers();
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
+  }
+}
+
+/** Writes a pair, both files with the same text, into `folder`. */
+async function writePair(folder: string, text: string): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  for (const file of ["tls.crt", "tls.key"]) await Deno.writeTextFile(`${folder}/${file}`, text);
+}
+
+Deno.test({
+  name: "watchRenewal() notices that what the files are links to is replaced",
+  ignore: !RUNNABLE,
+  async fn() {
+    await using folder = new Folder();
+    const { path } = folder;
+    // As Kubernetes mounts a secret: one link is replaced, and the files' own names see no event.
+    const release = async (name: string) => {
+      await writePair(`${path}/..${name}`, name);
+      await Deno.symlink(`..${name}`, `${path}/..data_tmp`);
+      await Deno.rename(`${path}/..data_tmp`, `${path}/..data`);
+    };
+    await release("one");
+    for (const file of ["tls.crt", "tls.key"]) {
+      await Deno.symlink(`..data/${file}`, `${path}/${file}`);
+    }
+    using watch = new Watch(path, "one");
+    for (const name of ["two", "three"]) {
+      await release(name);
+      await watch.called();
+    }
+  },
+});
+
+Deno.test({
+  name: "watchRenewal() notices what was written before it watched, and nothing that is served",
+  ignore: !RUNNABLE,
+  async fn() {
+    await using folder = new Folder();
+    await writePair(folder.path, "new");
+    using current = new Watch(folder.path, "new");
+    using stale = new Watch(folder.path, "old");
+    // Both look after the same time.
+    await stale.called();
+    assertEquals(current.calls, 0);
+    await writePair(folder.path, "newer");
+    await current.called();
+  },
+});
