@@ -25,6 +25,7 @@ import { fill, LANGUAGES, type Messages } from "./cli/messages.ts";
 import { Failure, type Output, terminal } from "./cli/output.ts";
 import { printable } from "./cli/printable.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
+import { Stopped, stopRequested, unlessStopped } from "./cli/signals.ts";
 
 const DEFAULT_URL = "wss://localhost:8443/ws";
 const DEFAULT_MESSAGE = "Olá, servidor WebSocket!";
@@ -122,9 +123,14 @@ class Report {
  *
  * @param args The command line.
  * @param output Where its lines go.
+ * @param stop Aborts, with {@linkcode Stopped}, when the client is to stop.
  * @returns The exit code.
  */
-export function main(args: string[], output: Output): Promise<number> {
+export function main(
+  args: string[],
+  output: Output,
+  stop: AbortSignal = new AbortController().signal,
+): Promise<number> {
   return runProgram(args, output, async (messages) => {
     const options = parseFlags(flags, args, messages, 1);
     if (options.help) {
@@ -157,28 +163,34 @@ export function main(args: string[], output: Output): Promise<number> {
       return { dialled, conversation: new Conversation(dialled.socket, options.timeout, messages) };
     };
 
-    for (let attempt = 1;; attempt++) {
-      const answered = exchange.answered;
-      try {
-        const { dialled, conversation } = await connect();
-        using _ = dialled;
-        await exchange.run(url.host, dialled, conversation);
-        return 0;
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        exchange.fail(error);
-        // An answer is a sign that it is worth going on.
-        if (exchange.answered > answered) attempt = 1;
-        if (attempt > options.reconnect) {
-          if (options.reconnect > 0) exchange.summarize();
-          return error.exitCode;
+    try {
+      for (let attempt = 1;; attempt++) {
+        const answered = exchange.answered;
+        try {
+          const { dialled, conversation } = await connect();
+          using _ = dialled;
+          await unlessStopped(exchange.run(url.host, dialled, conversation), stop);
+          return 0;
+        } catch (error) {
+          if (!(error instanceof Failure)) throw error;
+          exchange.fail(error);
+          // An answer is a sign that it is worth going on.
+          if (exchange.answered > answered) attempt = 1;
+          if (attempt > options.reconnect) {
+            if (options.reconnect > 0) exchange.summarize();
+            return error.exitCode;
+          }
+          const ms = backoff(attempt, error.retryAfter);
+          const details = { ms, attempt, limit: options.reconnect };
+          const line = fill(messages.client.reconnecting, details);
+          report.err(line, { event: "reconnecting", ...details });
+          await delay(ms, stop);
         }
-        const ms = backoff(attempt, error.retryAfter);
-        const details = { ms, attempt, limit: options.reconnect };
-        const line = fill(messages.client.reconnecting, details);
-        report.err(line, { event: "reconnecting", ...details });
-        await delay(ms);
       }
+    } catch (error) {
+      if (!(error instanceof Stopped)) throw error;
+      exchange.summarize();
+      return error.exitCode;
     }
   });
 }
@@ -262,4 +274,4 @@ function dataEvent(event: string, data: string | Uint8Array): Record<string, unk
     : { event, type: "binary", base64: data.toBase64() };
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args, terminal));
+if (import.meta.main) Deno.exit(await main(Deno.args, terminal, stopRequested()));

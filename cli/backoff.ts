@@ -4,6 +4,8 @@
  * @module
  */
 
+import { unlessStopped } from "./signals.ts";
+
 /** The first wait, in milliseconds. */
 const FIRST_MS = 500;
 
@@ -42,7 +44,13 @@ export function backoff(
   return asked > 0 ? Math.min(asked, 3_600_000) + wait : wait;
 }
 
-/** Waits `ms` milliseconds. */
-export function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Waits `ms` milliseconds; rejects with the reason of `stop` when that aborts first. */
+export async function delay(ms: number, stop: AbortSignal): Promise<void> {
+  const waited = Promise.withResolvers<void>();
+  const timer = setTimeout(waited.resolve, ms);
+  try {
+    await unlessStopped(waited.promise, stop);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -17,6 +17,7 @@ import {
   RawPeer,
   run,
   serveHttp,
+  serveWebSocket,
   startServer,
   stop,
 } from "./programs.ts";
@@ -210,3 +211,30 @@ once("client.ts --reconnect gives up after its attempts, and tells what was not 
   ]);
   assertEquals(events.at(-1), { event: "summary", answered: 0, unanswered: 0, unsent: 2 });
 });
+
+for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  onEachTransport(
+    `client.ts tells on ${signal} what was answered, and exits ${exitCode}`,
+    async ({ flags }) => {
+      await using folder = await certificatesFolder();
+      await using server = await serveWebSocket((socket) => {
+        socket.onmessage = ({ data }) => {
+          if (data === "one") socket.send("answer");
+        };
+      });
+      const messages = ["--message=one", "--message=two", "--message=three"];
+      const cases: [port: number, line: RegExp, summary: string][] = [
+        [freePort(), /^Reconnecting/, "0 answered, 0 sent without an answer, 3 not sent"],
+        [server.port, /: two$/, "1 answered, 1 sent without an answer, 1 not sent"],
+      ];
+      for (const [port, line, summary] of cases) {
+        const args = [`wss://127.0.0.1:${port}/`, "--reconnect=9", "--lang=en", ...messages];
+        await using client = Program.task("client", [...args, ...flags], { cwd: folder.path });
+        await client.stderr.match(line);
+        client.kill(signal);
+        const { code, stderr } = await client.end();
+        assertEquals([code, stderr.at(-1)], [exitCode, `Messages: ${summary}`]);
+      }
+    },
+  );
+}

@@ -1,6 +1,6 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
-import { backoff } from "../../cli/backoff.ts";
+import { backoff, delay } from "../../cli/backoff.ts";
 
 Deno.test("backoff() doubles up to half a minute, with the upper half random", () => {
   assertEquals([1, 2, 3, 4].map((n) => backoff(n, undefined, 1)), [500, 1000, 2000, 4000]);
@@ -21,4 +21,12 @@ Deno.test("backoff() is always a wait that a timer can take", () => {
     const ms = backoff(attempt, retryAfter);
     assert(Number.isInteger(ms) && ms >= 250 && ms <= 3_630_000, String(ms));
   }));
+});
+
+Deno.test("delay() ends when it is stopped, with the reason", async () => {
+  const stop = new AbortController();
+  const waiting = delay(3_600_000, stop.signal);
+  stop.abort(new RangeError("enough"));
+  await assertRejects(() => waiting, RangeError, "enough");
+  await assertRejects(() => delay(3_600_000, stop.signal), RangeError, "enough");
 });
