@@ -8,6 +8,7 @@ import { upgradeWebSocket, WebSocket } from "../mod.ts";
 import {
   certificatesFolder,
   clientFrame,
+  commandOf,
   freePort,
   handshake,
   once,
@@ -70,6 +71,40 @@ once(
     await closed;
   },
 );
+
+/** Run before the server, prints what it may do: at its start, and when it exits. */
+const PERMISSIONS_PROBE = `
+  const descriptors = [
+    { name: "write", path: "certs" },
+    { name: "env", variable: "WSS_TOKEN" },
+    { name: "run", command: "sh" },
+    { name: "ffi", path: "certs" },
+    { name: "sys", kind: "hostname" },
+  ];
+  const print = () => {
+    const granted = descriptors.filter((descriptor) =>
+      Deno.permissions.querySync(descriptor).state === "granted"
+    );
+    console.log("granted:", granted.map(({ name }) => name).join(" "));
+  };
+  print();
+  addEventListener("unload", print);
+`;
+
+onEachTransport("server.ts gives up what it no longer needs to be allowed", async ({ flags }) => {
+  await using folder = await certificatesFolder();
+  const probe = `${folder.path}/probe.js`;
+  await Deno.writeTextFile(probe, PERMISSIONS_PROBE);
+  const [subcommand, ...args] = commandOf("serve");
+  const all = [`--preload=${probe}`, "--allow-run=sh", "--allow-ffi=certs", "--allow-sys"];
+  const serve = [subcommand!, ...all, ...args, "--host=127.0.0.1", "--port=0", ...flags];
+  await using program = new Program(Deno.execPath(), serve, { cwd: folder.path });
+  await program.stdout.match(/^Servidor WebSocket rodando/);
+  program.kill("SIGTERM");
+  const { code, stdout } = await program.end();
+  const granted = stdout.filter((line) => line.startsWith("granted:"));
+  assertEquals([code, granted], [0, ["granted: write env run ffi sys", "granted: "]]);
+});
 
 /** A server that asks for `token`, and logs all it can. */
 async function startGuarded(token: string, flags: string[], cwd: string) {
