@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { isSameSecret, protocolFor, tokenOf } from "../../cli/access.ts";
 
 function request(url: string, headers: Record<string, string> = {}): Request {
@@ -31,4 +31,18 @@ Deno.test("isSameSecret() compares whole secrets of any length", () => {
   assertEquals(isSameSecret("a", "a"), true);
   assertEquals(isSameSecret("a", "ab"), false);
   assertEquals(isSameSecret("", "a"), false);
+});
+
+Deno.test("isSameSecret() takes as long wherever the secrets begin to differ", () => {
+  const wanted = "x".repeat(2 ** 22);
+  /** The shortest of several comparisons, in milliseconds: what else the machine does only adds. */
+  const shortest = (given: string) =>
+    Math.min(...Array.from({ length: 5 }, () => {
+      const start = performance.now();
+      assertEquals(isSameSecret(given, wanted), false);
+      return performance.now() - start;
+    }));
+  const [early, late] = [shortest(`y${wanted.slice(1)}`), shortest(`${wanted.slice(1)}y`)];
+  // A comparison that stops at the first difference takes next to none.
+  assert(early > late / 10, `${early} ms, ${late} ms`);
 });
