@@ -6,6 +6,10 @@
 
 import { terminal } from "./output.ts";
 
+/**
+ * The network and reading without bounds, unlike the tasks: a binary can be given nothing more when it
+ * runs, and only then is it known what `--host`, a URL, `--cert` and `--cacert` name.
+ */
 const PERMISSIONS = ["--no-prompt", "--allow-net", "--allow-env=WSS_*"];
 
 const PROGRAMS = {
