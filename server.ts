@@ -6,7 +6,6 @@
 
 import { FOLDER, isThere, makeCertificates, wasCutShort } from "./certs/generate.ts";
 import { type CertificatePair, readCertificatePair } from "./cli/certificates.ts";
-import { Endpoint, type EndpointOptions } from "./cli/endpoint.ts";
 import {
   BadValue,
   type Flag,
@@ -22,39 +21,13 @@ import {
 } from "./cli/flags.ts";
 import { LOG_LEVELS, type Logger, openLog } from "./cli/log.ts";
 import { fill, LANGUAGES, type Messages } from "./cli/messages.ts";
+import { dropPermissions } from "./cli/permissions.ts";
+import { type Service, startService } from "./cli/service.ts";
+import { Workers } from "./cli/workers.ts";
 import { causeOf, Failure, type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
 import { watchRenewal } from "./cli/renewal.ts";
 import { stopRequested } from "./cli/signals.ts";
-import * as compressing from "./mod.ts";
-
-/** What serves and upgrades: the runtime's own pair, or the one that compresses. */
-interface Transport {
-  serve(
-    options: {
-      hostname: string;
-      port: number;
-      cert: string;
-      key: string;
-      onListen(): void;
-      maxConnections: number;
-      maxConnectionsPerAddress: number;
-      gracePeriod: number;
-    },
-    handler: Endpoint["handler"],
-  ): Server;
-  upgradeWebSocket: EndpointOptions["upgradeWebSocket"];
-}
-
-interface Server {
-  addr: Deno.NetAddr;
-  shutdown(): Promise<void>;
-  /** What only the one that compresses can. */
-  setCertificate?(cert: string, key: string): Promise<void>;
-}
-
-/** All interfaces: both IP versions where the machine has them, else IPv4 alone. */
-const ALL_INTERFACES = ["::", "0.0.0.0"];
 
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
 
@@ -89,6 +62,7 @@ const flags = {
   "max-per-address": limit("N", 8192, 1_000_000),
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
   grace: integer("MS", 5000, 0, 600_000),
+  workers: integer("N", 1, 1, 256),
   lang: oneOf(...LANGUAGES),
   "log-level": { ...oneOf(...LOG_LEVELS), placeholder: "LEVEL" },
   "log-format": oneOf("text", "json"),
@@ -122,40 +96,31 @@ export function main(
       output.out(VERSION);
       return 0;
     }
-    const log = openLog({
+    const logOptions = {
       level: options["log-level"],
       format: options["log-format"],
       timestamps: options["log-timestamps"],
-    }, output);
+    };
+    const log = openLog(logOptions, output);
 
     try {
       const pair = await certificatePair(options, messages, log);
-      const transport: Transport = options.compression === "on" ? compressing : Deno;
-      const endpoint = new Endpoint({
-        path: options.path,
-        origins: options.origin,
-        token: options.token,
-        mode: options.mode,
-        reply: options.reply,
-        idleTimeout: options["idle-timeout"],
-        maxMessageSize: options["max-message-size"],
-        upgradeWebSocket: transport.upgradeWebSocket,
-        log,
-        messages,
-      });
-      const server = listen(transport, options, pair, endpoint, messages);
-      const { port } = server.addr;
+      const service: Service = options.workers === 1
+        ? startService(options, pair, false, log, messages)
+        : await Workers.start(
+          { count: options.workers, service: options, log: logOptions, language: options.lang },
+          pair,
+          log,
+        );
+      const { port } = service;
       log.info(messages.server.listening, { event: "listening", port });
 
       await onListening(port);
       using _renewal = watchRenewal(options, pair, () => {
-        void renew(server, options, messages, log);
+        void renew(service, options, messages, log);
       });
       await aborted(stop);
-      // The runtime's own server would not wait for the closes it sends.
-      if (transport === Deno) await endpoint.close(options.grace);
-      const stopped = server.shutdown();
-      if (transport === compressing) await stopped;
+      await service.stop();
       return 0;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
@@ -189,78 +154,20 @@ async function certificatePair(
   return pair;
 }
 
-function listen(
-  transport: Transport,
-  options: {
-    host: string | undefined;
-    port: number;
-    grace: number;
-    "max-connections": number;
-    "max-per-address": number;
-  },
-  { cert, key }: CertificatePair,
-  endpoint: Endpoint,
-  messages: Messages,
-): Server {
-  const hosts = options.host === undefined ? ALL_INTERFACES : [options.host];
-  const { port } = options;
-  let failure: unknown;
-  for (const hostname of hosts) {
-    try {
-      return transport.serve({
-        hostname,
-        port,
-        cert,
-        key,
-        onListen() {},
-        maxConnections: options["max-connections"],
-        maxConnectionsPerAddress: options["max-per-address"],
-        gracePeriod: options.grace,
-      }, endpoint.handler);
-    } catch (error) {
-      failure = error;
-      if (error instanceof Deno.errors.AddrInUse) break;
-    }
-  }
-  throw new Failure(listenFailure(failure, hosts[0]!, port, messages));
-}
-
 /** Serves with the pair that is on disk now; one that will not do changes nothing. Never rejects. */
 async function renew(
-  server: Server,
+  service: Service,
   paths: { cert: string; key: string },
   messages: Messages,
   log: Logger,
 ): Promise<void> {
   try {
-    const { cert, key } = await readCertificatePair(paths, messages);
-    if (server.setCertificate === undefined) throw new Failure(messages.server.restartToRenew);
-    await server.setCertificate(cert, key);
+    await service.renew(await readCertificatePair(paths, messages));
     log.warn(messages.server.certificateRenewed, { event: "certificateRenewed", path: paths.cert });
   } catch (error) {
     const reason = causeOf(error);
     log.error(messages.server.certificateKept, { event: "certificateKept", reason });
   }
-}
-
-/** What the start may need, and serving does not: writing, the environment, other programs. */
-async function dropPermissions(): Promise<void> {
-  for (const name of ["write", "env", "run", "ffi", "sys"] as const) {
-    await Deno.permissions.revoke({ name });
-  }
-}
-
-/** Why the port could not be listened on, and what to do about it. */
-function listenFailure(error: unknown, host: string, port: number, { failure }: Messages): string {
-  if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port });
-  if (error instanceof Deno.errors.NotCapable) return fill(failure.netNotAllowed, { host });
-  if (error instanceof Deno.errors.PermissionDenied) return fill(failure.portDenied, { port });
-  if (
-    error instanceof Deno.errors.AddrNotAvailable || causeOf(error).includes("lookup address")
-  ) {
-    return fill(failure.hostUnavailable, { host });
-  }
-  return causeOf(error);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

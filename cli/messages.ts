@@ -28,6 +28,7 @@ const portuguese = {
     requestFailed: "Erro ao atender a requisição: {reason}",
     certificateRenewed: 'Certificado renovado de "{path}"',
     certificateKept: "Certificado anterior mantido: {reason}",
+    workerFailed: "O worker {worker} falhou, outro toma seu lugar em {ms} ms: {reason}",
     restartToRenew: "reinicie o servidor para usar o novo certificado com --compression=off",
     certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
     usage:
@@ -48,6 +49,7 @@ const portuguese = {
       "max-per-address": "e de um mesmo endereço",
       "idle-timeout": "silêncio tolerado a um par; 0 desliga",
       grace: "espera máxima ao encerrar, em ms",
+      workers: "threads na mesma porta, uma por núcleo",
       lang: "idioma das mensagens",
       "log-level": "debug, info, warning ou error",
       "log-format": "formato do registro",
@@ -214,6 +216,7 @@ const english: Messages = {
     requestFailed: "Error answering the request: {reason}",
     certificateRenewed: 'Certificate renewed from "{path}"',
     certificateKept: "The old certificate is kept: {reason}",
+    workerFailed: "Worker {worker} failed, another takes its place in {ms} ms: {reason}",
     restartToRenew: "restart the server to use the new certificate with --compression=off",
     certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
     usage:
@@ -234,6 +237,7 @@ const english: Messages = {
       "max-per-address": "and from one address",
       "idle-timeout": "silence borne of a peer; 0 turns it off",
       grace: "longest wait when stopping, in ms",
+      workers: "threads on the same port, one a core",
       lang: "language of the messages",
       "log-level": "debug, info, warning or error",
       "log-format": "format of the log",

@@ -71,11 +71,29 @@ export function projectPath(file: string): string {
   return decodeURIComponent(new URL(`../${file}`, import.meta.url).pathname);
 }
 
+/** The program's own code, which its workers read. */
+const OWN_CODE = ["cli", "websocket", "mod.ts"];
+
 /** The arguments to Deno of a task's command, such that they work from any folder. */
 export function commandOf(task: Task): string[] {
-  const [, subcommand, ...words] = config.tasks[task].command.split(" ");
-  const located = words.map((word) => word.endsWith(".ts") ? projectPath(word) : word);
+  const command = config.tasks[task].command.replace(/^.*\bdeno /, "");
+  const [subcommand, ...words] = command.split(" ");
+  const located = words.map((word) => {
+    const [flag, paths] = word.split("=");
+    if (flag !== "--allow-read" || paths === undefined) {
+      return word.endsWith(".ts") ? projectPath(word) : word;
+    }
+    return `${flag}=${
+      paths.split(",").map((path) => OWN_CODE.includes(path) ? projectPath(path) : path)
+    }`;
+  });
   return [subcommand!, `--config=${projectPath("deno.json")}`, ...located];
+}
+
+/** The environment that a task's command sets. */
+function variablesOf(task: Task): Record<string, string> {
+  const words = config.tasks[task].command.split(" ");
+  return Object.fromEntries(words.slice(0, words.indexOf("deno")).map((word) => word.split("=")));
 }
 
 /** Reads a stream line by line. */
@@ -176,7 +194,8 @@ export class Program implements AsyncDisposable {
 
   /** Runs Deno by a task's command, with further arguments. */
   static task(task: Task, args: string[], options: RunOptions): Program {
-    return new Program(Deno.execPath(), [...commandOf(task), ...args], options);
+    const env = { ...variablesOf(task), ...options.env };
+    return new Program(Deno.execPath(), [...commandOf(task), ...args], { ...options, env });
   }
 
   get pid(): number {

@@ -9,7 +9,9 @@ import {
 } from "@std/assert";
 import { generateCertificates } from "../certs/generate.ts";
 import config from "../deno.json" with { type: "json" };
+import { WebSocket } from "../mod.ts";
 import { main } from "../server.ts";
+import { next } from "./websocket/peers.ts";
 import {
   brought,
   certificatesFolder,
@@ -829,4 +831,35 @@ onEachTransport("server.ts --port listens on the port it is given", async ({ fla
   assertEquals(second.port, first.port);
   await using peer = await Peer.open(`wss://127.0.0.1:${first.port}/ws`);
   assertEquals(await peer.ask("?"), "Retorno do servidor!");
+});
+
+Deno.test({
+  name: "server.ts --workers shares a port among threads, with one log and one shutdown",
+  ignore: !RUNNABLE || Deno.build.os !== "linux",
+  async fn() {
+    await using folder = await certificatesFolder();
+    const flags = ["--workers=2", "--log-format=json", "--mode=echo"];
+    await using server = await startServer(flags, { cwd: folder.path });
+    const url = `wss://127.0.0.1:${server.port}/ws`;
+    const caCerts = [await Deno.readTextFile(`${folder.path}/certs/ca.crt`)];
+    const sockets: WebSocket[] = [];
+    const seen = new Set<unknown>();
+    // The kernel chooses: sooner or later both have been chosen.
+    while (seen.size < 2) {
+      const socket = new WebSocket(url, { caCerts });
+      await next<Event>(socket, "open");
+      sockets.push(socket);
+      const line = await server.program.stdout.match(/"event":"open"/);
+      seen.add(JSON.parse(line).properties.worker);
+    }
+    const ends = sockets.map((socket) => next<CloseEvent>(socket, "close"));
+    const { code, stdout, stderr } = await stop(server);
+    assertEquals([code, stderr], [0, []]);
+    for (const end of ends) assertEquals((await end).code, 1001);
+    assertEquals(stdout.filter((line) => line.includes('"event":"listening"')).length, 1);
+    assertEquals(
+      stdout.filter((line) => line.includes('"event":"closed"')).length,
+      sockets.length,
+    );
+  },
 });

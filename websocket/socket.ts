@@ -336,6 +336,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     super();
     if (url instanceof Accepted) {
       this.#server = true;
+      this.#binaryType = "arraybuffer";
       this.#url = url.url;
       this.#origin = new URL(url.url).origin;
       this.#protocolName = url.protocol;
@@ -399,7 +400,11 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     return this.#connection?.remoteAddr;
   }
 
-  /** What binary messages are received as: `"blob"` or `"arraybuffer"`. */
+  /**
+   * What binary messages are received as: `"blob"` or `"arraybuffer"`.
+   *
+   * @default {"blob"} as on the web; `"arraybuffer"` for a server's socket, as Deno has it
+   */
   get binaryType(): BinaryType {
     return this.#binaryType;
   }

@@ -267,6 +267,18 @@ Deno.test("upgradeWebSocket() answers the handshake of RFC 6455 section 1.3", as
   );
 });
 
+Deno.test("upgradeWebSocket() receives bytes as an ArrayBuffer, as Deno's own does", async () => {
+  const received = Promise.withResolvers<unknown>();
+  await using server = acceptSockets((socket) => {
+    assertEquals(socket.binaryType, "arraybuffer");
+    socket.onmessage = ({ data }) => received.resolve(data);
+  });
+  const socket = await opened(server.url);
+  socket.send(Uint8Array.of(1, 2));
+  assertEquals(await received.promise, Uint8Array.of(1, 2).buffer);
+  await closed(socket);
+});
+
 Deno.test("upgradeWebSocket() takes frames that come with the handshake", async () => {
   await using server = echo();
   using client = await RawClient.connect(server.addr.port);

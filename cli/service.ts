@@ -1,0 +1,159 @@
+/**
+ * One listener and what it serves: by this project's transport or by the runtime's own, on the main
+ * thread or in a worker.
+ *
+ * @module
+ */
+
+import * as compressing from "../mod.ts";
+import type { CertificatePair } from "./certificates.ts";
+import { Endpoint, type EndpointOptions } from "./endpoint.ts";
+import type { Logger } from "./log.ts";
+import { fill, type Messages } from "./messages.ts";
+import { causeOf, Failure } from "./output.ts";
+
+/** What a service is to do, by the names of `server.ts`'s flags: data that a worker can be sent. */
+export interface ServiceOptions {
+  host: string | undefined;
+  port: number;
+  path: string;
+  origin: string[];
+  token: string | undefined;
+  mode: "reply" | "echo";
+  reply: string;
+  compression: "on" | "off";
+  "max-message-size": number;
+  "max-connections": number;
+  "max-per-address": number;
+  "idle-timeout": number;
+  grace: number;
+}
+
+/** What is being served. */
+export interface Service {
+  readonly port: number;
+  /**
+   * Serves new connections with another certificate.
+   *
+   * @throws {Error} If it will not do; then the old one is kept.
+   */
+  renew(pair: CertificatePair): Promise<void>;
+  /** Stops, within the grace period. */
+  stop(): Promise<void>;
+}
+
+/** What serves and upgrades: the runtime's own pair, or the one that compresses. */
+interface Transport {
+  serve(
+    options: {
+      hostname: string;
+      port: number;
+      reusePort: boolean;
+      cert: string;
+      key: string;
+      onListen(): void;
+      maxConnections: number;
+      maxConnectionsPerAddress: number;
+      gracePeriod: number;
+    },
+    handler: Endpoint["handler"],
+  ): Server;
+  upgradeWebSocket: EndpointOptions["upgradeWebSocket"];
+}
+
+interface Server {
+  addr: Deno.NetAddr;
+  shutdown(): Promise<void>;
+  /** What only the one that compresses can. */
+  setCertificate?(cert: string, key: string): Promise<void>;
+}
+
+/** All interfaces: both IP versions where the machine has them, else IPv4 alone. */
+const ALL_INTERFACES = ["::", "0.0.0.0"];
+
+/**
+ * Starts to serve.
+ *
+ * @param shared Whether others listen on the same port; needs `--unstable-net`.
+ * @throws {Failure} With the remedy, if the port cannot be had.
+ */
+export function startService(
+  options: ServiceOptions,
+  pair: CertificatePair,
+  shared: boolean,
+  log: Logger,
+  messages: Messages,
+): Service {
+  const transport: Transport = options.compression === "on" ? compressing : Deno;
+  const endpoint = new Endpoint({
+    path: options.path,
+    origins: options.origin,
+    token: options.token,
+    mode: options.mode,
+    reply: options.reply,
+    idleTimeout: options["idle-timeout"],
+    maxMessageSize: options["max-message-size"],
+    upgradeWebSocket: transport.upgradeWebSocket,
+    log,
+    messages,
+  });
+  const server = listen(transport, options, pair, shared, endpoint, messages);
+  return {
+    port: server.addr.port,
+    async renew({ cert, key }) {
+      if (server.setCertificate === undefined) throw new Failure(messages.server.restartToRenew);
+      await server.setCertificate(cert, key);
+    },
+    async stop() {
+      // The runtime's own server would not wait for the closes it sends.
+      if (transport === Deno) await endpoint.close(options.grace);
+      const stopped = server.shutdown();
+      if (transport === compressing) await stopped;
+    },
+  };
+}
+
+function listen(
+  transport: Transport,
+  options: ServiceOptions,
+  { cert, key }: CertificatePair,
+  reusePort: boolean,
+  endpoint: Endpoint,
+  messages: Messages,
+): Server {
+  const hosts = options.host === undefined ? ALL_INTERFACES : [options.host];
+  const { port } = options;
+  let failure: unknown;
+  for (const hostname of hosts) {
+    try {
+      return transport.serve({
+        hostname,
+        port,
+        reusePort,
+        cert,
+        key,
+        onListen() {},
+        maxConnections: options["max-connections"],
+        maxConnectionsPerAddress: options["max-per-address"],
+        gracePeriod: options.grace,
+      }, endpoint.handler);
+    } catch (error) {
+      failure = error;
+      if (error instanceof Deno.errors.AddrInUse) break;
+    }
+  }
+  throw new Failure(listenFailure(failure, hosts[0]!, port, messages));
+}
+
+/** Why the port could not be listened on, and what to do about it. */
+function listenFailure(error: unknown, host: string, port: number, { failure }: Messages): string {
+  if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port });
+  if (error instanceof Deno.errors.NotCapable) return fill(failure.netNotAllowed, { host });
+  if (error instanceof Deno.errors.PermissionDenied) return fill(failure.portDenied, { port });
+  if (
+    error instanceof Deno.errors.AddrNotAvailable || causeOf(error).includes("lookup address")
+  ) {
+    return fill(failure.hostUnavailable, { host });
+  }
+  return causeOf(error);
+}

@@ -1,0 +1,182 @@
+/**
+ * Several workers on one port, each a thread with its own listener: the kernel shares the connections out
+ * among them. To the program they are one {@linkcode Service}.
+ *
+ * @module
+ */
+
+import { backoff, delay } from "./backoff.ts";
+import type { CertificatePair } from "./certificates.ts";
+import type { Logger, LogOptions } from "./log.ts";
+import { type Language, type Messages, messagesIn } from "./messages.ts";
+import { causeOf, Failure } from "./output.ts";
+import type { Service, ServiceOptions } from "./service.ts";
+import type { Order, Outcome } from "./worker.ts";
+
+/** What every worker starts with. */
+export interface WorkersOptions {
+  count: number;
+  service: ServiceOptions;
+  log: LogOptions;
+  language: Language;
+  /** The worker's module, for tests. */
+  module?: string;
+}
+
+/** One worker that has lived so long, in milliseconds, has not crashed at its start. */
+const SETTLED_MS = 10_000;
+
+/** What a worker has beyond the grace period to say that it has stopped, in milliseconds. */
+const STOP_MARGIN_MS = 1000;
+
+/** A thread, and what has been asked of it. */
+class Thread {
+  readonly #worker: Worker;
+  #pending: PromiseWithResolvers<Outcome> | undefined;
+  /** Resolves with the reason when it crashes. */
+  readonly crashed: Promise<string>;
+
+  constructor(module: string) {
+    this.#worker = new Worker(module, { type: "module" });
+    const crashed = Promise.withResolvers<string>();
+    this.crashed = crashed.promise;
+    this.#worker.onmessage = ({ data }: MessageEvent<Outcome>) => this.#settle(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#settle({ type: "failed", order: "start", reason: event.message });
+      crashed.resolve(event.message);
+    };
+  }
+
+  #settle(outcome: Outcome): void {
+    this.#pending?.resolve(outcome);
+    this.#pending = undefined;
+  }
+
+  /** Gives one order; the next comes when it has been obeyed. Never rejects. */
+  ask(order: Order): Promise<Outcome> {
+    this.#pending = Promise.withResolvers();
+    this.#worker.postMessage(order);
+    return this.#pending.promise;
+  }
+
+  end(): void {
+    this.#worker.terminate();
+  }
+}
+
+/** The workers. */
+export class Workers implements Service {
+  port: number;
+  readonly #options: WorkersOptions;
+  readonly #messages: Messages;
+  readonly #logger: Logger;
+  #pair: CertificatePair;
+  readonly #threads: (Thread | undefined)[];
+  readonly #stop = new AbortController();
+
+  private constructor(options: WorkersOptions, pair: CertificatePair, log: Logger) {
+    this.#options = options;
+    this.#messages = messagesIn(options.language);
+    this.#logger = log;
+    this.#pair = pair;
+    this.port = options.service.port;
+    this.#threads = Array(options.count);
+  }
+
+  /**
+   * Starts them, one after the other: the first finds a port where none was named.
+   *
+   * @throws {Failure} If one cannot start; the others are ended.
+   */
+  static async start(
+    options: WorkersOptions,
+    pair: CertificatePair,
+    log: Logger,
+  ): Promise<Workers> {
+    const workers = new Workers(options, pair, log);
+    try {
+      for (let i = 0; i < options.count; i++) await workers.#start(i);
+    } catch (error) {
+      workers.#end();
+      throw error;
+    }
+    return workers;
+  }
+
+  async #start(i: number): Promise<void> {
+    const { count, service, log, language, module } = this.#options;
+    const thread = new Thread(module ?? import.meta.resolve("./worker.ts"));
+    const outcome = await thread.ask({
+      type: "start",
+      worker: i + 1,
+      options: {
+        ...service,
+        port: this.port,
+        "max-connections": Math.ceil(service["max-connections"] / count),
+        "max-per-address": Math.ceil(service["max-per-address"] / count),
+      },
+      pair: this.#pair,
+      log,
+      language,
+    });
+    if (outcome.type !== "listening") {
+      thread.end();
+      throw new Failure(outcome.type === "failed" ? outcome.reason : outcome.type);
+    }
+    this.port = outcome.port;
+    this.#threads[i] = thread;
+    void this.#replaceIfItCrashes(i, thread);
+  }
+
+  /** Puts another in the place of a worker that crashes; the others go on meanwhile. */
+  async #replaceIfItCrashes(i: number, thread: Thread): Promise<void> {
+    const startedAt = performance.now();
+    let reason = await thread.crashed;
+    this.#threads[i] = undefined;
+    thread.end();
+    const { signal } = this.#stop;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      const atStart = attempt > 1 || performance.now() - startedAt < SETTLED_MS;
+      const ms = atStart ? backoff(attempt, undefined) : 0;
+      this.#logger.error(this.#messages.server.workerFailed, {
+        event: "workerFailed",
+        worker: i + 1,
+        reason,
+        ms,
+      });
+      try {
+        await delay(ms, signal);
+        return await this.#start(i);
+      } catch (error) {
+        reason = causeOf(error);
+      }
+    }
+  }
+
+  async #askAll(order: Order): Promise<Outcome[]> {
+    return await Promise.all(this.#threads.flatMap((thread) => thread ? [thread.ask(order)] : []));
+  }
+
+  async renew(pair: CertificatePair): Promise<void> {
+    for (const outcome of await this.#askAll({ type: "renew", pair })) {
+      if (outcome.type === "failed") throw new Failure(outcome.reason);
+    }
+    this.#pair = pair;
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    const limit = this.#options.service.grace + STOP_MARGIN_MS;
+    let timer: ReturnType<typeof setTimeout>;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, limit));
+    await Promise.race([this.#askAll({ type: "stop" }), late]);
+    clearTimeout(timer!);
+    this.#end();
+  }
+
+  #end(): void {
+    this.#stop.abort();
+    for (const thread of this.#threads) thread?.end();
+  }
+}

@@ -1,0 +1,10 @@
+/** A worker of the server that crashes when it is told to use the certificate `crash`. */
+
+import "../../cli/worker.ts";
+
+addEventListener("message", ({ data }: MessageEventInit) => {
+  if (data.type !== "renew" || data.pair.cert !== "crash") return;
+  queueMicrotask(() => {
+    throw new Error("crashed");
+  });
+});

@@ -1,0 +1,137 @@
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { generateCertificates } from "../../certs/generate.ts";
+import type { Logger } from "../../cli/log.ts";
+import { messagesIn } from "../../cli/messages.ts";
+import { Failure } from "../../cli/output.ts";
+import type { ServiceOptions } from "../../cli/service.ts";
+import { Workers, type WorkersOptions } from "../../cli/workers.ts";
+import { WebSocket } from "../../mod.ts";
+import { developmentCertificates, granted } from "../programs.ts";
+import { next } from "../websocket/peers.ts";
+
+const READABLE = await granted("read");
+
+const SERVICE: ServiceOptions = {
+  host: "127.0.0.1",
+  port: 0,
+  path: "/ws",
+  origin: [],
+  token: undefined,
+  mode: "echo",
+  reply: "",
+  compression: "on",
+  "max-message-size": 1000,
+  "max-connections": 100,
+  "max-per-address": 100,
+  "idle-timeout": 30,
+  grace: 5000,
+};
+
+/** What is logged, and who waits for it. */
+class Records {
+  readonly list: Record<string, unknown>[] = [];
+  #waiting: (() => void) | undefined;
+
+  get logger(): Logger {
+    const error = (_: string, properties: Record<string, unknown>) => {
+      this.list.push(properties);
+      this.#waiting?.();
+    };
+    return { error } as unknown as Logger;
+  }
+
+  async until(count: number): Promise<void> {
+    while (this.list.length < count) {
+      await new Promise<void>((resolve) => this.#waiting = resolve);
+    }
+  }
+}
+
+async function begin(records: Records, changes: Partial<WorkersOptions> = {}) {
+  const { cert, key, ca } = await developmentCertificates();
+  const started = await Workers.start(
+    {
+      count: 2,
+      service: SERVICE,
+      log: { level: "error", format: "text", timestamps: false },
+      language: "en",
+      ...changes,
+    },
+    { cert, key },
+    records.logger,
+  );
+  /** A client that is open, or could not be. */
+  const open = async (authority = ca) => {
+    const socket = new WebSocket(`wss://127.0.0.1:${started.port}/ws`, { caCerts: [authority] });
+    await Promise.race([next<Event>(socket, "open"), next<Event>(socket, "error")]);
+    return socket;
+  };
+  return { started, open };
+}
+
+type Start = (changes?: Partial<WorkersOptions>) => ReturnType<typeof begin>;
+
+function workers(name: string, body: (start: Start, records: Records) => Promise<void>): void {
+  const records = new Records();
+  const start: Start = (changes) => begin(records, changes);
+  Deno.test({ name, ignore: !READABLE, fn: () => body(start, records) });
+}
+
+workers(
+  "Workers.start() serves on one port, and stop() closes every socket with 1001",
+  async (start) => {
+    const { started, open } = await start();
+    const sockets = await Promise.all(Array.from({ length: 10 }, () => open()));
+    for (const socket of sockets) {
+      const answer = next(socket, "message");
+      socket.send("hello");
+      assertEquals((await answer).data, "hello");
+    }
+    const ends = sockets.map((socket) => next<CloseEvent>(socket, "close"));
+    await started.stop();
+    for (const { code } of await Promise.all(ends)) assertEquals(code, 1001);
+  },
+);
+
+workers("Workers.start() fails with what one of them says", async (start) => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  const { message } = await assertRejects(
+    () => start({ service: { ...SERVICE, port } }),
+    Failure,
+  );
+  const { portInUse } = messagesIn("en").failure;
+  assertEquals(message, portInUse.replace("{port}", String(port)));
+});
+
+workers("Workers.renew() changes the certificate of all, or tells why not", async (start) => {
+  const { started, open } = await start();
+  await assertRejects(() => started.renew({ cert: "none", key: "none" }), Failure);
+  const before = await open();
+  const other = await generateCertificates();
+  await started.renew(other);
+  for (let i = 0; i < 8; i++) assertEquals((await open(other.ca)).readyState, WebSocket.OPEN);
+  assertEquals((await open()).readyState, WebSocket.CLOSED);
+  assertEquals(before.readyState, WebSocket.OPEN);
+  await started.stop();
+});
+
+workers("Workers replaces those that crash", async (start, records) => {
+  const module = new URL("crashing_worker.ts", import.meta.url).href;
+  const { started, open } = await start({ module });
+  await assertRejects(() => started.renew({ cert: "crash", key: "crash" }), Failure);
+  await records.until(2);
+  assertEquals(records.list.map(({ worker }) => worker).sort(), [1, 2]);
+  for (const { event, reason, ms } of records.list) {
+    assertEquals(event, "workerFailed");
+    assertMatch(String(reason), /crashed/);
+    assert(Number(ms) > 0, "one that crashes at its start is not replaced at once");
+  }
+  let socket = await open();
+  // Until the others are there, nobody listens.
+  while (socket.readyState !== WebSocket.OPEN) socket = await open();
+  const answer = next(socket, "message");
+  socket.send("again");
+  assertEquals((await answer).data, "again");
+  await started.stop();
+});
