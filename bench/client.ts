@@ -16,6 +16,7 @@ import { Meter, type Stretch } from "./meter.ts";
 
 /** What the client is to do. */
 export interface ClientJob extends Stretch {
+  kind: "client";
   /** Which `WebSocket`. */
   client: string;
   port: number;

@@ -17,7 +17,7 @@ import { Probe } from "./probe.ts";
 
 /** What the load generator is to do. */
 export interface Job extends Stretch {
-  kind: "echo" | "broadcast" | "idle" | "handshakes";
+  kind: "echo" | "workers" | "broadcast" | "idle" | "handshakes";
   endpoint: Endpoint;
   /** The server's process. */
   pid: number;
@@ -95,8 +95,10 @@ async function measure(job: Job, probe: Probe, meter: Meter, bytes = () => 0) {
     bytes: bytes(),
   }));
   const { count, milliseconds, ownCpu, p50, p99, before, after } = window;
+  const cpu = (after.server.cpu - before.server.cpu) / count;
   return {
-    cpu: (after.server.cpu - before.server.cpu) / count,
+    cpu,
+    ...typeof job.size === "number" && { perKiB: cpu / job.size * 1024 },
     rate: count / milliseconds * 1000,
     p50,
     p99,
@@ -208,11 +210,11 @@ async function handshakes(job: Job, probe: Probe): Promise<Outcome> {
     }
   });
   const measuring = measure(job, probe, meter).finally(() => done = true);
-  const [{ bytes: _, ...figures }] = await Promise.all([measuring, ...openers]);
+  const [{ bytes: _, perKiB: __, ...figures }] = await Promise.all([measuring, ...openers]);
   return { figures: { ...figures, perCpuSecond: 1e6 / figures.cpu }, extensions };
 }
 
-const KINDS = { echo, broadcast, idle, handshakes };
+const KINDS = { echo, workers: echo, broadcast, idle, handshakes };
 
 if (import.meta.main) {
   const job: Job = JSON.parse(Deno.args[0]!);

@@ -9,7 +9,7 @@ import type { Size } from "./messages.ts";
 import type { Stretch } from "./meter.ts";
 
 /** What is measured: a server by the load generator, a server's start, or a client. */
-export type Kind = "echo" | "broadcast" | "idle" | "handshakes" | "start" | "client";
+export type Kind = "echo" | "workers" | "broadcast" | "idle" | "handshakes" | "start" | "client";
 
 /** One load. */
 export interface Load {
@@ -22,7 +22,14 @@ export interface Load {
   size: Size;
   /** Messages that a connection has on their way. */
   depth: number;
+  /** The level at which servers compress, where it can be set. */
+  level: number;
+  /** The curve that this is a point of: ours alone, in one table with the others. */
+  curve?: Curve;
 }
+
+/** What is to cost the same however much there is of it. */
+export type Curve = "connections" | "idle connections" | "size";
 
 /** How much is measured. */
 export interface Plan {
@@ -33,18 +40,24 @@ export interface Plan {
   targetsOnly: boolean;
 }
 
+/** The level at which speed counts. Events are compressed at zlib's own: there, bytes do. */
+function levelFor(size: Size): number {
+  return size === "events" ? 6 : 1;
+}
+
 function echo(mode: Mode, size: Size, connections = 50, depth = 1): Load {
   const id = `${mode}-${size}-${connections}x${depth}`;
-  return { id, kind: "echo", mode, connections, size, depth };
+  return { id, kind: "echo", mode, connections, size, depth, level: levelFor(size) };
 }
 
 function client(mode: Mode, size: Size): Load {
-  return { id: `client-${mode}-${size}`, kind: "client", mode, connections: 50, size, depth: 1 };
+  const id = `client-${mode}-${size}`;
+  return { id, kind: "client", mode, connections: 50, size, depth: 1, level: 1 };
 }
 
 function broadcast(mode: Mode, size: Size, connections: number): Load {
   const id = `broadcast-${mode}-${size}`;
-  return { id, kind: "broadcast", mode, connections, size, depth: 1 };
+  return { id, kind: "broadcast", mode, connections, size, depth: 1, level: 1 };
 }
 
 function idle(mode: Mode, connections: number): Load {
@@ -55,8 +68,20 @@ function idle(mode: Mode, connections: number): Load {
     connections,
     size: 512,
     depth: 1,
+    level: 1,
   };
 }
+
+/** Large, and alike: much to do for the server, and few bytes for the load generator beside it. */
+const WORKERS: Load = {
+  id: "workers",
+  kind: "workers",
+  mode: "no-context",
+  connections: 64,
+  size: "reports",
+  depth: 1,
+  level: 1,
+};
 
 /** So many are opened at once that a server waits for none of them, whatever else it waits for. */
 const HANDSHAKES: Load = {
@@ -66,6 +91,7 @@ const HANDSHAKES: Load = {
   connections: 128,
   size: 64,
   depth: 1,
+  level: 1,
 };
 
 const START: Load = {
@@ -75,6 +101,7 @@ const START: Load = {
   connections: 1,
   size: 64,
   depth: 1,
+  level: 1,
 };
 
 /** One load for every row of the targets. */
@@ -99,11 +126,13 @@ export const QUICK: Plan = {
     idle("no-context", 250),
     HANDSHAKES,
     START,
+    WORKERS,
     client("plain", 64),
   ],
   rounds: 2,
   times: {
     echo: { warmUp: 300, duration: 300 },
+    workers: { warmUp: 300, duration: 700 },
     broadcast: { warmUp: 300, duration: 300 },
     idle: { warmUp: 300, duration: 700 },
     handshakes: { warmUp: 300, duration: 300 },
@@ -113,7 +142,23 @@ export const QUICK: Plan = {
   targetsOnly: true,
 };
 
-/** The run of a quarter of an hour. */
+/** What is to cost the same however many connections there are, and however long the messages. */
+const CURVES: Load[] = [
+  ...[10, 100, 1000, 5000].map((connections): Load => ({
+    ...echo("no-context", 512, connections),
+    curve: "connections",
+  })),
+  ...[10, 100, 1000, 5000].map((connections): Load => ({
+    ...idle("no-context", connections),
+    curve: "idle connections",
+  })),
+  ...[1, 4, 16, 64, 256, 1024, 4096, 16_384].map((size): Load => ({
+    ...echo("plain", 1024 * size, 1),
+    curve: "size",
+  })),
+].map((load) => ({ ...load, id: `curve-${load.id}` }));
+
+/** The run of half an hour. */
 export const DEFAULT: Plan = {
   loads: [
     ...TARGETED,
@@ -125,11 +170,14 @@ export const DEFAULT: Plan = {
     idle("context", 1000),
     HANDSHAKES,
     START,
+    WORKERS,
     ...CLIENTS,
+    ...CURVES,
   ],
   rounds: 5,
   times: {
     echo: { warmUp: 300, duration: 600 },
+    workers: { warmUp: 500, duration: 1500 },
     broadcast: { warmUp: 500, duration: 1000 },
     idle: { warmUp: 500, duration: 1000 },
     handshakes: { warmUp: 300, duration: 600 },
@@ -156,13 +204,6 @@ function* matrix(): Generator<Load> {
   }
 }
 
-/** What is to cost the same however many connections there are, and however long the messages. */
-const CURVES = [
-  ...[10, 100, 1000, 5000].map((connections) => echo("no-context", 512, connections)),
-  ...[10, 100, 1000, 5000].map((connections) => idle("no-context", connections)),
-  ...Array.from({ length: 15 }, (_, power) => echo("plain", 1024 * 2 ** power, 1)),
-];
-
 /** The run of some hours: everything. */
 export const FULL: Plan = {
   ...DEFAULT,
@@ -171,7 +212,6 @@ export const FULL: Plan = {
       [
         ...DEFAULT.loads,
         ...matrix(),
-        ...CURVES,
         idle("plain", 1000),
         broadcast("context", 4096, 1000),
         broadcast("plain", 512, 1000),
@@ -196,6 +236,7 @@ const UNITS = ["B", "KiB", "MiB"];
 /** How many bytes, in words: `4 KiB`. */
 function sizeText(size: Size): string {
   if (size === "events") return "JSON events";
+  if (size === "reports") return "JSON reports of 64 KiB";
   let unit = 0;
   let count = size;
   for (; count >= 1024 && count % 1024 === 0 && unit < UNITS.length - 1; unit++) count /= 1024;
@@ -203,13 +244,19 @@ function sizeText(size: Size): string {
 }
 
 /** A load in words. */
-export function titleOf({ kind, mode, connections, size, depth }: Load): string {
+export function titleOf({ kind, mode, connections, size, depth, level }: Load): string {
   const many = new Intl.NumberFormat("en").format(connections);
   const sockets = `${many} connection${connections === 1 ? "" : "s"}`;
   const flight = depth === 1 ? "ping-pong" : `${depth} in flight`;
   switch (kind) {
-    case "echo":
-      return `${sizeText(size)}, ${MODES[mode]}, ${sockets}, ${flight}`;
+    case "echo": {
+      const how = mode === "plain" || level === 1
+        ? MODES[mode]
+        : `${MODES[mode]} at level ${level}`;
+      return `${sizeText(size)}, ${how}, ${sockets}, ${flight}`;
+    }
+    case "workers":
+      return `Workers: ${sizeText(size)}, ${MODES[mode]}, ${sockets}, on both CPUs`;
     case "client":
       return `Client: ${sizeText(size)}, ${MODES[mode]}, ${sockets}, ${flight}`;
     case "broadcast":

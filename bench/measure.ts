@@ -39,15 +39,16 @@ export async function measure(
   arena: Arena,
 ): Promise<Outcome> {
   const { kind, mode, connections, size, depth } = load;
-  if (kind === "start") return await measureStart(start(mode, kind), rival, arena);
+  if (kind === "start") return await measureStart(start(load), rival, arena);
 
   const serve = kind === "client" ? arena.host.start : start;
-  const command = serve(mode, kind);
-  await using server = await ServerProcess.start(arena.pinning.on(0, command));
+  const command = serve(load);
+  const pinned = kind === "workers" ? command : arena.pinning.on(0, command);
+  await using server = await ServerProcess.start(pinned);
   const { pid, port } = server;
   const shared = { mode, connections, size, depth, ...stretch };
   if (kind === "client") {
-    const job: ClientJob = { client: rival.id, port, ...shared };
+    const job: ClientJob = { kind, client: rival.id, port, ...shared };
     return await run("client.ts", [`--allow-env=${WS_VARIABLES}`], job, arena);
   }
   const job: Job = { kind, endpoint: { port, webSocket: rival.webSocket }, pid, ...shared };
@@ -71,7 +72,8 @@ async function run(
     JSON.stringify(job),
   ];
   const limit = LOAD_LIMIT + job.warmUp + job.duration;
-  return JSON.parse(await capture(pinning.on(1, command), {}, limit));
+  const pinned = job.kind === "workers" ? command : pinning.on(1, command);
+  return JSON.parse(await capture(pinned, {}, limit));
 }
 
 /** From before the process is there to the first bytes of its answer to a handshake or request. */

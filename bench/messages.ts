@@ -62,12 +62,15 @@ export function* events(seed: number): Generator<string, never> {
  */
 const CYCLE_BYTES = 128 * 1024;
 
-/** Bytes of each message; or events as they come. */
-export type Size = number | "events";
+/** Bytes of each message; or events as they come, or reports of many. */
+export type Size = number | "events" | "reports";
+
+/** Bytes of a report. */
+const REPORT_BYTES = 64 * 1024;
 
 /** Whether messages of this size are binary. Small ones are text; large ones are seldom. */
 export function isBinary(size: Size): boolean {
-  return size !== "events" && size >= 64 * 1024;
+  return typeof size === "number" && size >= 64 * 1024;
 }
 
 /** Messages of `size` bytes each, cut from events, or the events themselves. */
@@ -75,7 +78,11 @@ export function messagesOf(size: Size): string[] {
   const source = events(7);
   const messages: string[] = [];
   for (let total = 0; total < CYCLE_BYTES || messages.length < 4;) {
-    const message = size === "events" ? source.next().value : cut(source, size);
+    const message = size === "events"
+      ? source.next().value
+      : size === "reports"
+      ? report(source)
+      : cut(source, size);
     messages.push(message);
     total += message.length;
   }
@@ -87,4 +94,10 @@ function cut(source: Generator<string, never>, size: number): string {
   let text = "";
   while (text.length < size) text += source.next().value.replaceAll(/[^\x20-\x7e]/g, "");
   return text.slice(0, size);
+}
+
+/** The same few events over and over, as a table has its rows. */
+function report(source: Generator<string, never>): string {
+  const rows = cut(source, 2048);
+  return rows.repeat(REPORT_BYTES / rows.length);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Kind } from "./loads.ts";
+import type { Curve, Kind } from "./loads.ts";
 
 /** One figure of an outcome. */
 export interface Metric {
@@ -25,6 +25,7 @@ const FIGURES = {
   peak: { title: "peak MB", scale: 1e-6 },
   loadCpu: { title: "load CPU µs/msg", scale: 1 },
   loadBusy: { title: "load CPU %", scale: 100 },
+  perKiB: { title: "CPU µs/KiB", scale: 1 },
   memory: { title: "KB/connection", ratio: "× memory", scale: 1e-3 },
   perCpuSecond: { title: "handshakes/CPU s", ratio: "× per CPU s", scale: 1 },
   start: { title: "ms", ratio: "× time", scale: 1 },
@@ -39,6 +40,10 @@ export const METRICS: Record<MetricName, Metric> = FIGURES;
 
 /** The figures that the table of a load shows, and those of them that are compared with ours. */
 export const COLUMNS: Record<Kind, { shown: MetricName[]; compared: MetricName[] }> = {
+  workers: {
+    shown: ["rate", "cpu", "p50", "p99", "peak", "loadCpu", "loadBusy"],
+    compared: ["rate", "cpu"],
+  },
   echo: {
     shown: ["cpu", "rate", "p50", "p99", "bytes", "peak", "loadCpu", "loadBusy"],
     compared: ["cpu", "rate", "bytes"],
@@ -54,4 +59,11 @@ export const COLUMNS: Record<Kind, { shown: MetricName[]; compared: MetricName[]
   },
   start: { shown: ["start", "resident"], compared: ["start"] },
   client: { shown: ["cpu", "rate", "p50", "p99"], compared: ["cpu", "rate"] },
+};
+
+/** The figures that the table of a curve shows. */
+export const CURVE_COLUMNS: Record<Curve, MetricName[]> = {
+  "connections": ["cpu", "rate", "p50", "p99", "peak"],
+  "idle connections": ["memory", "peak"],
+  "size": ["perKiB", "cpu", "rate", "peak"],
 };

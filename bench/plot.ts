@@ -25,7 +25,7 @@ const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 /** Draws the loads of which the CPU time was measured for several contestants, as SVG. */
 export function toSvg({ results, date }: Results): string {
   const measured = results.filter(({ load, samples }) =>
-    load.kind !== "handshakes" && (samples.cpu?.length ?? 0) > 0
+    load.kind !== "handshakes" && !load.curve && (samples.cpu?.length ?? 0) > 0
   );
   const groups = [...Map.groupBy(measured, ({ load }) => load.id).values()]
     .filter((group) => group.length > 1);

@@ -5,7 +5,7 @@
  */
 
 import { titleOf } from "./loads.ts";
-import { COLUMNS, type MetricName, METRICS } from "./metrics.ts";
+import { COLUMNS, CURVE_COLUMNS, type MetricName, METRICS } from "./metrics.ts";
 import type { Result, Results } from "./results.ts";
 import { OURS, RIVALS } from "./rivals.ts";
 import { median, ratios, spread } from "./statistics.ts";
@@ -39,7 +39,7 @@ export function toReadme(results: Results): string {
 }
 
 const METHOD =
-  `\`deno task bench\` takes a quarter of an hour, with \`--quick\` a minute; \`--save\` writes this page \
+  `\`deno task bench\` takes half an hour, with \`--quick\` a minute; \`--save\` writes this page \
 anew, and \`--help\` tells the rest. It runs on Linux. Contestants take part where they are: Node, Go with \
 gorilla (Debian's \`golang-go\` and \`golang-github-gorilla-websocket-dev\`), and Bun, which \
 \`--fetch-bun\` gets from npm. Who is missing is named.
@@ -51,9 +51,9 @@ greatest. Ratios are those of each contestant to ours in the same round: above 1
 ours, or gives more.
 
 All do the same: each message is sent back. Where it is compressed, every message is, at level 1 where \
-that can be set; window and memory are what each has by default. Messages are cut from generated JSON \
-events, all different and alike; those of 64 KiB and more are binary, others text. With context, \
-both sides keep theirs (RFC 7692's context takeover) where the server agrees. \
+that can be set, and at level 6, zlib's own, where whole events are sent; window and memory are what each \
+has by default. Messages are cut from generated JSON events, all different and alike; those of 64 KiB and \
+more are binary, others text. With context, both sides keep theirs (RFC 7692's context takeover) where the server agrees. \
 A broadcast is done the best way each has: \`prepare\` here, \`PreparedMessage\` in gorilla, \`publish\` in \
 Bun, one send after another in ws.
 
@@ -66,6 +66,7 @@ the latency are the load generator's, but the server's CPU time is still its own
 - **KB/connection**: resident memory of the server with the connections less that without, once each \
 has sent and received one message of 512 B.
 - **handshakes/CPU s**: opening handshakes, TLS and WebSocket, for each second of the server's CPU time.
+- **Workers** are measured on both CPUs, which they share with the load generator.
 - **TLS alone** sends the bytes back without looking at them: what a WebSocket on Deno costs at least.`;
 
 function targets(results: Result[]): string[] {
@@ -87,11 +88,29 @@ function targets(results: Result[]): string[] {
 }
 
 function tables(results: Result[]): string[] {
-  const byLoad = Map.groupBy(results, (result) => result.load.id);
-  return [...byLoad].flatMap(([id, group]) => [
-    `## ${titleOf(group[0]!.load)}\n\n\`${id}\``,
-    loadTable(group),
-  ]);
+  const byLoad = Map.groupBy(
+    results.filter(({ load }) => !load.curve),
+    (result) => result.load.id,
+  );
+  const curves = Map.groupBy(results, (result) => result.load.curve);
+  return [
+    ...[...byLoad].flatMap(([id, group]) => [
+      `## ${titleOf(group[0]!.load)}\n\n\`${id}\``,
+      loadTable(group),
+    ]),
+    ...[...curves].flatMap(([curve, group]) =>
+      curve === undefined ? [] : [
+        `## Ours by ${curve}\n\n\`curve\``,
+        table(
+          ["", ...CURVE_COLUMNS[curve].map((metric) => METRICS[metric].title)],
+          group.map((result) => [
+            titleOf(result.load),
+            ...CURVE_COLUMNS[curve].map((metric) => figure(result, metric)),
+          ]),
+        ),
+      ]
+    ),
+  ];
 }
 
 function loadTable(group: Result[]): string {

@@ -18,7 +18,7 @@ export interface Workshop {
 }
 
 /** How a contestant's server is started: a command whose first line of output names the port. */
-export type Start = (mode: Mode, kind: Kind) => string[];
+export type Start = (load: Load) => string[];
 
 /** A contestant that is here. */
 export interface Ready {
@@ -52,9 +52,23 @@ export const RIVALS: Rival[] = [
     id: OURS,
     name: "ours",
     modes: ALL_MODES,
-    kinds: [...SERVER_KINDS, "client"],
+    kinds: [...SERVER_KINDS, "workers", "client"],
     webSocket: true,
-    prepare: (workshop) => onDeno(workshop, "ours.ts"),
+    async prepare(workshop) {
+      const { version, start } = await onDeno(workshop, "ours.ts");
+      const workers = await inWorkers(workshop, 2);
+      return { version, start: (load) => (load.kind === "workers" ? workers : start)(load) };
+    },
+  },
+  {
+    id: "one-worker",
+    name: "ours, one worker",
+    modes: ALL_MODES,
+    kinds: ["workers"],
+    webSocket: true,
+    async prepare(workshop) {
+      return { version: `Deno ${Deno.version.deno}`, start: await inWorkers(workshop, 1) };
+    },
   },
   {
     id: "separate",
@@ -66,7 +80,7 @@ export const RIVALS: Rival[] = [
       const { version, start } = await onDeno(workshop, "ours.ts");
       return {
         version,
-        start: (mode, kind) => [...start(mode, kind).slice(0, -1), "separate-sends"],
+        start: (load) => start(load).map((word) => word === "broadcast" ? "separate-sends" : word),
       };
     },
   },
@@ -133,6 +147,7 @@ export const RIVALS: Rival[] = [
 
 /** Whether a contestant takes part in a load. */
 export function takesPart(rival: Rival, load: Load): boolean {
+  if (load.curve !== undefined && rival.id !== OURS) return false;
   return rival.kinds.includes(load.kind) && rival.modes.includes(load.mode);
 }
 
@@ -140,8 +155,8 @@ export function takesPart(rival: Rival, load: Load): boolean {
 export const WS_VARIABLES = "WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE";
 
 /** The arguments that every server takes: see `servers/server.ts`. */
-function serverArguments(folder: string, mode: Mode, kind: Kind): string[] {
-  return [folder, mode, kind === "broadcast" ? "broadcast" : "echo"];
+function serverArguments(folder: string, { mode, kind, level }: Load): string[] {
+  return [folder, mode, kind === "broadcast" ? "broadcast" : "echo", String(level)];
 }
 
 function serverPath(file: string): string {
@@ -160,8 +175,15 @@ function onDeno({ folder }: Workshop, file: string, ...permissions: string[]): P
   ];
   return Promise.resolve({
     version: `Deno ${Deno.version.deno}`,
-    start: (mode, kind) => [...command, ...serverArguments(folder, mode, kind)],
+    start: (load) => [...command, ...serverArguments(folder, load)],
   });
+}
+
+/** The server in so many workers, which read the program's own code. */
+async function inWorkers(workshop: Workshop, count: number): Promise<Start> {
+  const own = ["cli", "websocket", "mod.ts"].map(projectPath);
+  const { start } = await onDeno(workshop, "workers.ts", "--unstable-net", `--allow-read=${own}`);
+  return (load) => [...start(load), String(count)];
 }
 
 async function wsOnNode({ folder }: Workshop): Promise<Ready> {
@@ -173,10 +195,10 @@ async function wsOnNode({ folder }: Workshop): Promise<Ready> {
   const home = await cachedPackage(ws);
   return {
     version: `ws ${versionOf(ws)}, Node ${node.replace(/^v/, "")}`,
-    start: (mode, kind) => [
+    start: (load) => [
       "node",
       serverPath("ws.mjs"),
-      ...serverArguments(folder, mode, kind),
+      ...serverArguments(folder, load),
       `${home}/wrapper.mjs`,
     ],
   };
@@ -197,7 +219,7 @@ async function gorilla({ folder }: Workshop): Promise<Ready> {
   ]).catch(() => "");
   return {
     version: `gorilla ${library}, Go ${/go(\S+)/.exec(version.replace("go version", ""))?.[1]}`,
-    start: (mode, kind) => [binary, ...serverArguments(folder, mode, kind)],
+    start: (load) => [binary, ...serverArguments(folder, load)],
   };
 }
 
@@ -208,7 +230,7 @@ async function bun({ folder, fetchBun }: Workshop): Promise<Ready> {
   const path = await capture(["bun", "--version"]).then(() => "bun", () => cachedBun(fetchBun));
   return {
     version: `Bun ${await capture([path, "--version"])}`,
-    start: (mode, kind) => [path, serverPath("bun.mjs"), ...serverArguments(folder, mode, kind)],
+    start: (load) => [path, serverPath("bun.mjs"), ...serverArguments(folder, load)],
   };
 }
 

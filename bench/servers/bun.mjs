@@ -1,7 +1,7 @@
 /**
  * Bun's own server.
  *
- * Arguments: folder of the certificate, mode, work.
+ * Arguments: folder of the certificate, mode, work, level.
  *
  * @module
  */

@@ -7,8 +7,8 @@
 import { prepare, serve, upgradeWebSocket, type WebSocket } from "../../mod.ts";
 import { announce, LOCAL, serverArguments } from "./server.ts";
 
-const { cert, key, mode, work } = serverArguments();
-const compression = mode === "plain" ? false : { threshold: 0, level: 1 };
+const { cert, key, mode, work, level } = serverArguments();
+const compression = mode === "plain" ? false : { threshold: 0, level };
 const sockets = new Set<WebSocket>();
 
 const answers: Record<string, (socket: WebSocket, data: string | ArrayBuffer) => void> = {

@@ -7,23 +7,26 @@
 /** What a server is to do with each message: send it back, or send it to every socket. */
 export type Work = "echo" | "broadcast" | "separate-sends";
 
-/** How a server of the bench is started: folder of the certificate, mode, work. */
+/** How a server of the bench is started: folder of the certificate, mode, work, level. */
 export interface ServerArguments {
   cert: string;
   key: string;
   /** How messages are compressed, see `frames.ts`. */
   mode: string;
   work: string;
+  /** The level of compression. */
+  level: number;
 }
 
 /** Reads the command line. */
 export function serverArguments(): ServerArguments {
-  const [folder, mode = "plain", work = "echo"] = Deno.args;
+  const [folder, mode = "plain", work = "echo", level = "1"] = Deno.args;
   return {
     cert: Deno.readTextFileSync(`${folder}/server.crt`),
     key: Deno.readTextFileSync(`${folder}/server.key`),
     mode,
     work,
+    level: Number(level),
   };
 }
 

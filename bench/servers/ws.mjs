@@ -1,7 +1,7 @@
 /**
  * `ws`, on Deno and on Node: the same file on both, so that both do the same.
  *
- * Arguments: folder of the certificate, mode, work, and on Node the path of ws's entry, which lies in
+ * Arguments: folder of the certificate, mode, work, level, and on Node the path of ws's entry, which lies in
  * Deno's cache.
  *
  * @module
@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import process from "node:process";
 
-const [folder, mode, work, entry = "ws"] = process.argv.slice(2);
+const [folder, mode, work, level, entry = "ws"] = process.argv.slice(2);
 const { WebSocketServer } = await import(entry);
 
 const server = createServer({
@@ -20,7 +20,8 @@ const server = createServer({
 });
 const webSockets = new WebSocketServer({
   server,
-  perMessageDeflate: mode !== "plain" && { threshold: 0, zlibDeflateOptions: { level: 1 } },
+  perMessageDeflate: mode !== "plain" &&
+    { threshold: 0, zlibDeflateOptions: { level: Number(level) } },
 });
 
 webSockets.on("connection", (socket) => {

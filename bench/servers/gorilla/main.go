@@ -1,10 +1,9 @@
 // Gorilla: the library of the demo this project began with. It compresses without context takeover.
 //
-// Arguments: folder of the certificate, mode, work.
+// Arguments: folder of the certificate, mode, work, level.
 package main
 
 import (
-	"compress/flate"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 
 	"github.com/gorilla/websocket"
@@ -31,6 +31,10 @@ func (c *client) write(message *websocket.PreparedMessage) {
 
 func main() {
 	folder, mode, work := os.Args[1], os.Args[2], os.Args[3]
+	level, err := strconv.Atoi(os.Args[4])
+	if err != nil {
+		log.Fatal(err)
+	}
 	upgrader := websocket.Upgrader{
 		EnableCompression: mode != "plain",
 		CheckOrigin:       func(*http.Request) bool { return true },
@@ -55,7 +59,7 @@ func main() {
 			return
 		}
 		defer conn.Close()
-		_ = conn.SetCompressionLevel(flate.BestSpeed)
+		_ = conn.SetCompressionLevel(level)
 		self := &client{Conn: conn}
 		all.Store(self, true)
 		defer all.Delete(self)
