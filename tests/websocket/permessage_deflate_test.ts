@@ -183,6 +183,7 @@ const FAULTY_PARAMS = [
   "unknown=1",
   "Server_no_context_takeover",
   "__proto__",
+  "constructor",
   "toString",
   "server_no_context_takeover=1",
   "client_no_context_takeover=true",
@@ -229,7 +230,17 @@ Deno.test("acceptOffer() takes the first offer that it can honour (RFC 7692 sect
 });
 
 Deno.test("acceptOffer() declines when there is no offer of it (RFC 6455 section 9.1)", () => {
-  for (const header of ["", "permessage-bzip2", "deflate", "PERMESSAGE-DEFLATE"]) {
+  const names = ["permessage-bzip2", "deflate", "PERMESSAGE-DEFLATE"];
+  // What every object has a property of.
+  const inherited = ["constructor", "toString", "__proto__", "hasOwnProperty"];
+  for (
+    const header of [
+      "",
+      ...names,
+      ...inherited,
+      ...inherited.map((name) => `${name}; ${name}`),
+    ]
+  ) {
     assertEquals(answer(header), undefined, header);
   }
 });

@@ -30,6 +30,7 @@ import {
   PING,
   PONG,
   randomBytes,
+  readFrames,
   roles,
   RSV1,
   RSV2,
@@ -311,6 +312,24 @@ Deno.test("Protocol answers a ping with its payload (RFC 6455 sections 5.5.2 and
       assertEquals([pong!.opcode, pong!.fin, pong!.rsv], [PONG, true, 0]);
       assertEquals(pong!.payload, payload);
       assertEquals(pong!.mask !== undefined, role === "client");
+    }
+  }
+});
+
+Deno.test("Protocol answers a ping with none of its memory but the payload (RFC 6455 section 5.5.3)", () => {
+  for (const role of roles) {
+    // One pong at once, one later.
+    const driver = new Driver(role, { pongs: 1 });
+    const secret = frame(role, BINARY, new Uint8Array(3000).fill(0x53));
+    for (let size = 0; size <= 125; size++) {
+      const first = new Uint8Array(size).fill(0xa1);
+      const latest = new Uint8Array(125 - size).fill(0xb2);
+      driver.feed(secret).feed(concat(frame(role, PING, first), frame(role, PING, latest)));
+      // What comes meanwhile is where the ping was, and longer.
+      driver.feed(secret);
+      driver.protocol.allowPongs();
+      driver.protocol.allowPongs();
+      assertEquals(driver.takeFrames().map(({ payload }) => payload), [first, latest]);
     }
   }
 });
@@ -977,6 +996,38 @@ Deno.test("Protocol draws a new mask for each frame (RFC 6455 section 5.3)", () 
     const ones = masks.filter((mask) => mask[bit >> 3]! >> (bit & 7) & 1).length;
     assert(Math.abs(ones - 1500) < 275, `bit ${bit} is set ${ones} times`);
   }
+});
+
+Deno.test("Protocol takes its masks from the system's random numbers (RFC 6455 section 10.3)", () => {
+  const driver = new Driver("client");
+  /** Sends one frame, and returns its mask. */
+  const mask = () => {
+    driver.protocol.ping(new Uint8Array(0));
+    return String(readFrames(driver.takeOutput())[0]!.mask);
+  };
+  const { getRandomValues } = crypto;
+  let drawn = 0;
+  crypto.getRandomValues = (array) => {
+    drawn++;
+    return getRandomValues.call(crypto, array) as typeof array;
+  };
+  try {
+    // Many are drawn at a time.
+    const masks = new Set(Array.from({ length: 5000 }, mask));
+    assertGreater(drawn, 3);
+    assertGreater(masks.size, 4990);
+    // There are none but those.
+    crypto.getRandomValues = (array) => {
+      new Uint8Array(array!.buffer).fill(7);
+      return array;
+    };
+    const known = Array.from({ length: 5000 }, mask);
+    assertEquals(known.at(-1), "7,7,7,7");
+  } finally {
+    crypto.getRandomValues = getRandomValues;
+  }
+  // Those that are known are not left to others.
+  for (let i = 0; i < 5000 && mask() === "7,7,7,7"; i++);
 });
 
 Deno.test("Protocol.send leaves what it is given as it is", () => {
