@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { WebSocket } from "../../mod.ts";
 import { brought } from "../programs.ts";
-import { echo, next } from "./peers.ts";
+import { echo, next, RawClient } from "./peers.ts";
 
 Deno.test("WebSocket refuses a certificate that is trusted, and another host's", async () => {
   const { ca, cert, key } = await brought({ names: ["other.example"] });
@@ -34,4 +34,33 @@ Deno.test("WebSocket follows no redirect, and shows its headers to nobody else",
     assertEquals(error.status, status);
   }
   assertEquals(reached, 0);
+});
+
+Deno.test("WebSocket takes headers that are not ASCII for a fault of the server, and goes on", async () => {
+  for (const name of ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "X-Other"]) {
+    await using server = echo();
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    // The server's answer, with one header more.
+    const relaying = (async () => {
+      using connection = await listener.accept();
+      const request = new Uint8Array(4096);
+      const count = await connection.read(request);
+      using client = await RawClient.connect(server.addr.port);
+      await client.write(request.subarray(0, count!));
+      const head = (await client.head()).replace("\r\n\r\n", `\r\n${name}: caf\xe9\r\n\r\n`);
+      await connection.write(Uint8Array.from(head, (character) => character.charCodeAt(0)));
+      await connection.read(request);
+    })();
+    const socket = new WebSocket(`ws://127.0.0.1:${listener.addr.port}/`, {
+      protocols: ["chat"],
+      compression: false,
+    });
+    const { type } = await Promise.race([
+      next<Event>(socket, "error"),
+      next<Event>(socket, "open"),
+    ]);
+    assertEquals(type, name === "X-Other" ? "open" : "error");
+    socket.terminate();
+    await relaying;
+  }
 });
