@@ -3,12 +3,20 @@
  * behaves is served meanwhile.
  */
 
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { developmentCertificates, RUNNABLE } from "./programs.ts";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { deadline } from "@std/async/deadline";
+import { developmentCertificates, Folder, Program, RUNNABLE } from "./programs.ts";
 import { writeCertificates } from "../certs/generate.ts";
-import { WebSocket } from "../mod.ts";
+import { serve, upgradeWebSocket, WebSocket } from "../mod.ts";
 import { descriptorsOf, mib, sendBomb, sendWithoutReading, served, Victim } from "./attacks.ts";
-import { frame, PING, readFrames, TEXT } from "./websocket/driver.ts";
+import { concat, CONTINUATION, frame, PING, PONG, readFrames, TEXT } from "./websocket/driver.ts";
 import {
   acceptSockets,
   closed,
@@ -20,6 +28,15 @@ import {
 } from "./websocket/peers.ts";
 
 const MIB = 1024 * 1024;
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Fails when what is to end by itself does not. */
+function inTime<T>(ending: Promise<T>): Promise<T> {
+  return deadline(ending, 15_000);
+}
 
 /** Half of a message's frame. */
 const half = frame("server", TEXT, "a message cut in two").slice(0, 15);
@@ -41,7 +58,7 @@ Deno.test("serve() takes a reset in the middle of a message for a lost connectio
     await client.write(frame("server", TEXT, "x".repeat(100)));
     await client.write(half);
     // Closed with input that was not read, TCP resets.
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await wait(50);
     client.connection.close();
     assertEquals(await server.codes[1], 1006);
   });
@@ -70,7 +87,7 @@ Deno.test("serve() cuts many slow heads off, each with 408, at their time", asyn
       answer.then(() => done = true);
       for (let at = 0; at < 40 && !done; at++) {
         await client.write(bytes.subarray(at, at + 1)).catch(() => done = true);
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await wait(20);
       }
       return (await answer).slice(9, 12);
     }));
@@ -113,6 +130,152 @@ Deno.test("serve() answers a flood of pings at its rate, and others at once", as
   });
 });
 
+Deno.test("serve() gives up who is silent, or takes nothing, in the idle timeout, and serves others", async () => {
+  await using server = endings({ idleTimeout: 0.4 });
+  await served(server.url, async () => {
+    const start = performance.now();
+    const clients = await Promise.all(
+      Array.from({ length: 50 }, () => RawClient.open(server.addr.port)),
+    );
+    // Some are silent from the first, some in the middle, and some take none of their answers.
+    const message = frame("server", TEXT, "x".repeat(4 * MIB));
+    const writing = clients.map((client, i) => {
+      const bytes = i % 10 === 1 ? message : i % 10 === 2 ? half : new Uint8Array(0);
+      return client.write(bytes).catch(() => {});
+    });
+    const codes = await inTime(Promise.all(server.codes.slice(1)));
+    assertEquals(codes, Array(50).fill(1006));
+    const took = performance.now() - start;
+    assert(took > 300, `${took} ms`);
+    for (const client of clients) client.connection.close();
+    await Promise.all(writing);
+  });
+});
+
+Deno.test("serve() cuts off who is too slow for what it is sent, and serves others", async () => {
+  const codes: Promise<number>[] = [];
+  await using server = acceptSockets((socket, request) => {
+    socket.onmessage = ({ data }) => socket.send(data);
+    if (!request.url.endsWith("/feed")) return;
+    codes.push(next<CloseEvent>(socket, "close").then(({ code }) => code));
+    const event = new Uint8Array(256 * 1024);
+    socket.onopen = () => {
+      const feeding = setInterval(() => {
+        if (socket.readyState === WebSocket.OPEN) socket.send(event);
+        else clearInterval(feeding);
+      }, 2);
+    };
+  }, { maxBufferedAmount: 2 * MIB, compression: false, idleTimeout: 0 });
+  await served(server.url, async () => {
+    const clients = await Promise.all(Array.from({ length: 10 }, async () => {
+      const client = await RawClient.connect(server.addr.port);
+      await client.write(handshake().replace("GET / ", "GET /feed "));
+      await client.head();
+      return client;
+    }));
+    assertEquals(await inTime(Promise.all(codes)), Array(10).fill(1006));
+    for (const client of clients) client.connection.close();
+  });
+});
+
+Deno.test("serve() gives up who does not take its answer, and serves others", async () => {
+  const failures: Promise<unknown>[] = [];
+  await using server = serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    onListen() {},
+    responseTimeout: 300,
+  }, (request, { completed }) => {
+    if (request.headers.has("upgrade")) {
+      const { socket, response } = upgradeWebSocket(request);
+      socket.onmessage = ({ data }) => socket.send(data);
+      return response;
+    }
+    failures.push(completed.then(() => "completed", (error) => error));
+    const part = new Uint8Array(64 * 1024);
+    return new Response(new ReadableStream({ pull: (controller) => controller.enqueue(part) }));
+  });
+  const { port } = server.addr;
+  await served(`ws://127.0.0.1:${port}/`, async () => {
+    const clients = await Promise.all(Array.from({ length: 20 }, () => RawClient.connect(port)));
+    for (const client of clients) await client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    while (failures.length < 20) await wait(10);
+    for (const failure of await inTime(Promise.all(failures))) assertInstanceOf(failure, Error);
+    for (const client of clients) client.connection.close();
+  });
+});
+
+Deno.test("serve() gives up TLS handshakes that do not come, and serves others", async () => {
+  const { ca, cert, key } = await developmentCertificates();
+  const limits = { handshakeTimeout: 500, maxConnections: 51 };
+  await using server = echo({}, { cert, key, ...limits });
+  await served(server.url, async () => {
+    const clients = await Promise.all(
+      Array.from({ length: 50 }, () => RawClient.connect(server.addr.port)),
+    );
+    // Some begin: a record of a handshake, of which nothing comes.
+    for (const client of clients.slice(25)) await client.write(new Uint8Array([22, 3, 1, 2, 0]));
+    const outcome = async () => {
+      const socket = new WebSocket(server.url, { caCerts: [ca] });
+      const { type } = await Promise.race([
+        next<Event>(socket, "open"),
+        next<Event>(socket, "error"),
+      ]);
+      if (type === "open") await closed(socket);
+      return type;
+    };
+    assertEquals(await outcome(), "error");
+    const start = performance.now();
+    while (await outcome() !== "open") {
+      assert(performance.now() - start < 15_000);
+      await wait(20);
+    }
+    for (const client of clients) client.connection.close();
+  }, [ca]);
+});
+
+Deno.test("HttpServer.shutdown cuts off who does not end, and lets others finish", async () => {
+  const codes: Promise<number>[] = [];
+  const server = acceptSockets(
+    (socket) => {
+      codes.push(next<CloseEvent>(socket, "close").then(({ code }) => code));
+      socket.onmessage = async ({ data }) => {
+        await wait(200);
+        socket.send(data);
+      };
+    },
+    {},
+    { gracePeriod: 1000 },
+  );
+  const deaf = await Promise.all(
+    Array.from({ length: 20 }, () => RawClient.open(server.addr.port)),
+  );
+  const clients = await Promise.all(Array.from({ length: 5 }, () => opened(server.url)));
+  const start = performance.now();
+  const endings = clients.map(async (client, i) => {
+    const end = next<CloseEvent>(client, "close");
+    const answer = next(client, "message");
+    client.send(`question ${i}`);
+    await wait(50);
+    assertEquals((await answer).data, `question ${i}`);
+    const { code, wasClean } = await end;
+    return [code, wasClean];
+  });
+  await wait(100);
+  await server.shutdown();
+  assert(performance.now() - start >= 1000, "nobody was waited for");
+  assertEquals(await Promise.all(endings), Array(5).fill([1001, true]));
+  const seen = await Promise.all(codes);
+  assertEquals(seen, [...Array(20).fill(1006), ...Array(5).fill(1001)]);
+  // By themselves they would have been waited for for ten seconds.
+  assert(performance.now() - start < 7000);
+  for (const client of deaf) {
+    // A Close frame of 1001, and the end.
+    assertEquals([...await client.bytes(100)], [0x88, 2, 0x03, 0xe9]);
+    client.connection.close();
+  }
+});
+
 /** Sets the wall clock ahead and back by turns each time that it is asked, by a day more each time. */
 class JumpingClock implements Disposable {
   readonly #date = Date;
@@ -152,7 +315,7 @@ Deno.test("WebSocket finds a silent peer, and keeps a live one, while the clock 
   for (let i = 0; i < 20; i++) {
     const time = await alive.ping();
     assert(time >= 0 && time < 3000, `${time} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 40));
+    await wait(40);
   }
   assertEquals(alive.readyState, WebSocket.OPEN);
   await closed(alive);
@@ -177,7 +340,7 @@ Deno.test({
     await cycle(1);
     const before = descriptors();
     for (let i = 0; i < 300; i++) await cycle(i);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await wait(100);
     assert(descriptors() <= before + 2, `${before} became ${descriptors()}`);
   },
 });
@@ -243,6 +406,74 @@ withProcess(
     assert(growth < 56 * MIB, `${growth} bytes`);
   },
 );
+
+withProcess("serve() holds nothing of pongs that nobody asked for", async () => {
+  await using victim = await Victim.start();
+  await victim.warmUp();
+  await sendPongs(victim, 20_000);
+  const before = await victim.collected();
+  await served(victim.url, () => sendPongs(victim, 400_000));
+  const growth = await victim.collected() - before;
+  console.log(`the server holds ${mib(growth)} more`);
+  // Their payloads alone were 48 MiB.
+  assert(growth < 16 * MIB, `${growth} bytes`);
+});
+
+/** Sends pongs of 125 bytes, and waits until the server has read them. */
+async function sendPongs(victim: Victim, count: number): Promise<void> {
+  using client = await RawClient.open(victim.port);
+  const thousand = concat(...Array(1000).fill(frame("server", PONG, new Uint8Array(125))));
+  for (let i = 0; i < count; i += 1000) await client.write(thousand);
+  await client.write(frame("server", TEXT, "x"));
+  assertEquals(readFrames(await client.bytes(3)).length, 1);
+}
+
+withProcess("serve() ends a message whose fragments do not end with 1009", async () => {
+  await using victim = await Victim.start();
+  const before = await victim.warmUp();
+  await served(victim.url, async () => {
+    const client = await RawClient.open(victim.port);
+    await client.write(frame("server", TEXT, "x", { fin: false }));
+    const fragment = frame("server", CONTINUATION, "x".repeat(1000), { fin: false });
+    const mebibyte = concat(...Array(1048).fill(fragment));
+    let sent = 0;
+    const writing = (async () => {
+      for (; sent < 64; sent++) await client.write(mebibyte);
+    })().catch(() => {});
+    const [first, _length, high, low] = await client.bytes(4);
+    assertEquals([first, high! << 8 | low!], [0x88, 1009]);
+    client.connection.close();
+    await writing;
+    assert(sent < 64);
+  });
+  const growth = victim.memory("VmHWM") - before;
+  console.log(`the server grew by ${mib(growth)}`);
+  assert(growth < 80 * MIB, `${growth} bytes`);
+});
+
+withProcess("WebSocket cannot reach by a name the address that --deny-net denies", async () => {
+  await using server = echo();
+  await using folder = new Folder();
+  await Deno.writeTextFile(
+    `${folder.path}/client.ts`,
+    `import { WebSocket as ours } from "${import.meta.resolve("../mod.ts")}";
+    for (const type of [ours, WebSocket]) {
+      const socket = new type("ws://localhost:${server.addr.port}/");
+      const event = await new Promise((resolve) => socket.onopen = socket.onerror = resolve);
+      console.log(event.type, event.message);
+      socket.close();
+    }`,
+  );
+  const lines = async (...flags: string[]) => {
+    const args = ["run", "--no-prompt", "--allow-net", ...flags, "client.ts"];
+    await using program = new Program(Deno.execPath(), args, { cwd: folder.path });
+    return (await program.end()).stdout;
+  };
+  assertEquals(await lines(), ["open undefined", "open undefined"]);
+  const denied = await lines("--deny-net=127.0.0.1,[::1]");
+  assertEquals(denied.length, 2);
+  for (const line of denied) assertMatch(line, /^error .*Requires net access to "127\.0\.0\.1:/);
+});
 
 /** Runs a command; returns whether there is one, and it succeeded. */
 function succeeded(name: string, ...args: string[]): boolean {
