@@ -87,10 +87,20 @@ export class Victim implements AsyncDisposable {
 
   /** Its memory after a garbage collection. */
   async collected(): Promise<number> {
+    await this.#collect();
+    return this.memory("VmRSS");
+  }
+
+  /** What its engine has in use after a garbage collection: that memory less what is kept for later. */
+  async used(): Promise<number> {
+    const { heapUsed, external } = await this.#collect();
+    return heapUsed + external;
+  }
+
+  async #collect(): Promise<Deno.MemoryUsage> {
     using client = Deno.createHttpClient({ caCerts: [this.ca] });
     const url = this.url.replace("ws", "http") + "memory";
-    await (await fetch(url, { client })).json();
-    return this.memory("VmRSS");
+    return await (await fetch(url, { client })).json();
   }
 
   /** Its open file descriptors. */
@@ -130,6 +140,10 @@ export async function served(
   caCerts: string[] = [],
 ): Promise<number> {
   const client = await opened(url, { caCerts });
+  const lost = next<CloseEvent>(client, "close").then(({ code }) => {
+    throw new Error(`The client that behaves was cut off: ${code}`);
+  });
+  lost.catch(() => {});
   let attacking = true;
   let longest = 0;
   let asked = 0;
@@ -138,7 +152,7 @@ export async function served(
       const start = performance.now();
       const answer = next(client, "message");
       client.send(`question ${asked}`);
-      assertEquals((await answer).data, `question ${asked++}`);
+      assertEquals((await Promise.race([answer, lost])).data, `question ${asked++}`);
       longest = Math.max(longest, performance.now() - start);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }

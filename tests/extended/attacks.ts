@@ -93,8 +93,9 @@ extended("10,000 connections leave no file descriptor and no memory behind", asy
   // The engine keeps the heap of the first thousands for the next.
   await cycles(5000);
   const before = [victim.descriptors(), descriptorsOf(Deno.pid), await victim.collected()] as const;
-  await cycles(10_000);
+  const longest = await served(victim.url, () => cycles(10_000));
   const after = [victim.descriptors(), descriptorsOf(Deno.pid), await victim.collected()] as const;
+  console.log(`the client that behaves waited ${longest.toFixed(0)} ms at most`);
   console.log(
     `file descriptors: server ${before[0]} to ${after[0]}, client ${before[1]} to ${after[1]}`,
   );
@@ -148,20 +149,44 @@ extended(
     await closeAll(await connectAll(300));
     await wait(12_000);
     const before = await victim.collected();
-    const connections = await connectAll(IDLE);
-    // Contexts are given back within ten seconds of the last message.
-    await wait(16_000);
-    const during = await victim.collected();
-    await closeAll(connections);
-    await wait(5000);
-    const after = await victim.collected();
+    const used = { before: await victim.used(), during: 0, after: 0 };
+    const wave = async () => {
+      const connections = await connectAll(IDLE);
+      // Contexts are given back within ten seconds of the last message.
+      await wait(16_000);
+      const during = await victim.collected();
+      used.during = await victim.used();
+      await closeAll(connections);
+      await wait(5000);
+      const after = await victim.collected();
+      used.after = await victim.used();
+      return [during, after] as const;
+    };
+    let [during, after, second, third] = [0, 0, 0, 0];
+    const longest = await served(victim.url, async () => {
+      [during, after] = await wave();
+      [second] = await wave();
+      [third] = await wave();
+    }, [ca]);
     const each = (during - before) / IDLE / 1024;
     console.log(`empty ${mib(before)}, with ${IDLE} ${mib(during)}: ${each.toFixed(1)} KiB each`);
     const overFresh = (during - fresh) / IDLE / 1024;
     console.log(`over ${mib(fresh)} when it had just started: ${overFresh.toFixed(1)} KiB each`);
     const back = 100 * (after / before - 1);
     console.log(`after they closed ${mib(after)}: ${back.toFixed(0)} % over before`);
+    console.log(`with ${IDLE} more ${mib(second)}, and again ${mib(third)}`);
+    console.log(`the client that behaves waited ${longest.toFixed(0)} ms at most`);
     assert(each <= 32, `${each} KiB`);
+    console.log(
+      `in use ${mib(used.before)}, with the last ${mib(used.during)}, at the end ${
+        mib(used.after)
+      }`,
+    );
+    // All that the engine used is given back: a twentieth of a wave would be seen.
+    const left = (used.after - used.before) / 3;
+    assert(left <= 0.05 * (used.during - used.before), `${left} bytes`);
+    // What the process keeps nevertheless is for those that come: two waves settle how much.
+    assert(third <= Math.max(during, second) + 20 * MIB, `${third} bytes`);
   },
 );
 
