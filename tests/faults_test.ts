@@ -19,6 +19,7 @@ import {
   Folder,
   listeningPort,
   Program,
+  projectPath,
   RUNNABLE,
 } from "./programs.ts";
 import { writeCertificates } from "../certs/generate.ts";
@@ -573,6 +574,28 @@ Deno.test({
     } finally {
       assert(succeeded("umount", folder));
       await Deno.remove(folder);
+    }
+  },
+});
+
+Deno.test({
+  name: "SECURITY.md names tests that there are",
+  ignore: !RUNNABLE,
+  async fn() {
+    const [, audit] = (await Deno.readTextFile(projectPath("SECURITY.md"))).split("## Audit");
+    const files = new Map<string, string>();
+    for (const [, letter, file] of audit!.matchAll(/`([A-Z])`\s+(?:is\s+)?`(tests[^`]+)`/g)) {
+      files.set(letter!, file!);
+    }
+    const rows = audit!.split("\n").filter((line) => /^\| (?!fault|-)/.test(line));
+    assert(rows.length > 20);
+    for (const row of rows) {
+      for (const reference of row.split("|").at(-2)!.split("; ")) {
+        const [, letter, path, name] = /^(?:([A-Z])|`(.+?)`): (.+)$/.exec(reference.trim())!;
+        const file = path ?? files.get(letter!)!;
+        const text = await Deno.readTextFile(projectPath(file));
+        assert(text.includes(`"${name}"`), `${file} has no test of the name "${name}"`);
+      }
     }
   },
 });
