@@ -40,14 +40,10 @@ export interface Plan {
   targetsOnly: boolean;
 }
 
-/** The level at which speed counts. Events are compressed at zlib's own: there, bytes do. */
-function levelFor(size: Size): number {
-  return size === "events" ? 6 : 1;
-}
-
-function echo(mode: Mode, size: Size, connections = 50, depth = 1): Load {
-  const id = `${mode}-${size}-${connections}x${depth}`;
-  return { id, kind: "echo", mode, connections, size, depth, level: levelFor(size) };
+function echo(mode: Mode, size: Size, connections = 50, depth = 1, level = 1): Load {
+  const suffix = level === 1 ? "" : `-level${level}`;
+  const id = `${mode}-${size}${suffix}-${connections}x${depth}`;
+  return { id, kind: "echo", mode, connections, size, depth, level };
 }
 
 function client(mode: Mode, size: Size): Load {
@@ -114,6 +110,8 @@ const TARGETED = [
   echo("no-context", 4096),
   echo("no-context", "events"),
   echo("context", "events"),
+  echo("no-context", "events", 50, 1, 3),
+  echo("context", "events", 50, 1, 3),
 ];
 
 const CLIENTS = [client("plain", 64), client("plain", 4096), client("no-context", 512)];

@@ -51,8 +51,8 @@ greatest. Ratios are those of each contestant to ours in the same round: above 1
 ours, or gives more.
 
 All do the same: each message is sent back. Where it is compressed, every message is, at level 1 where \
-that can be set, and at level 6, zlib's own, where whole events are sent; window and memory are what each \
-has by default. Messages are cut from generated JSON events, all different and alike; those of 64 KiB and \
+that can be set, and once more at level 3 where whole events are sent; window and memory are what each has \
+by default. Messages are cut from generated JSON events, all different and alike; those of 64 KiB and \
 more are binary, others text. With context, both sides keep theirs (RFC 7692's context takeover) where the server agrees. \
 A broadcast is done the best way each has: \`prepare\` here, \`PreparedMessage\` in gorilla, \`publish\` in \
 Bun, one send after another in ws.
