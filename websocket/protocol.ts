@@ -64,6 +64,9 @@ const SMALL_READS_TO_SHRINK = 32;
 const FIRST_ASSEMBLY = 64 * 1024;
 const ASSEMBLY_GROWTH = 4;
 
+/** With as many bytes unsent, a peer that pings and does not read gets no pongs besides. */
+const MAX_UNSENT = 64 * 1024;
+
 /** A string of ever so many pieces takes 32 bytes for each, were it a character: so many are joined. */
 const MAX_PIECES = 1024;
 
@@ -352,8 +355,11 @@ export class Protocol {
     const data = this.#input.slice(from, from + length);
     switch (opcode) {
       case Opcode.PING:
-        if (this.#pongsLeft-- > 0) this.#control(Opcode.PONG, data);
-        else this.#unanswered = data;
+        if (this.#pongsLeft-- > 0 && this.output.length < MAX_UNSENT) {
+          this.#control(Opcode.PONG, data);
+        } else {
+          this.#unanswered = data;
+        }
         return { type: "ping", data };
       case Opcode.PONG:
         return { type: "pong", data };
@@ -545,13 +551,17 @@ export class Protocol {
   /**
    * Allows as many pongs again. Of the pings that were not answered, the latest is now, as RFC 6455
    * section 5.5.3 has it.
+   *
+   * @returns Whether it still is to be, as the peer does not take what is there.
    */
-  allowPongs(): void {
+  allowPongs(): boolean {
     this.#pongsLeft = this.#pongs;
-    if (this.#unanswered === undefined) return;
+    if (this.#unanswered === undefined) return false;
+    if (this.output.length >= MAX_UNSENT) return true;
     this.#control(Opcode.PONG, this.#unanswered);
     this.#unanswered = undefined;
     this.#pongsLeft--;
+    return false;
   }
 
   /** Writes a Close frame, if none was (RFC 6455 section 5.5.1): the last frame that is written. */

@@ -558,6 +558,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
    * @returns The time it took, in milliseconds. Rejects when the connection ends first.
    * @throws {InvalidStateError} (a `DOMException`) If the socket is not open.
    * @throws {RangeError} If the data is too long.
+   * @throws {TypeError} If it is neither text nor bytes.
    */
   ping(data: string | BufferSource = String(++this.#pingCount)): Promise<number> {
     if (this.#readyState !== WebSocket.OPEN) {
@@ -565,6 +566,9 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         `Cannot send ping: socket is ${STATES[this.#readyState]}, must be OPEN`,
         "InvalidStateError",
       );
+    }
+    if (typeof data !== "string" && !isBytes(data)) {
+      throw new TypeError(`Cannot send ping: data is ${data}, must be text or bytes`);
     }
     const bytes = typeof data === "string" ? new TextEncoder().encode(data) : bytesOf(data).slice();
     if (bytes.length > MAX_CONTROL_PAYLOAD) {
@@ -880,11 +884,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         }
         break;
       case "ping":
-        this.#pongTimer ??= setTimeout(() => {
-          this.#pongTimer = undefined;
-          this.#protocol!.allowPongs();
-          this.#scheduleFlush();
-        }, 1000);
+        this.#allowPongsLater();
         break;
       case "pong":
         this.#answerPings(event.data);
@@ -902,6 +902,14 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         if (this.#readyState < WebSocket.CLOSING) this.#readyState = WebSocket.CLOSING;
         break;
     }
+  }
+
+  #allowPongsLater(): void {
+    this.#pongTimer ??= setTimeout(() => {
+      this.#pongTimer = undefined;
+      if (this.#protocol!.allowPongs()) this.#allowPongsLater();
+      this.#scheduleFlush();
+    }, 1000);
   }
 
   /**

@@ -394,6 +394,23 @@ Deno.test("Protocol answers as many pings as it may, then the latest alone (RFC 
   }
 });
 
+Deno.test("Protocol answers no ping of a peer that does not read, but the latest once it does", () => {
+  for (const role of roles) {
+    const driver = new Driver(role, { pongs: 1_000_000 });
+    const { protocol } = driver;
+    const payload = "x".repeat(125);
+    for (let i = 0; i < 2000; i++) driver.feed(frame(role, PING, payload));
+    const { length } = protocol.output;
+    assert(length > 60_000 && length < 66_000, String(length));
+    driver.feed(frame(role, PING, "latest"));
+    assertEquals(protocol.allowPongs(), true);
+    assertEquals(protocol.output.length, length);
+    driver.takeFrames();
+    assertEquals(protocol.allowPongs(), false);
+    assertEquals(driver.takeFrames().map(({ payload }) => payload), [bytesOf("latest")]);
+  }
+});
+
 // Closing (RFC 6455 sections 5.5.1 and 7)
 
 Deno.test("Protocol answers a Close frame with its code (RFC 6455 section 5.5.1)", () => {

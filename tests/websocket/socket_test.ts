@@ -276,6 +276,7 @@ Deno.test("WebSocket.ping resolves with the time its pong took", async () => {
   assertEquals(new TextDecoder().decode((await pong).data), "payload");
   assertEquals(socket.ping("cut off".repeat(2)) instanceof Promise, true);
   assertThrows(() => socket.ping(new Uint8Array(126)), RangeError);
+  assertThrows(() => socket.ping(50 as never), TypeError, "must be text or bytes");
   while (pings.length < 2) await socket.ping();
   const lost = socket.ping();
   socket.terminate();
