@@ -50,7 +50,7 @@ export async function connect(url: URL, options: ConnectOptions): Promise<Connec
     const key = createKey();
     await writeAll(connection, formatUpgradeRequest(url, key, options));
     const { head, rest } = await readHead(connection);
-    const response = checkUpgradeResponse(head, await acceptOf(key), options.protocols);
+    const response = checkUpgradeResponse(head, acceptOf(key), options.protocols);
     return { connection, response, rest };
   });
 }

@@ -6,6 +6,7 @@
 
 import { type Extension, parseExtensions } from "./extensions.ts";
 import { formatHead, type HeaderLines, type ResponseHead } from "./http.ts";
+import { sha1 } from "./sha1.ts";
 
 /** Why a request cannot be upgraded, and the response that says so. */
 export interface UpgradeRefusal {
@@ -88,14 +89,12 @@ export function areValidProtocols(protocols: string[]): boolean {
 
 /** A new `Sec-WebSocket-Key` (RFC 6455 section 4.1, item 7). */
 export function createKey(): string {
-  return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))));
+  return crypto.getRandomValues(new Uint8Array(16)).toBase64();
 }
 
 /** The `Sec-WebSocket-Accept` that answers `key` (RFC 6455 section 4.2.2, item 5.4). */
-export async function acceptOf(key: string): Promise<string> {
-  const bytes = new TextEncoder().encode(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`);
-  const digest = await crypto.subtle.digest("SHA-1", bytes);
-  return btoa(String.fromCharCode(...new Uint8Array(digest)));
+export function acceptOf(key: string): string {
+  return sha1(new TextEncoder().encode(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)).toBase64();
 }
 
 /** Headers of the client's handshake that a caller may not set: they are the handshake. */

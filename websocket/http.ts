@@ -105,7 +105,9 @@ export class HeadReader {
     const { bytes, length } = this.#bytes;
     let text = "";
     for (let at = 0; at < length; at += 4096) {
-      text += String.fromCharCode(...bytes.subarray(at, Math.min(at + 4096, length)));
+      const piece = bytes.subarray(at, Math.min(at + 4096, length));
+      // Spread, it would be gone through one by one.
+      text += String.fromCharCode.apply(null, piece as unknown as number[]);
     }
     this.#bytes.release();
     return text.split("\r\n").slice(0, -2);

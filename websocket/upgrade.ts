@@ -47,7 +47,7 @@ export async function sendUpgrade(
     const headers: HeaderLines = [
       ["Upgrade", "websocket"],
       ["Connection", "Upgrade"],
-      ["Sec-WebSocket-Accept", await acceptOf(key)],
+      ["Sec-WebSocket-Accept", acceptOf(key)],
       ...response.headers,
     ];
     await writeAll(connection, formatHead(statusLine(101, ""), headers));
