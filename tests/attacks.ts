@@ -7,7 +7,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { deflateRawSync } from "node:zlib";
-import { developmentCertificates, Folder, Program, projectPath } from "./programs.ts";
+import { developmentCertificates, Folder, Program, projectPath, variablesOf } from "./programs.ts";
 import { BINARY, frame, RSV1 } from "./websocket/driver.ts";
 import { closed, next, opened, RawClient } from "./websocket/peers.ts";
 
@@ -61,6 +61,7 @@ export class Victim implements AsyncDisposable {
     ];
     const program = new Program(file!, args, {
       cwd: folder.path,
+      env: variablesOf("serve"),
       ...limitMs !== undefined && { limitMs },
     });
     const port = Number(await program.stdout.next());

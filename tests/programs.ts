@@ -91,7 +91,7 @@ export function commandOf(task: Task): string[] {
 }
 
 /** The environment that a task's command sets. */
-function variablesOf(task: Task): Record<string, string> {
+export function variablesOf(task: Task): Record<string, string> {
   const words = config.tasks[task].command.split(" ");
   return Object.fromEntries(words.slice(0, words.indexOf("deno")).map((word) => word.split("=")));
 }

@@ -42,6 +42,11 @@ export class GrowingBuffer {
   /** Moves the data into memory of `capacity` bytes. */
   grow(capacity: number): void {
     const old = this.bytes;
+    if (old.length > MAX_POOLED_SIZE) {
+      // Freed at once, and not when the engine next collects its garbage.
+      this.bytes = new Uint8Array(old.buffer.transfer(capacity));
+      return;
+    }
     this.bytes = pooled(capacity) ?? new Uint8Array(capacity);
     if (this.length > 0) this.bytes.set(old.subarray(0, this.length));
     recycle(old);
