@@ -30,7 +30,7 @@ export interface EndpointOptions {
   mode: "reply" | "echo";
   /** The answer of mode `reply`. */
   reply: string;
-  /** Seconds of silence before a ping, and before the socket of one that does not answer is closed. */
+  /** Longest silence of a peer, in seconds, before it is given up. */
   idleTimeout: number;
   /** Longest message received, in bytes. */
   maxMessageSize: number;

@@ -27,11 +27,13 @@ export type Order =
   | { type: "stop" };
 
 /** What a worker tells: how an order came out. */
-export type Outcome =
-  | { type: "listening"; port: number }
-  | { type: "renewed" }
-  | { type: "stopped" }
-  | { type: "failed"; order: Order["type"]; reason: string };
+export interface Outcome {
+  order: Order["type"];
+  /** The port, after the start. */
+  port?: number;
+  /** Why it failed, if so. */
+  failure?: string;
+}
 
 /** The worker's own global scope, which the types of the main thread do not know. */
 const scope = globalThis as unknown as {
@@ -48,22 +50,22 @@ async function obey(order: Order): Promise<Outcome> {
       const log = openLog(order.log, terminal).with({ worker: order.worker });
       service = startService(order.options, order.pair, true, log, messagesIn(order.language));
       await dropPermissions();
-      return { type: "listening", port: service.port };
+      return { order: order.type, port: service.port };
     }
     case "renew":
       await service!.renew(order.pair);
-      return { type: "renewed" };
+      break;
     case "stop":
       await service!.stop();
-      return { type: "stopped" };
   }
+  return { order: order.type };
 }
 
 scope.addEventListener("message", async ({ data: order }) => {
   try {
     scope.postMessage(await obey(order));
   } catch (error) {
-    scope.postMessage({ type: "failed", order: order.type, reason: causeOf(error) });
+    scope.postMessage({ order: order.type, failure: causeOf(error) });
   }
   if (order.type === "stop") scope.close();
 });

@@ -32,7 +32,8 @@ const STOP_MARGIN_MS = 1000;
 /** A thread, and what has been asked of it. */
 class Thread {
   readonly #worker: Worker;
-  #pending: PromiseWithResolvers<Outcome> | undefined;
+  /** Who waits for the outcome of each order given, in their order for each type. */
+  #pending: { order: Order["type"]; resolve(outcome: Outcome): void }[] = [];
   /** Resolves with the reason when it crashes. */
   readonly crashed: Promise<string>;
 
@@ -40,28 +41,32 @@ class Thread {
     this.#worker = new Worker(module, { type: "module" });
     const crashed = Promise.withResolvers<string>();
     this.crashed = crashed.promise;
-    this.#worker.onmessage = ({ data }: MessageEvent<Outcome>) => this.#settle(data);
+    this.#worker.onmessage = ({ data: outcome }: MessageEvent<Outcome>) => {
+      const at = this.#pending.findIndex(({ order }) => order === outcome.order);
+      this.#pending.splice(at, 1)[0]?.resolve(outcome);
+    };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#settle({ type: "failed", order: "start", reason: event.message });
       crashed.resolve(event.message);
+      this.#settleAll(event.message);
     };
   }
 
-  #settle(outcome: Outcome): void {
-    this.#pending?.resolve(outcome);
-    this.#pending = undefined;
-  }
-
-  /** Gives one order; the next comes when it has been obeyed. Never rejects. */
+  /** Gives an order. Never rejects. */
   ask(order: Order): Promise<Outcome> {
-    this.#pending = Promise.withResolvers();
-    this.#worker.postMessage(order);
-    return this.#pending.promise;
+    return new Promise((resolve) => {
+      this.#pending.push({ order: order.type, resolve });
+      this.#worker.postMessage(order);
+    });
   }
 
   end(): void {
     this.#worker.terminate();
+    this.#settleAll("worker was ended");
+  }
+
+  #settleAll(failure: string): void {
+    for (const { order, resolve } of this.#pending.splice(0)) resolve({ order, failure });
   }
 }
 
@@ -107,6 +112,8 @@ export class Workers implements Service {
   async #start(i: number): Promise<void> {
     const { count, service, log, language, module } = this.#options;
     const thread = new Thread(module ?? import.meta.resolve("./worker.ts"));
+    // From now on it hears what all are told.
+    this.#threads[i] = thread;
     const outcome = await thread.ask({
       type: "start",
       worker: i + 1,
@@ -120,12 +127,12 @@ export class Workers implements Service {
       log,
       language,
     });
-    if (outcome.type !== "listening") {
+    if (outcome.port === undefined) {
+      this.#threads[i] = undefined;
       thread.end();
-      throw new Failure(outcome.type === "failed" ? outcome.reason : outcome.type);
+      throw new Failure(outcome.failure!);
     }
     this.port = outcome.port;
-    this.#threads[i] = thread;
     void this.#replaceIfItCrashes(i, thread);
   }
 
@@ -159,10 +166,14 @@ export class Workers implements Service {
   }
 
   async renew(pair: CertificatePair): Promise<void> {
-    for (const outcome of await this.#askAll({ type: "renew", pair })) {
-      if (outcome.type === "failed") throw new Failure(outcome.reason);
-    }
+    const before = this.#pair;
+    // Whoever takes the place of another meanwhile starts with it.
     this.#pair = pair;
+    const outcomes = await this.#askAll({ type: "renew", pair });
+    const failures = outcomes.flatMap(({ failure }) => failure ?? []);
+    if (failures.length === 0) return;
+    if (failures.length === outcomes.length) this.#pair = before;
+    throw new Failure(failures[0]!);
   }
 
   async stop(): Promise<void> {

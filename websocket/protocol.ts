@@ -357,6 +357,7 @@ export class Protocol {
       case Opcode.PING:
         if (this.#pongsLeft-- > 0 && this.output.length < MAX_UNSENT) {
           this.#control(Opcode.PONG, data);
+          this.#unanswered = undefined;
         } else {
           this.#unanswered = data;
         }

@@ -14,7 +14,7 @@ import {
   statusLine,
 } from "./http.ts";
 import { sendResponse, usable } from "./response.ts";
-import { goAway, open, type WebSocket } from "./socket.ts";
+import { goAway, MAX_TIMEOUT_MS, open, type WebSocket } from "./socket.ts";
 import { ownRequests, sendUpgrade, upgrades } from "./upgrade.ts";
 
 /** What a {@linkcode ServeHandler} learns besides the request. */
@@ -144,22 +144,28 @@ export function serve(
 
 /** The numbers of {@linkcode ServeOptions}, every one with its value. */
 function serveLimits(options: ServeOptions) {
-  const limit = (name: keyof ServeOptions, fallback: number): number => {
+  const limit = (name: keyof ServeOptions, fallback: number, most = Infinity): number => {
     const value = options[name] ?? fallback;
-    if (typeof value === "number" && value >= 0) return value;
-    throw new RangeError(`Cannot serve: ${name} is ${value}, must be 0 or more`);
+    if (typeof value === "number" && value >= 0 && value <= most) return value;
+    const wanted = most === Infinity ? "0 or more" : `from 0 to ${most} ms`;
+    throw new RangeError(`Cannot serve: ${name} is ${value}, must be ${wanted}`);
   };
+  const timeout = (name: keyof ServeOptions, fallback: number) =>
+    limit(name, fallback, MAX_TIMEOUT_MS);
   return {
     maxHeaderBytes: limit("maxHeaderBytes", 16 * 1024),
     maxHeaders: limit("maxHeaders", 100),
-    handshakeTimeout: limit("handshakeTimeout", 10_000),
-    headerTimeout: limit("headerTimeout", 10_000),
-    responseTimeout: limit("responseTimeout", 30_000),
+    handshakeTimeout: timeout("handshakeTimeout", 10_000),
+    headerTimeout: timeout("headerTimeout", 10_000),
+    responseTimeout: timeout("responseTimeout", 30_000),
     maxConnections: limit("maxConnections", 16_384),
     maxConnectionsPerAddress: limit("maxConnectionsPerAddress", 8192),
-    gracePeriod: limit("gracePeriod", 5000),
+    gracePeriod: timeout("gracePeriod", 5000),
   };
 }
+
+/** Turns that a renewal waits for those who are waiting to be accepted: there is no end to a flood. */
+const MAX_TURNS = 100;
 
 /** Between attempts to put a listener back in its place, in milliseconds. */
 const RELISTEN_MS = 20;
@@ -284,7 +290,7 @@ class Server implements HttpServer {
    */
   async #renew(cert: string, key: string): Promise<void> {
     // Who is waiting to be accepted would be reset by the end of the listener.
-    for (let before = -1; before !== this.#accepted;) {
+    for (let before = -1, turn = 0; before !== this.#accepted && turn < MAX_TURNS; turn++) {
       before = this.#accepted;
       await new Promise((resolve) => setTimeout(resolve));
     }
@@ -298,7 +304,11 @@ class Server implements HttpServer {
         this.#listener = this.#listen(this.addr.port, pair.cert, pair.key);
         break;
       } catch (error) {
-        if (!(error instanceof Deno.errors.AddrInUse)) failure ??= error;
+        const busy = error instanceof Deno.errors.AddrInUse;
+        if (!busy && failure === undefined) {
+          failure = error;
+          continue; // The old pair, at once.
+        }
         // Another program may have taken the port: a server without one goes on trying.
         await new Promise((resolve) => setTimeout(resolve, RELISTEN_MS));
       }

@@ -42,8 +42,8 @@ export interface SocketOptions {
    */
   maxMessageSize?: number;
   /**
-   * Seconds after which a peer that sends nothing, not even a Pong, is given up; it is asked for one
-   * by a Ping a third of that before. 0 never asks.
+   * Longest silence of a peer, in seconds: it is sent a Ping, and given up when that is not answered
+   * within a third of this time, after two thirds of it at the least. 0 never asks.
    *
    * @default {30} for a server's socket, 0 for a client's
    */
@@ -111,7 +111,7 @@ export function socketLimits(options: SocketOptions, role: "client" | "server"):
 const MIB = 1024 * 1024;
 
 /** What a timer can wait for. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** Options of the constructor of {@linkcode WebSocket}. */
 export interface WebSocketOptions extends SocketOptions {
@@ -149,6 +149,9 @@ export interface SendOptions {
 
 /** What a message whose handler is at work counts at least, in bytes: the handler's own state. */
 const HANDLER_BYTES = 256;
+
+/** While handlers are at work on too much, one more read or message after so long, in milliseconds. */
+const PATIENCE_MS = 1000;
 
 /** Two silences of this length, in milliseconds, and a server that goes away has answered what has come. */
 const QUIET_MS = 10;
@@ -594,7 +597,9 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     return this.#readable ??= new ReadableStream<Message>({
       start: (controller) => {
         this.#reader = controller;
-        if (this.#readyState === WebSocket.CLOSED) controller.close();
+        if (this.#readyState !== WebSocket.CLOSED) return;
+        if (this.#failure === undefined) controller.close();
+        else controller.error(this.#failure);
       },
       pull: () => {
         this.#asked = true;
@@ -624,7 +629,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
         }
         this.send(data);
         await this.#afterBlob;
-        if (this.#writer!.unsent > this.#limits.highWaterMark) await this.#writer!.flushed();
+        await this.#writer!.flushed(this.#limits.highWaterMark);
         if (this.#failure !== undefined) throw this.#failure;
       },
       close: async () => {
@@ -714,7 +719,8 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   }
 
   async #settle(result: Promise<unknown>, event: Event): Promise<void> {
-    const size = HANDLER_BYTES + (event instanceof MessageEvent ? sizeOf(event.data) : 0);
+    const data = event.type === "message" ? (event as MessageEvent).data : undefined;
+    const size = HANDLER_BYTES + Number(data?.length ?? data?.byteLength ?? data?.size ?? 0);
     this.#unsettled++;
     this.#unsettledBytes += size;
     try {
@@ -865,6 +871,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       const count = await connection.read(protocol.space());
       if (count === null) {
         this.#failure ??= new Error("Connection lost: peer ended it without a Close frame");
+        this.#boundClose();
         return;
       }
       this.#reads++;
@@ -958,14 +965,21 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
       (this.#writer!.unsent > this.#limits.highWaterMark || this.#handlersAreFull);
   }
 
-  /** Whether there is too much at work. One handler alone is not: it may be waiting for another message. */
+  /** Whether there is too much at work. One message alone is not: its handler may wait for another. */
   get #handlersAreFull(): boolean {
     return this.#unsettledBytes > this.#limits.highWaterMark && this.#unsettled > 1;
   }
 
   async #untilNotFull(writer: Writer): Promise<void> {
-    await this.#hold(() => !this.#handlersAreFull);
-    await writer.flushed();
+    // Handlers may be waiting for what is not yet read, and the peer may have left: a little is, meanwhile.
+    let patient = true;
+    const timer = setTimeout(() => {
+      patient = false;
+      this.#held?.resolve();
+    }, PATIENCE_MS);
+    await this.#hold(() => !patient || !this.#handlersAreFull);
+    clearTimeout(timer);
+    await writer.flushed(this.#limits.highWaterMark);
   }
 
   #received(data: Message): string | Blob | ArrayBuffer {
@@ -1030,19 +1044,19 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     const interval = this.#limits.idleTimeout * 1000 / 3;
     if (interval === 0) return;
     let asked = false;
-    let seen = 0;
+    let seen = -1;
     const look = () => {
       // What the network takes at once says nothing of the peer.
       const signs = this.#reads + this.#writer!.takenInParts;
-      // Who waits for this end cannot be heard.
-      if (signs !== seen || this.#held !== undefined) {
+      if (signs !== seen) {
         asked = false;
       } else if (asked) {
         return this.#fail(
-          new Error(`Connection lost: peer was silent for ${this.#limits.idleTimeout} s`),
+          new Error("Connection lost: peer was silent, and did not answer a ping"),
         );
       } else {
-        asked = true;
+        // Who waits for this end cannot be heard: it is not given up, unless what is sent to it fails.
+        asked = this.#held === undefined;
         this.#protocol!.ping(new Uint8Array(0));
         this.#scheduleFlush();
       }

@@ -72,12 +72,13 @@ export class Writer {
     this.#write();
   }
 
-  /** Resolves when all has been written, or a write has failed. */
-  async flushed(): Promise<void> {
+  /** Resolves when no more than `most` bytes are unsent, or a write has failed. */
+  async flushed(most = 0): Promise<void> {
     this.flush();
-    if (!this.busy || this.#failed) return;
-    this.#flushed ??= Promise.withResolvers();
-    await this.#flushed.promise;
+    while (this.unsent > most && !this.#failed) {
+      this.#flushed ??= Promise.withResolvers();
+      await this.#flushed.promise;
+    }
   }
 
   // Promises with callbacks, not an async function: a write is a message, and each await of one costs.
@@ -95,9 +96,8 @@ export class Writer {
     this.#at = this.#inFlight = 0;
     this.#current.release();
     this.flush();
-    if (this.busy) return;
     this.#resolve();
-    this.#onDrained();
+    if (!this.busy) this.#onDrained();
   };
 
   readonly #fail = (error: unknown): void => {

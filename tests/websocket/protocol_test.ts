@@ -408,6 +408,13 @@ Deno.test("Protocol answers no ping of a peer that does not read, but the latest
     driver.takeFrames();
     assertEquals(protocol.allowPongs(), false);
     assertEquals(driver.takeFrames().map(({ payload }) => payload), [bytesOf("latest")]);
+    // One that is answered at once leaves none before it to be answered.
+    protocol.output.append(new Uint8Array(70_000));
+    driver.feed(frame(role, PING, "early"));
+    protocol.output.release();
+    driver.feed(frame(role, PING, "late"));
+    assertEquals(protocol.allowPongs(), false);
+    assertEquals(driver.takeFrames().map(({ payload }) => payload), [bytesOf("late")]);
   }
 });
 

@@ -429,7 +429,14 @@ Deno.test("serve() gives up a TLS handshake that does not come", async () => {
 });
 
 Deno.test("serve() refuses limits that are none", () => {
-  for (const limit of [{ maxConnections: -1 }, { headerTimeout: NaN }, { maxHeaders: "5" }]) {
+  for (
+    const limit of [
+      { maxConnections: -1 },
+      { headerTimeout: NaN },
+      { gracePeriod: Infinity },
+      { maxHeaders: "5" },
+    ]
+  ) {
     assertThrows(() => start(() => new Response(), limit as ServeOptions), RangeError);
   }
 });

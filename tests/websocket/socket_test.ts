@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import { generateCertificates } from "../../certs/generate.ts";
 import { prepare, WebSocket } from "../../mod.ts";
+import { concat, frame, TEXT } from "./driver.ts";
 import { acceptSockets, closed, echo, next, opened, RawClient } from "./peers.ts";
 
 Deno.test("WebSocket is the web's class", async () => {
@@ -909,4 +910,63 @@ Deno.test("WebSocket gives an opening handshake up that takes too long", async (
   for (const handshakeTimeout of [-1, NaN, 2 ** 31]) {
     assertThrows(() => new WebSocket("ws://127.0.0.1/", { handshakeTimeout }), RangeError);
   }
+});
+
+Deno.test("WebSocket of a server hears what its handlers wait for, however much is at work", async () => {
+  await using server = acceptSockets((socket) => {
+    socket.onmessage = async ({ data }) => {
+      await socket.ping();
+      socket.send(data.slice(0, 3));
+    };
+  }, { highWaterMark: 10 });
+  const socket = await opened(server.url);
+  const answers: string[] = [];
+  const all = Promise.withResolvers<void>();
+  socket.onmessage = ({ data }) => answers.push(data) === 3 && all.resolve();
+  for (const word of ["one", "two", "six"]) socket.send(word.padEnd(100));
+  await all.promise;
+  assertEquals(answers.sort(), ["one", "six", "two"]);
+  await closed(socket);
+});
+
+Deno.test("WebSocket of a server finds that its peer has left while its handlers are at work", async () => {
+  const ended = Promise.withResolvers<number>();
+  const working = Promise.withResolvers<void>();
+  let count = 0;
+  await using server = acceptSockets((socket) => {
+    socket.onmessage = () => {
+      if (++count === 2) working.resolve();
+      return new Promise<void>((resolve) => socket.addEventListener("close", () => resolve()));
+    };
+    socket.onclose = ({ code }) => ended.resolve(code);
+  }, { highWaterMark: 10 });
+  const client = await RawClient.open(server.addr.port);
+  await client.write(concat(frame("server", TEXT, "a long one"), frame("server", TEXT, "another")));
+  await working.promise;
+  client.connection.close();
+  assertEquals(await ended.promise, 1006);
+});
+
+Deno.test("WebSocket counts no message that is none", async () => {
+  const done = Promise.withResolvers<unknown>();
+  await using server = acceptSockets((socket) => {
+    socket.onopen = () => {
+      socket.addEventListener("message", async ({ data }) => {
+        await undefined;
+        done.resolve(data);
+      });
+      socket.dispatchEvent(new MessageEvent("message"));
+    };
+  });
+  const socket = await opened(server.url);
+  assertEquals(await done.promise, null);
+  await socket.ping();
+  await closed(socket);
+});
+
+Deno.test("WebSocket.readable fails when it is first used after the connection was lost", async () => {
+  await using server = acceptSockets((socket) => socket.onopen = () => socket.terminate());
+  const socket = new WebSocket(server.url);
+  await next<Event>(socket, "close");
+  await assertRejects(() => socket.readable.getReader().read(), Error, "Connection lost");
 });

@@ -108,6 +108,18 @@ Deno.test("Writer.flushed resolves when all is written, at once where nothing is
   assertEquals(writer.unsent, 0);
 });
 
+Deno.test("Writer.flushed resolves once no more is unsent than it is told", async () => {
+  const { connection, writer, send } = setUp();
+  send("a long message");
+  const flushed = writer.flushed(3);
+  send("b");
+  assertEquals(writer.unsent, 19);
+  await connection.take();
+  await flushed;
+  assertEquals([writer.unsent, writer.busy], [3, true]);
+  await connection.take();
+});
+
 Deno.test("Writer tells of a write that fails, and writes no more", async () => {
   const { connection, writer, seen, send } = setUp();
   send("a");
