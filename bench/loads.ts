@@ -174,7 +174,7 @@ export const DEFAULT: Plan = {
   ],
   rounds: 5,
   times: {
-    echo: { warmUp: 300, duration: 600 },
+    echo: { warmUp: 1000, duration: 600 },
     workers: { warmUp: 500, duration: 1500 },
     broadcast: { warmUp: 500, duration: 1000 },
     idle: { warmUp: 500, duration: 1000 },
