@@ -77,7 +77,13 @@ function test(name: string, calls: Call[]): void {
       await using browser = new Program(
         Deno.execPath(),
         [
-          ...["run", "--allow-all", "--frozen", projectPath("tests/interop/chromium/browse.ts")],
+          ...[
+            "run",
+            "--quiet",
+            "--allow-all",
+            "--frozen",
+            projectPath("tests/interop/chromium/browse.ts"),
+          ],
           `https://127.0.0.1:${server.addr.port}/`,
           folder.path,
           ...calls.map(({ call }) => call),
