@@ -28,6 +28,8 @@ export class GrowingBuffer {
   bytes: Uint8Array<ArrayBuffer> = EMPTY;
   /** Where the data ends. */
   length = 0;
+  /** Whether the memory is somebody else's, to be read alone. */
+  #borrowed = false;
 
   /** Makes room for `count` more bytes after {@linkcode length}. */
   reserve(count: number): void {
@@ -42,14 +44,23 @@ export class GrowingBuffer {
   /** Moves the data into memory of `capacity` bytes. */
   grow(capacity: number): void {
     const old = this.bytes;
-    if (old.length > MAX_POOLED_SIZE) {
+    if (old.length > MAX_POOLED_SIZE && !this.#borrowed) {
       // Freed at once, and not when the engine next collects its garbage.
       this.bytes = new Uint8Array(old.buffer.transfer(capacity));
       return;
     }
     this.bytes = pooled(capacity) ?? new Uint8Array(capacity);
     if (this.length > 0) this.bytes.set(old.subarray(0, this.length));
-    recycle(old);
+    if (!this.#borrowed) recycle(old);
+    this.#borrowed = false;
+  }
+
+  /** Has `data` for its own without a copy, as long as nothing is appended. Must be empty. */
+  borrow(data: Uint8Array<ArrayBuffer>): void {
+    this.release();
+    this.bytes = data;
+    this.length = data.length;
+    this.#borrowed = true;
   }
 
   /** The data in memory of its own, which this buffer then no longer has. */
@@ -74,9 +85,10 @@ export class GrowingBuffer {
 
   /** Forgets the data and gives the memory back. */
   release(): void {
-    recycle(this.bytes);
+    if (!this.#borrowed) recycle(this.bytes);
     this.bytes = EMPTY;
     this.length = 0;
+    this.#borrowed = false;
   }
 }
 

@@ -5,14 +5,24 @@
  */
 
 import { GrowingBuffer } from "./buffer.ts";
-import { firstByte, Opcode } from "./frame.ts";
+import { firstByte, headerSize, Opcode, writeHeader } from "./frame.ts";
 import type { PerMessageDeflate } from "./permessage_deflate.ts";
 
-/** What goes on the wire, but for the mask. */
+/** What goes on the wire. */
 interface PreparedFrame {
   /** FIN, RSV1 and opcode. */
   first: number;
   payload: Uint8Array;
+  /** The whole frame as a server sends it: without a mask, the same to all. */
+  unmasked: Uint8Array<ArrayBuffer>;
+}
+
+function frameOf(first: number, payload: Uint8Array): PreparedFrame {
+  const size = headerSize(payload.length, false);
+  const unmasked = new Uint8Array(size + payload.length);
+  writeHeader(unmasked, 0, first, payload.length, undefined);
+  unmasked.set(payload, size);
+  return { first, payload: unmasked.subarray(size), unmasked };
 }
 
 /** Made by {@linkcode prepare}, and sent like any other data. */
@@ -28,7 +38,7 @@ export class PreparedMessage {
     this.#opcode = typeof data === "string" ? Opcode.TEXT : Opcode.BINARY;
     const payload = typeof data === "string" ? new TextEncoder().encode(data) : copyOf(data);
     this.size = payload.length;
-    this.#plain = { first: firstByte(this.#opcode, false), payload };
+    this.#plain = frameOf(firstByte(this.#opcode, false), payload);
   }
 
   /**
@@ -45,7 +55,11 @@ export class PreparedMessage {
       const target = new GrowingBuffer();
       if (this.size === 0) deflate.deflate(this.#plain.payload, target);
       else deflate.deflateAlone(this.#plain.payload, target);
-      frame = { first: firstByte(this.#opcode, true), payload: target.take() };
+      frame = frameOf(
+        firstByte(this.#opcode, true),
+        target.bytes.subarray(0, target.length),
+      );
+      target.release();
       this.#compressed.set(deflate.key, frame);
     }
     return frame;

@@ -537,7 +537,11 @@ export class Protocol {
    */
   sendPrepared(message: PreparedMessage, compress: boolean): number {
     if (this.#closeSent) return 0;
-    const { first, payload } = message.frameFor(compress ? this.#deflate : undefined);
+    const { first, payload, unmasked } = message.frameFor(compress ? this.#deflate : undefined);
+    if (this.#server && this.output.length === 0) {
+      this.output.borrow(unmasked);
+      return message.size;
+    }
     const start = this.#beginFrame(payload.length);
     this.output.append(payload);
     this.#endFrame(start, payload.length, first);

@@ -145,6 +145,25 @@ Deno.test("GrowingBuffer keeps 4 MiB for the next, in memories of up to 1 MiB, a
   }
 });
 
+Deno.test("GrowingBuffer.borrow makes no copy, writes nothing into it, and gives it to nobody", () => {
+  for (const length of [10, POOLED_SIZE, 2 * 1024 * 1024]) {
+    const data = filled(length);
+    const buffer = new GrowingBuffer();
+    buffer.append(filled(3));
+    buffer.borrow(data);
+    assert(buffer.bytes === data);
+    buffer.append(filled(1, 9));
+    assert(buffer.bytes !== data);
+    assertEquals(buffer.bytes.slice(0, buffer.length), concat(data, filled(1, 9)));
+    buffer.borrow(data);
+    buffer.release();
+    const next = new GrowingBuffer();
+    next.append(filled(length, 8));
+    assert(next.bytes !== data);
+    assertEquals(data, filled(length));
+  }
+});
+
 Deno.test("GrowingBuffer holds what was appended, whatever is done in between", () => {
   const action = fc.oneof(
     { weight: 5, arbitrary: fc.record({ append: fc.nat(40_000) }) },

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { contextCount } from "../../websocket/permessage_deflate.ts";
 import { prepare, PreparedMessage } from "../../websocket/prepared_message.ts";
-import { codec, Driver, hex, NO_CONTEXT, RSV1, ZlibPeer } from "./driver.ts";
+import { codec, concat, Driver, hex, NO_CONTEXT, RSV1, ZlibPeer } from "./driver.ts";
 
 /** Text that repeats itself. */
 const TEXT = "Hello, hello, hello! ".repeat(10);
@@ -23,7 +23,9 @@ Deno.test("prepare() takes text and bytes, and copies them", () => {
     const message = prepared[i]!;
     assert(message instanceof PreparedMessage);
     assertEquals(message.size, payload.length);
-    assertEquals(message.frameFor(undefined), { first, payload: payload as Uint8Array });
+    const frame = message.frameFor(undefined);
+    assertEquals([frame.first, frame.payload], [first, payload]);
+    assertEquals(frame.unmasked, concat(Uint8Array.of(first, payload.length), payload));
   });
 });
 
@@ -57,7 +59,7 @@ Deno.test("PreparedMessage.frameFor leaves short messages as they are", () => {
 
 Deno.test("PreparedMessage.frameFor compresses an empty message (RFC 7692 section 7.2.3.6)", () => {
   const own = codec("server");
-  assertEquals(prepare("").frameFor(own), { first: 0xc1, payload: hex("00") as Uint8Array });
+  assertEquals(prepare("").frameFor(own).unmasked, hex("c1 01 00"));
   assertEquals(prepare(new Uint8Array(0)).frameFor(own).first, 0xc2);
 });
 
@@ -85,4 +87,22 @@ Deno.test("PreparedMessage is understood between messages that share a context (
       }
     }
   }
+});
+
+Deno.test("A prepared message is one piece of memory to all servers, whatever they send after it", () => {
+  const message = prepare("shared ".repeat(3000));
+  const { unmasked } = message.frameFor(undefined);
+  const before = unmasked.slice();
+  const drivers = Array.from({ length: 3 }, () => new Driver("server"));
+  for (const { protocol } of drivers) {
+    protocol.sendPrepared(message, true);
+    assert(protocol.output.bytes === unmasked);
+  }
+  drivers[0]!.protocol.send("after", true);
+  drivers[1]!.protocol.ping(new Uint8Array(3));
+  drivers[2]!.protocol.output.release();
+  for (const driver of drivers) driver.protocol.send("later", true);
+  assertEquals(unmasked, before);
+  const sent = drivers.map((driver) => driver.takeFrames().map(({ payload }) => payload.length));
+  assertEquals(sent, [[21_000, 5, 5], [21_000, 3, 5], [5]]);
 });
