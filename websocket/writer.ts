@@ -74,8 +74,9 @@ export class Writer {
 
   /** Resolves when no more than `most` bytes are unsent, or a write has failed. */
   async flushed(most = 0): Promise<void> {
-    this.flush();
     while (this.unsent > most && !this.#failed) {
+      // Also what has been added since, and nobody has flushed.
+      this.flush();
       this.#flushed ??= Promise.withResolvers();
       await this.#flushed.promise;
     }

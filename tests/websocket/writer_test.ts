@@ -120,6 +120,25 @@ Deno.test("Writer.flushed resolves once no more is unsent than it is told", asyn
   await connection.take();
 });
 
+Deno.test("Writer.flushed writes what is added when all was written", async () => {
+  const { connection, protocol } = setUp();
+  const added = [..."b"];
+  const writer: Writer = new Writer(
+    connection,
+    protocol,
+    () => added.splice(0).forEach((text) => writer.queued(protocol.send(text, false))),
+    () => {},
+  );
+  writer.queued(protocol.send("a", false));
+  const flushed = writer.flushed();
+  await connection.take();
+  await Promise.resolve();
+  assert(connection.waiting);
+  await connection.take();
+  await flushed;
+  assertEquals([writer.unsent, connection.written.length], [0, 2]);
+});
+
 Deno.test("Writer tells of a write that fails, and writes no more", async () => {
   const { connection, writer, seen, send } = setUp();
   send("a");
