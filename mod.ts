@@ -18,18 +18,18 @@
  * @module
  */
 
-export { checkUpgrade, HandshakeError, type UpgradeRefusal } from "./websocket/handshake.ts";
-export type { CompressionOptions } from "./websocket/permessage_deflate.ts";
-export type { Message } from "./websocket/protocol.ts";
-export { ProtocolError } from "./websocket/frame.ts";
-export { prepare, type PreparedMessage } from "./websocket/prepared_message.ts";
+export { checkUpgrade, HandshakeError, type UpgradeRefusal } from "./protocol/handshake.ts";
+export type { CompressionOptions } from "./protocol/permessage_deflate/options.ts";
+export type { Message } from "./protocol/protocol.ts";
+export { ProtocolError } from "./protocol/frame.ts";
+export { prepare, type PreparedMessage } from "./protocol/prepared_message.ts";
 export {
   type HttpServer,
   serve,
   type ServeHandler,
   type ServeHandlerInfo,
   type ServeOptions,
-} from "./websocket/serve.ts";
+} from "./server/serve.ts";
 export {
   type EventHandler,
   type SendData,
@@ -43,4 +43,4 @@ export {
   upgradeWebSocket,
   type UpgradeWebSocketOptions,
   type WebSocketUpgrade,
-} from "./websocket/upgrade.ts";
+} from "./server/upgrade.ts";

@@ -6,7 +6,7 @@
  */
 
 import { constants, inflateRawSync } from "node:zlib";
-import { applyMask, FrameHeader, MAX_HEADER, Opcode } from "../websocket/frame.ts";
+import { applyMask, FrameHeader, MAX_HEADER, Opcode } from "../protocol/frame.ts";
 
 /** Counts the messages in a stream of frames, at the cost of reading their headers. */
 export class AnswerCounter {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { writeAll } from "../websocket/connection.ts";
+import { writeAll } from "../transport/connection.ts";
 import { AnswerCounter, concat } from "./answers.ts";
 import type { FrameStream, Mode } from "./frames.ts";
 

@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { constants, createDeflateRaw, type DeflateRaw } from "node:zlib";
-import { applyMask, firstByte, headerSize, Opcode, writeHeader } from "../websocket/frame.ts";
+import { applyMask, firstByte, headerSize, Opcode, writeHeader } from "../protocol/frame.ts";
 import { seeded } from "./messages.ts";
 
 /** How a connection's messages are compressed. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { writeAll } from "../websocket/connection.ts";
+import { writeAll } from "../transport/connection.ts";
 import type { ClientJob } from "./client.ts";
 import { dial } from "./connection.ts";
 import type { Job, Outcome } from "./load.ts";

@@ -8,7 +8,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { deflateRawSync } from "node:zlib";
 import { developmentCertificates, Folder, Program, projectPath, variablesOf } from "./programs.ts";
-import { BINARY, frame, RSV1 } from "./websocket/driver.ts";
+import { BINARY, frame, RSV1 } from "./protocol/driver.ts";
 import { closed, next, opened, RawClient } from "./websocket/peers.ts";
 
 /** How a {@linkcode victim} serves. */

@@ -25,7 +25,7 @@ import {
 import { writeCertificates } from "../certs/generate.ts";
 import { serve, upgradeWebSocket, WebSocket } from "../mod.ts";
 import { descriptorsOf, mib, sendBomb, sendWithoutReading, served, Victim } from "./attacks.ts";
-import { concat, CONTINUATION, frame, PING, PONG, readFrames, TEXT } from "./websocket/driver.ts";
+import { concat, CONTINUATION, frame, PING, PONG, readFrames, TEXT } from "./protocol/driver.ts";
 import {
   acceptSockets,
   closed,

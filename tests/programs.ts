@@ -72,7 +72,7 @@ export function projectPath(file: string): string {
 }
 
 /** The program's own code, which its workers read. */
-const OWN_CODE = ["cli", "websocket", "mod.ts"];
+const OWN_CODE = ["cli", "mod.ts", "protocol", "server", "transport", "websocket"];
 
 /** The arguments to Deno of a task's command, such that they work from any folder. */
 export function commandOf(task: Task): string[] {

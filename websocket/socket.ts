@@ -4,25 +4,31 @@
  * @module
  */
 
-import { connect } from "./connect.ts";
-import { closeQuietly, type Connection, lingerAndClose } from "./connection.ts";
-import { formatExtension } from "./extensions.ts";
-import { CloseCode, isSendableCode, MAX_CLOSE_REASON, MAX_CONTROL_PAYLOAD } from "./frame.ts";
-import { areValidProtocols } from "./handshake.ts";
-import { microtasksDone } from "./node.ts";
+import { connect } from "../transport/connect.ts";
+import { closeQuietly, type Connection, lingerAndClose } from "../transport/connection.ts";
+import { formatExtension } from "../protocol/extension_header.ts";
 import {
-  checkResponse,
+  CloseCode,
+  isSendableCode,
+  MAX_CLOSE_REASON,
+  MAX_CONTROL_PAYLOAD,
+} from "../protocol/frame.ts";
+import { areValidProtocols } from "../protocol/handshake.ts";
+import { microtasksDone } from "./microtasks.ts";
+import { checkResponse, formatOffer } from "../protocol/permessage_deflate/negotiation.ts";
+import {
   type CompressionOptions,
   type CompressionSettings,
   compressionSettings,
+} from "../protocol/permessage_deflate/options.ts";
+import {
   contextCount,
-  formatOffer,
   PerMessageDeflate,
   releaseIdleContexts,
-} from "./permessage_deflate.ts";
-import { PreparedMessage } from "./prepared_message.ts";
-import { type Message, Protocol, type ProtocolEvent } from "./protocol.ts";
-import { Writer } from "./writer.ts";
+} from "../protocol/permessage_deflate/codec.ts";
+import { PreparedMessage } from "../protocol/prepared_message.ts";
+import { type Message, Protocol, type ProtocolEvent } from "../protocol/protocol.ts";
+import { Writer } from "../transport/writer.ts";
 
 /** What {@linkcode WebSocket.send} takes. */
 export type SendData = string | ArrayBufferLike | ArrayBufferView | Blob | PreparedMessage;

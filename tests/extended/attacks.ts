@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { certificatesFolder, developmentCertificates, RUNNABLE, startServer } from "../programs.ts";
 import { descriptorsOf, mib, sendBomb, sendWithoutReading, served, Victim } from "../attacks.ts";
-import { deflated, frame, RSV1, TEXT } from "../websocket/driver.ts";
+import { deflated, frame, RSV1, TEXT } from "../protocol/driver.ts";
 import { closed, handshake, next, opened, RawClient } from "../websocket/peers.ts";
 
 const MIB = 1024 * 1024;

@@ -7,7 +7,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
-import type { Role } from "../../websocket/protocol.ts";
+import type { Role } from "../../protocol/protocol.ts";
 import {
   BINARY,
   codec,
@@ -18,7 +18,7 @@ import {
   RSV1,
   TAIL,
   TEXT,
-} from "../websocket/driver.ts";
+} from "../protocol/driver.ts";
 import { checkWritten, sameFault } from "./frames.ts";
 import { Random } from "./random.ts";
 

@@ -6,7 +6,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { prepare, type WebSocket } from "../../mod.ts";
-import type { Connection } from "../../websocket/connection.ts";
+import type { Connection } from "../../transport/connection.ts";
 import { Accepted, open, socketLimits, WebSocket as Socket } from "../../websocket/socket.ts";
 import {
   BINARY,
@@ -22,7 +22,7 @@ import {
   readFrames,
   RSV1,
   TEXT,
-} from "../websocket/driver.ts";
+} from "../protocol/driver.ts";
 import { checkWritten } from "./frames.ts";
 import type { Random } from "./random.ts";
 

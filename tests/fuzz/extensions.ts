@@ -5,14 +5,14 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { formatExtension, parseExtensions } from "../../websocket/extensions.ts";
-import { ProtocolError } from "../../websocket/frame.ts";
+import { formatExtension, parseExtensions } from "../../protocol/extension_header.ts";
+import { ProtocolError } from "../../protocol/frame.ts";
 import {
   acceptOffer,
   checkResponse,
-  compressionSettings,
   formatOffer,
-} from "../../websocket/permessage_deflate.ts";
+} from "../../protocol/permessage_deflate/negotiation.ts";
+import { compressionSettings } from "../../protocol/permessage_deflate/options.ts";
 import type { Random } from "./random.ts";
 
 const NAMES = [

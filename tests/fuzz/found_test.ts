@@ -13,7 +13,7 @@ import {
   NO_CONTEXT,
   RSV1,
   TAIL,
-} from "../websocket/driver.ts";
+} from "../protocol/driver.ts";
 
 Deno.test("Protocol fails with 1009 on too long a message that goes on with what is not DEFLATE, however it came", () => {
   // Three bits of a block of a type that there is not, behind a thousand bytes.

@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Role } from "../../websocket/protocol.ts";
+import type { Role } from "../../protocol/protocol.ts";
 import {
   BINARY,
   CLOSE,
@@ -24,7 +24,7 @@ import {
   RSV1,
   type Seen,
   TEXT,
-} from "../websocket/driver.ts";
+} from "../protocol/driver.ts";
 import { Random } from "./random.ts";
 
 /** Messages, plain and as a peer compresses them: made once, for compressing is slow. */

@@ -5,8 +5,8 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { checkUpgrade, checkUpgradeResponse, HandshakeError } from "../../websocket/handshake.ts";
-import { HeadReader, HttpError, parseRequest, parseResponse } from "../../websocket/http.ts";
+import { checkUpgrade, checkUpgradeResponse, HandshakeError } from "../../protocol/handshake.ts";
+import { HeadReader, HttpError, parseRequest, parseResponse } from "../../protocol/http.ts";
 import type { Random } from "./random.ts";
 
 const encoder = new TextEncoder();

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { concat } from "../websocket/driver.ts";
+import { concat } from "../protocol/driver.ts";
 
 const encoder = new TextEncoder();
 

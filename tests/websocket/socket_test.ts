@@ -8,7 +8,7 @@ import {
 } from "@std/assert";
 import { generateCertificates } from "../../certs/generate.ts";
 import { prepare, WebSocket } from "../../mod.ts";
-import { concat, frame, TEXT } from "./driver.ts";
+import { concat, frame, TEXT } from "../protocol/driver.ts";
 import { acceptSockets, closed, echo, next, opened, RawClient } from "./peers.ts";
 
 Deno.test("WebSocket is the web's class", async () => {

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { sha1 } from "../../websocket/sha1.ts";
+import { sha1 } from "../../protocol/sha1.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 

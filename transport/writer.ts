@@ -5,9 +5,9 @@
  * @module
  */
 
-import { GrowingBuffer } from "./buffer.ts";
+import { GrowingBuffer } from "../protocol/buffer.ts";
 import type { Connection } from "./connection.ts";
-import type { Protocol } from "./protocol.ts";
+import type { Protocol } from "../protocol/protocol.ts";
 
 /** Writes a protocol's output to its connection. */
 export class Writer {

@@ -1,6 +1,6 @@
 /**
  * What the tests of the protocol core share: frames made and read by hand, independent of
- * `websocket/frame.ts`; a driver that hands bytes to a {@linkcode Protocol}; and DEFLATE as a peer has
+ * `protocol/frame.ts`; a driver that hands bytes to a {@linkcode Protocol}; and DEFLATE as a peer has
  * it, straight from `node:zlib`.
  *
  * @module
@@ -8,13 +8,13 @@
 
 import { Buffer } from "node:buffer";
 import { constants, createDeflateRaw, createInflateRaw, deflateRawSync } from "node:zlib";
+import type { Agreement } from "../../protocol/permessage_deflate/negotiation.ts";
 import {
-  type Agreement,
   type CompressionOptions,
   compressionSettings,
-  PerMessageDeflate,
-} from "../../websocket/permessage_deflate.ts";
-import { type Message, Protocol, type Role } from "../../websocket/protocol.ts";
+} from "../../protocol/permessage_deflate/options.ts";
+import { PerMessageDeflate } from "../../protocol/permessage_deflate/codec.ts";
+import { type Message, Protocol, type Role } from "../../protocol/protocol.ts";
 
 /** Opcodes of RFC 6455 section 11.8, written down once more. */
 export const CONTINUATION = 0;

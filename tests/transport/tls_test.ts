@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { succeeds } from "../interop/peer.ts";
 import { certificatesFolder, developmentCertificates, Program, RUNNABLE } from "../programs.ts";
-import { echo } from "./peers.ts";
+import { echo } from "../websocket/peers.ts";
 
 /** OpenSSL as Debian has it refuses old versions of its own accord: not so with this. */
 const ANY_CIPHER = ["-cipher", "ALL:@SECLEVEL=0"];

@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { WebSocket } from "../../mod.ts";
 import { brought } from "../programs.ts";
-import { echo, next, RawClient } from "./peers.ts";
+import { echo, next, RawClient } from "../websocket/peers.ts";
 
 Deno.test("WebSocket refuses a certificate that is trusted, and another host's", async () => {
   const { ca, cert, key } = await brought({ names: ["other.example"] });

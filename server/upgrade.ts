@@ -4,12 +4,20 @@
  * @module
  */
 
-import { type Connection, writeAll } from "./connection.ts";
-import { parseExtensions } from "./extensions.ts";
-import { acceptOf, areValidProtocols, checkUpgrade } from "./handshake.ts";
-import { formatHead, type HeaderLines, statusLine } from "./http.ts";
-import { acceptOffer, compressionSettings, PerMessageDeflate } from "./permessage_deflate.ts";
-import { abandon, Accepted, socketLimits, type SocketOptions, WebSocket } from "./socket.ts";
+import { type Connection, writeAll } from "../transport/connection.ts";
+import { parseExtensions } from "../protocol/extension_header.ts";
+import { acceptOf, areValidProtocols, checkUpgrade } from "../protocol/handshake.ts";
+import { formatHead, type HeaderLines, statusLine } from "../protocol/http.ts";
+import { acceptOffer } from "../protocol/permessage_deflate/negotiation.ts";
+import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
+import { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
+import {
+  abandon,
+  Accepted,
+  socketLimits,
+  type SocketOptions,
+  WebSocket,
+} from "../websocket/socket.ts";
 
 /** Options of {@linkcode upgradeWebSocket}. */
 export interface UpgradeWebSocketOptions extends SocketOptions {

@@ -4,7 +4,12 @@
  * @module
  */
 
-import { closeQuietly, type Connection, lingerAndClose, writeAll } from "./connection.ts";
+import {
+  closeQuietly,
+  type Connection,
+  lingerAndClose,
+  writeAll,
+} from "../transport/connection.ts";
 import {
   formatHead,
   HeadReader,
@@ -12,9 +17,9 @@ import {
   parseRequest,
   type RequestHead,
   statusLine,
-} from "./http.ts";
+} from "../protocol/http.ts";
 import { sendResponse, usable } from "./response.ts";
-import { goAway, MAX_TIMEOUT_MS, open, type WebSocket } from "./socket.ts";
+import { goAway, MAX_TIMEOUT_MS, open, type WebSocket } from "../websocket/socket.ts";
 import { ownRequests, sendUpgrade, upgrades } from "./upgrade.ts";
 
 /** What a {@linkcode ServeHandler} learns besides the request. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Extension, parseExtensions } from "./extensions.ts";
+import { type Extension, parseExtensions } from "./extension_header.ts";
 import { formatHead, type HeaderLines, type ResponseHead } from "./http.ts";
 import { sha1 } from "./sha1.ts";
 

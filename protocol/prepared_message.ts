@@ -6,7 +6,7 @@
 
 import { GrowingBuffer } from "./buffer.ts";
 import { firstByte, headerSize, Opcode, writeHeader } from "./frame.ts";
-import type { PerMessageDeflate } from "./permessage_deflate.ts";
+import type { PerMessageDeflate } from "./permessage_deflate/codec.ts";
 
 /** What goes on the wire. */
 interface PreparedFrame {

@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertGreater, assertInstanceOf, assertLess } from "@std/assert";
 import fc from "fast-check";
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
-import { GrowingBuffer } from "../../websocket/buffer.ts";
-import { MAX_CLOSE_REASON, ProtocolError } from "../../websocket/frame.ts";
-import type { CompressionOptions } from "../../websocket/permessage_deflate.ts";
-import { prepare } from "../../websocket/prepared_message.ts";
-import type { Message, Role } from "../../websocket/protocol.ts";
+import { GrowingBuffer } from "../../protocol/buffer.ts";
+import { MAX_CLOSE_REASON, ProtocolError } from "../../protocol/frame.ts";
+import type { CompressionOptions } from "../../protocol/permessage_deflate/options.ts";
+import { prepare } from "../../protocol/prepared_message.ts";
+import type { Message, Role } from "../../protocol/protocol.ts";
 import {
   agreement,
   BINARY,

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { serve, upgradeWebSocket } from "../../mod.ts";
-import { closed, echo, handshake, next, opened, RawClient } from "./peers.ts";
+import { closed, echo, handshake, next, opened, RawClient } from "../websocket/peers.ts";
 
 /** The opening handshake with a header besides its own, of bytes from 0 to 255. */
 function handshakeWith(line: string): Uint8Array {

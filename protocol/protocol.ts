@@ -22,7 +22,7 @@ import {
   readClosePayload,
   writeHeader,
 } from "./frame.ts";
-import type { PerMessageDeflate } from "./permessage_deflate.ts";
+import type { PerMessageDeflate } from "./permessage_deflate/codec.ts";
 import type { PreparedMessage } from "./prepared_message.ts";
 
 /** Which end of the connection this is: a client masks what it sends, a server does not. */

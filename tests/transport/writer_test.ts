@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Connection } from "../../websocket/connection.ts";
-import { Protocol } from "../../websocket/protocol.ts";
-import { Writer } from "../../websocket/writer.ts";
-import { concat } from "./driver.ts";
+import type { Connection } from "../../transport/connection.ts";
+import { Protocol } from "../../protocol/protocol.ts";
+import { Writer } from "../../transport/writer.ts";
+import { concat } from "../protocol/driver.ts";
 
 /** A connection whose writes wait until they are answered. */
 class SlowConnection implements Connection {

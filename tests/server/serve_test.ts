@@ -15,9 +15,17 @@ import {
   upgradeWebSocket,
   WebSocket,
 } from "../../mod.ts";
-import { subscriberOf } from "../../websocket/serve.ts";
-import { CLOSE, concat, frame, TEXT } from "./driver.ts";
-import { acceptSockets, closed, echo, handshake, next, opened, RawClient } from "./peers.ts";
+import { subscriberOf } from "../../server/serve.ts";
+import { CLOSE, concat, frame, TEXT } from "../protocol/driver.ts";
+import {
+  acceptSockets,
+  closed,
+  echo,
+  handshake,
+  next,
+  opened,
+  RawClient,
+} from "../websocket/peers.ts";
 
 function start(handler: ServeHandler, options: ServeOptions = {}) {
   return serve({ port: 0, hostname: "127.0.0.1", onListen() {}, ...options }, handler);

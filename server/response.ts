@@ -5,8 +5,8 @@
  * @module
  */
 
-import { type Connection, lingerAndClose, writeAll } from "./connection.ts";
-import { formatHead, type HeaderLines, type RequestHead, statusLine } from "./http.ts";
+import { type Connection, lingerAndClose, writeAll } from "../transport/connection.ts";
+import { formatHead, type HeaderLines, type RequestHead, statusLine } from "../protocol/http.ts";
 
 /**
  * The response, if it is one that can be sent.

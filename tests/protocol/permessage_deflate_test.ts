@@ -1,21 +1,25 @@
 import { assert, assertEquals, assertGreater, assertLess, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { deflateRawSync } from "node:zlib";
-import { GrowingBuffer } from "../../websocket/buffer.ts";
-import { parseExtensions } from "../../websocket/extensions.ts";
-import { ProtocolError } from "../../websocket/frame.ts";
+import { GrowingBuffer } from "../../protocol/buffer.ts";
+import { parseExtensions } from "../../protocol/extension_header.ts";
+import { ProtocolError } from "../../protocol/frame.ts";
 import {
   acceptOffer,
   type Agreement,
   checkResponse,
+  formatOffer,
+} from "../../protocol/permessage_deflate/negotiation.ts";
+import {
   type CompressionOptions,
   compressionSettings,
+} from "../../protocol/permessage_deflate/options.ts";
+import {
   contextCount,
-  formatOffer,
   Inflater,
   type PerMessageDeflate,
   releaseIdleContexts,
-} from "../../websocket/permessage_deflate.ts";
+} from "../../protocol/permessage_deflate/codec.ts";
 import {
   agreement,
   bytesOf,

@@ -7,7 +7,7 @@ import {
   parseRequest,
   parseResponse,
   statusLine,
-} from "../../websocket/http.ts";
+} from "../../protocol/http.ts";
 
 const LIMITS = { maxHeaderBytes: 16 * 1024, maxHeaders: 100 };
 

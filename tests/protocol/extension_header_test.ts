@@ -1,6 +1,10 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { type Extension, formatExtension, parseExtensions } from "../../websocket/extensions.ts";
+import {
+  type Extension,
+  formatExtension,
+  parseExtensions,
+} from "../../protocol/extension_header.ts";
 
 Deno.test("parseExtensions() reads the examples of RFC 6455 section 9.1 and RFC 7692 section 7.1", () => {
   const examples: [header: string, extensions: Extension[]][] = [

@@ -9,8 +9,8 @@ import {
   formatUpgradeRequest,
   HandshakeError,
   VERSION,
-} from "../../websocket/handshake.ts";
-import type { HeaderLines } from "../../websocket/http.ts";
+} from "../../protocol/handshake.ts";
+import type { HeaderLines } from "../../protocol/http.ts";
 
 /** The key of RFC 6455 section 1.3, and its answer. */
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";

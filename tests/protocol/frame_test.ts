@@ -15,7 +15,7 @@ import {
   ProtocolError,
   readClosePayload,
   writeHeader,
-} from "../../websocket/frame.ts";
+} from "../../protocol/frame.ts";
 import { concat, hex } from "./driver.ts";
 
 Deno.test("Opcode has the values of the registry (RFC 6455 section 11.8)", () => {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { contextCount } from "../../websocket/permessage_deflate.ts";
-import { prepare, PreparedMessage } from "../../websocket/prepared_message.ts";
+import { contextCount } from "../../protocol/permessage_deflate/codec.ts";
+import { prepare, PreparedMessage } from "../../protocol/prepared_message.ts";
 import { codec, concat, Driver, hex, NO_CONTEXT, RSV1, ZlibPeer } from "./driver.ts";
 
 /** Text that repeats itself. */

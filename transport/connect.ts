@@ -12,8 +12,8 @@ import {
   formatUpgradeRequest,
   HandshakeError,
   type UpgradeResponse,
-} from "./handshake.ts";
-import { HeadReader, HttpError, parseResponse } from "./http.ts";
+} from "../protocol/handshake.ts";
+import { HeadReader, HttpError, parseResponse } from "../protocol/http.ts";
 
 /** How {@linkcode connect} connects. */
 export interface ConnectOptions {

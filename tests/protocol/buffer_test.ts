@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import fc from "fast-check";
-import { GrowingBuffer, POOLED_SIZE } from "../../websocket/buffer.ts";
+import { GrowingBuffer, POOLED_SIZE } from "../../protocol/buffer.ts";
 import { concat } from "./driver.ts";
 
 function filled(length: number, value = 7): Uint8Array<ArrayBuffer> {

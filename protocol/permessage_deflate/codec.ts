@@ -1,0 +1,323 @@
+/**
+ * The codec of permessage-deflate (RFC 7692 section 7.2) over `node:zlib`.
+ *
+ * The codec works at once, without a promise: a message costs one native call each way, and streams
+ * that keep no context between messages are shared by all connections.
+ *
+ * @module
+ */
+
+import type { GrowingBuffer } from "../buffer.ts";
+import { CloseCode, ProtocolError } from "../frame.ts";
+import type { Agreement } from "./negotiation.ts";
+import { type CompressionSettings, MAX_WINDOW_BITS, MIN_DEFLATE_WINDOW_BITS } from "./options.ts";
+import { zlib } from "./zlib.ts";
+
+/**
+ * The native stream under a stream of `node:zlib`, as Node and Deno have it. Its `writeSync` is the
+ * only way to DEFLATE that neither sets a stream up for each message nor waits for a callback.
+ */
+interface NativeStream {
+  /** Leaves what remains of output and input in the write state, or calls `onerror`. */
+  writeSync(
+    flush: number,
+    input: Uint8Array,
+    inputAt: number,
+    inputLength: number,
+    output: Uint8Array,
+    outputAt: number,
+    outputLength: number,
+  ): void;
+  reset(): void;
+  close(): void;
+  onerror: (message: string) => void;
+}
+
+function nativeStream(stream: unknown): { native: NativeStream; state: Uint32Array } {
+  const { _handle: native, _writeState: state } = stream as {
+    _handle?: NativeStream;
+    _writeState?: Uint32Array;
+  };
+  if (typeof native?.writeSync !== "function" || state === undefined) {
+    throw new Error("Cannot compress: this runtime's node:zlib has no synchronous stream");
+  }
+  return { native, state };
+}
+
+/** The least `node:zlib` takes; its own output buffer is never used. */
+const CHUNK_SIZE = 64;
+
+/** zlib's flush that ends a block at a byte, and keeps the context. */
+const Z_SYNC_FLUSH = 2;
+
+const NO_BYTES = new Uint8Array(0);
+
+/** The end of each message's last DEFLATE block, left out on the wire (RFC 7692 section 7.2.1). */
+const TAIL = new Uint8Array([0x00, 0x00, 0xff, 0xff]);
+
+/** Compresses whole messages. */
+export class Deflater {
+  readonly #native: NativeStream;
+  readonly #state: Uint32Array;
+
+  constructor(level: number, memLevel: number, windowBits: number) {
+    const stream = zlib().createDeflateRaw({ level, memLevel, windowBits, chunkSize: CHUNK_SIZE });
+    ({ native: this.#native, state: this.#state } = nativeStream(stream));
+  }
+
+  /**
+   * Appends the compressed `input` to `target`, without the tail (RFC 7692 section 7.2.1).
+   *
+   * @param input Not empty.
+   */
+  deflate(input: Uint8Array, target: GrowingBuffer): void {
+    let at = 0;
+    let left = input.length;
+    // What zlib may need at most, and more than the 6 bytes under which it would flush twice.
+    target.reserve(left + (left >>> 10) + 64);
+    for (;;) {
+      const room = target.bytes.length - target.length;
+      this.#native.writeSync(
+        Z_SYNC_FLUSH,
+        input,
+        at,
+        left,
+        target.bytes,
+        target.length,
+        room,
+      );
+      target.length += room - this.#state[0]!;
+      at += left - this.#state[1]!;
+      left = this.#state[1]!;
+      if (this.#state[0] !== 0) break;
+      target.reserve(Math.max(1024, left));
+    }
+    target.length -= TAIL.length;
+  }
+
+  /** Forgets the messages it compressed. In the middle of one, Deno 2.9 would keep some bits of it. */
+  reset(): void {
+    this.#native.reset();
+  }
+
+  close(): void {
+    this.#native.close();
+  }
+}
+
+/** Decompresses messages, in pieces as they arrive. */
+export class Inflater {
+  readonly #native: NativeStream;
+  readonly #state: Uint32Array;
+  #error: string | undefined;
+  #input: Uint8Array = NO_BYTES;
+  #at = 0;
+  #end = 0;
+  #outputFull = false;
+
+  constructor(windowBits: number) {
+    const stream = zlib().createInflateRaw({ windowBits, chunkSize: CHUNK_SIZE });
+    ({ native: this.#native, state: this.#state } = nativeStream(stream));
+    this.#native.onerror = (message) => this.#error = message;
+  }
+
+  /** Sets the next input; all of it is to be pulled before the next. */
+  push(input: Uint8Array, start: number, end: number): void {
+    this.#input = input;
+    this.#at = start;
+    this.#end = end;
+  }
+
+  /** Sets the end of the message as the next input: the tail that its sender left out. */
+  pushTail(): void {
+    this.push(TAIL, 0, TAIL.length);
+  }
+
+  /**
+   * Writes what the input gives into `output` from `from` up to `to`.
+   *
+   * @returns The bytes written; 0 when there are none left.
+   * @throws {ProtocolError} With code 1007, if the input is not DEFLATE.
+   */
+  pull(output: Uint8Array, from: number, to: number = output.length): number {
+    const free = to - from;
+    while (this.#at < this.#end || this.#outputFull) {
+      const length = this.#end - this.#at;
+      this.#native.writeSync(
+        Z_SYNC_FLUSH,
+        this.#input,
+        this.#at,
+        length,
+        output,
+        from,
+        free,
+      );
+      if (this.#error !== undefined) {
+        const problem = this.#error;
+        this.#error = undefined;
+        throw new ProtocolError(CloseCode.INVALID_PAYLOAD, `Cannot decompress: ${problem}`);
+      }
+      const [room, left] = this.#state as unknown as [number, number];
+      this.#at = this.#end - left;
+      this.#outputFull = room === 0;
+      // Input left beside free output: a block with BFINAL ended the stream (section 7.2.3.4), and
+      // what follows starts the next. The tail after a message that ends so is no block of its own.
+      if (left > 0 && room > 0) {
+        this.#native.reset();
+        if (this.#input === TAIL && left === TAIL.length) this.#at = this.#end;
+      }
+      if (room < free) return free - room;
+    }
+    this.#input = NO_BYTES;
+    return 0;
+  }
+
+  /** Forgets what it decompressed. */
+  reset(): void {
+    this.#native.reset();
+    this.push(NO_BYTES, 0, 0);
+    this.#outputFull = false;
+  }
+
+  close(): void {
+    this.#native.close();
+  }
+}
+
+/** Compressors without a context, by what they are set to. */
+const sharedDeflaters = new Map<string, Deflater>();
+
+/** Decompressors without a context that no message is going through. */
+const idleInflaters: Inflater[] = [];
+
+/** More than this many messages are seldom half received at the same moment. */
+const MAX_IDLE_INFLATERS = 16;
+
+/** Connections that hold a compressor's context. */
+const contexts = new Set<PerMessageDeflate>();
+
+/** 128 contexts are 37 MB; whoever comes later compresses each message alone meanwhile. */
+const MAX_CONTEXTS = 128;
+
+/** Counts the calls of {@linkcode releaseIdleContexts}. */
+let sweep = 0;
+
+/** How many connections hold a compressor's context. */
+export function contextCount(): number {
+  return contexts.size;
+}
+
+/**
+ * Gives the contexts back that have not been used since the call before the last. To be called now and
+ * then, while {@linkcode contextCount} is not zero.
+ */
+export function releaseIdleContexts(): void {
+  sweep++;
+  for (const codec of contexts) {
+    if (codec.lastSweep < sweep - 1) codec.releaseContext();
+  }
+}
+
+/** The codec of one connection. */
+export class PerMessageDeflate {
+  /** Messages of fewer bytes are not worth compressing. */
+  readonly threshold: number;
+  /** Sliding window of what is sent. */
+  readonly windowBits: number;
+  /** The same for all connections whose messages, compressed alone, are the same. */
+  readonly key: string;
+  readonly #level: number;
+  readonly #memLevel: number;
+  readonly #keepsOwn: boolean;
+  readonly #keepsPeers: boolean;
+  readonly #peersWindowBits: number;
+  /** The sweep before which the context was last used. */
+  lastSweep = 0;
+  #deflater: Deflater | undefined;
+  #inflater: Inflater | undefined;
+
+  constructor(agreement: Agreement, role: "client" | "server", settings: CompressionSettings) {
+    const server = role === "server";
+    this.windowBits = server ? agreement.serverMaxWindowBits : agreement.clientMaxWindowBits;
+    this.#peersWindowBits = server ? agreement.clientMaxWindowBits : agreement.serverMaxWindowBits;
+    this.#keepsOwn =
+      !(server ? agreement.serverNoContextTakeover : agreement.clientNoContextTakeover);
+    this.#keepsPeers =
+      !(server ? agreement.clientNoContextTakeover : agreement.serverNoContextTakeover);
+    this.#level = settings.level;
+    this.#memLevel = settings.memLevel;
+    this.key = `${settings.level} ${settings.memLevel} ${this.windowBits}`;
+    this.threshold = this.windowBits < MIN_DEFLATE_WINDOW_BITS ? Infinity : settings.threshold;
+  }
+
+  /** Appends the compressed `message` to `target`. */
+  deflate(message: Uint8Array, target: GrowingBuffer): void {
+    if (message.length === 0) {
+      // RFC 7692 section 7.2.3.6: an empty block, whose end is the tail that is left out.
+      target.reserve(1);
+      target.bytes[target.length++] = 0;
+      return;
+    }
+    if (!this.#keepsOwn || this.#deflater === undefined && contexts.size >= MAX_CONTEXTS) {
+      return this.deflateAlone(message, target);
+    }
+    if (this.#deflater === undefined) {
+      this.#deflater = new Deflater(this.#level, this.#memLevel, this.windowBits);
+      contexts.add(this);
+    }
+    this.lastSweep = sweep;
+    this.#deflater.deflate(message, target);
+  }
+
+  /** Appends `message`, compressed without regard to any other, to `target`. */
+  deflateAlone(message: Uint8Array, target: GrowingBuffer): void {
+    let deflater = sharedDeflaters.get(this.key);
+    if (deflater === undefined) {
+      deflater = new Deflater(this.#level, this.#memLevel, this.windowBits);
+      sharedDeflaters.set(this.key, deflater);
+    }
+    try {
+      deflater.deflate(message, target);
+      deflater.reset();
+    } catch (error) {
+      sharedDeflaters.delete(this.key);
+      deflater.close();
+      throw error;
+    }
+  }
+
+  /** The decompressor of the message that is arriving; given back by {@linkcode endMessage}. */
+  get inflater(): Inflater {
+    return this.#inflater ??= this.#keepsPeers
+      ? new Inflater(this.#peersWindowBits)
+      : idleInflaters.pop() ?? new Inflater(MAX_WINDOW_BITS);
+  }
+
+  /** A message has been decompressed to its end. */
+  endMessage(): void {
+    if (this.#inflater === undefined || this.#keepsPeers) return;
+    this.#inflater.reset();
+    if (idleInflaters.length < MAX_IDLE_INFLATERS) idleInflaters.push(this.#inflater);
+    else this.#inflater.close();
+    this.#inflater = undefined;
+  }
+
+  /** Forgets what was sent. The peer does not notice: what is sent next refers to nothing before it. */
+  forgetSent(): void {
+    this.#deflater?.reset();
+  }
+
+  /** Forgets what was sent, and gives the memory of it back. */
+  releaseContext(): void {
+    this.#deflater?.close();
+    this.#deflater = undefined;
+    contexts.delete(this);
+  }
+
+  /** Gives all memory back; nothing can be received after. */
+  close(): void {
+    this.releaseContext();
+    this.#inflater?.close();
+    this.#inflater = undefined;
+  }
+}
