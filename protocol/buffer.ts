@@ -26,6 +26,8 @@ let pooledBytes = 0;
 export class GrowingBuffer {
   /** The memory; only what lies before {@linkcode length} is data. */
   bytes: Uint8Array<ArrayBuffer> = EMPTY;
+  /** Where the data starts. */
+  start = 0;
   /** Where the data ends. */
   length = 0;
   /** Whether the memory is somebody else's, to be read alone. */
@@ -87,7 +89,7 @@ export class GrowingBuffer {
   release(): void {
     if (!this.#borrowed) recycle(this.bytes);
     this.bytes = EMPTY;
-    this.length = 0;
+    this.start = this.length = 0;
     this.#borrowed = false;
   }
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { ProtocolError } from "./protocol_error.ts";
+
 /** Opcodes of RFC 6455 section 11.8. */
 export const Opcode = {
   CONTINUATION: 0x0,
@@ -19,7 +21,6 @@ export const CloseCode = {
   NORMAL: 1000,
   GOING_AWAY: 1001,
   PROTOCOL_ERROR: 1002,
-  UNSUPPORTED_DATA: 1003,
   NO_STATUS: 1005,
   ABNORMAL: 1006,
   INVALID_PAYLOAD: 1007,
@@ -27,6 +28,7 @@ export const CloseCode = {
   MESSAGE_TOO_BIG: 1009,
   MANDATORY_EXTENSION: 1010,
   INTERNAL_ERROR: 1011,
+  TRY_AGAIN_LATER: 1013,
 } as const;
 
 /** Longest payload of a control frame, in bytes (RFC 6455 section 5.5). */
@@ -44,19 +46,6 @@ const RSV23 = 0x30;
 const OPCODE = 0x0f;
 const MASKED = 0x80;
 const LENGTH = 0x7f;
-
-/** The peer broke the protocol: the connection fails with `code` (RFC 6455 section 7.1.7). */
-export class ProtocolError extends Error {
-  /** Tells it from other errors. */
-  override name = "ProtocolError";
-  /** The close code that tells the peer why. */
-  readonly code: number;
-  /** Made by the library. */
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 /** The fields of one frame's header (RFC 6455 section 5.2), read over and over into the same object. */
 export class FrameHeader {
@@ -234,12 +223,17 @@ const encoder = new TextEncoder();
 export function readClosePayload(payload: Uint8Array): { code: number; reason: string } {
   if (payload.length === 0) return { code: CloseCode.NO_STATUS, reason: "" };
   if (payload.length === 1) {
-    throw new ProtocolError(CloseCode.PROTOCOL_ERROR, "Cannot read Close frame: it has one byte");
+    throw new ProtocolError(
+      CloseCode.PROTOCOL_ERROR,
+      "CLOSE_FRAME_TOO_SHORT",
+      "Cannot read Close frame: it has one byte",
+    );
   }
   const code = payload[0]! << 8 | payload[1]!;
   if (!isSendableCode(code)) {
     throw new ProtocolError(
       CloseCode.PROTOCOL_ERROR,
+      "CLOSE_CODE_NOT_ALLOWED",
       `Cannot read Close frame: code is ${code}, must be one that may be sent`,
     );
   }
@@ -248,6 +242,7 @@ export function readClosePayload(payload: Uint8Array): { code: number; reason: s
   } catch {
     throw new ProtocolError(
       CloseCode.INVALID_PAYLOAD,
+      "CLOSE_REASON_NOT_UTF8",
       "Cannot read Close frame: its reason is not UTF-8",
     );
   }

@@ -8,7 +8,8 @@
  */
 
 import type { GrowingBuffer } from "../buffer.ts";
-import { CloseCode, ProtocolError } from "../frame.ts";
+import { CloseCode } from "../frame.ts";
+import { ProtocolError } from "../protocol_error.ts";
 import type { Agreement } from "./negotiation.ts";
 import { type CompressionSettings, MAX_WINDOW_BITS, MIN_DEFLATE_WINDOW_BITS } from "./options.ts";
 import { zlib } from "./zlib.ts";
@@ -47,6 +48,9 @@ function nativeStream(stream: unknown): { native: NativeStream; state: Uint32Arr
 /** The least `node:zlib` takes; its own output buffer is never used. */
 const CHUNK_SIZE = 64;
 
+/** zlib's flush that lets it wait for more input. */
+const Z_NO_FLUSH = 0;
+
 /** zlib's flush that ends a block at a byte, and keeps the context. */
 const Z_SYNC_FLUSH = 2;
 
@@ -71,14 +75,30 @@ export class Deflater {
    * @param input Not empty.
    */
   deflate(input: Uint8Array, target: GrowingBuffer): void {
-    let at = 0;
-    let left = input.length;
     // What zlib may need at most, and more than the 6 bytes under which it would flush twice.
-    target.reserve(left + (left >>> 10) + 64);
+    target.reserve(input.length + (input.length >>> 10) + 64);
+    this.deflatePart(input, 0, input.length, true, target);
+  }
+
+  /**
+   * Appends what a part of a message gives, likewise.
+   *
+   * @param last Whether the message ends with it.
+   */
+  deflatePart(
+    input: Uint8Array,
+    from: number,
+    to: number,
+    last: boolean,
+    target: GrowingBuffer,
+  ): void {
+    let at = from;
     for (;;) {
+      target.reserve(64);
+      const left = to - at;
       const room = target.bytes.length - target.length;
       this.#native.writeSync(
-        Z_SYNC_FLUSH,
+        last ? Z_SYNC_FLUSH : Z_NO_FLUSH,
         input,
         at,
         left,
@@ -87,12 +107,11 @@ export class Deflater {
         room,
       );
       target.length += room - this.#state[0]!;
-      at += left - this.#state[1]!;
-      left = this.#state[1]!;
+      at = to - this.#state[1]!;
       if (this.#state[0] !== 0) break;
-      target.reserve(Math.max(1024, left));
+      target.reserve(Math.max(1024, to - at));
     }
-    target.length -= TAIL.length;
+    if (last) target.length -= TAIL.length;
   }
 
   /** Forgets the messages it compressed. In the middle of one, Deno 2.9 would keep some bits of it. */
@@ -121,7 +140,12 @@ export class Inflater {
     this.#native.onerror = (message) => this.#error = message;
   }
 
-  /** Sets the next input; all of it is to be pulled before the next. */
+  /** Bytes of the input that were not yet looked at. */
+  get unread(): number {
+    return this.#end - this.#at;
+  }
+
+  /** Sets the next input, which begins with what was unread of the one before. */
   push(input: Uint8Array, start: number, end: number): void {
     this.#input = input;
     this.#at = start;
@@ -155,7 +179,11 @@ export class Inflater {
       if (this.#error !== undefined) {
         const problem = this.#error;
         this.#error = undefined;
-        throw new ProtocolError(CloseCode.INVALID_PAYLOAD, `Cannot decompress: ${problem}`);
+        throw new ProtocolError(
+          CloseCode.INVALID_PAYLOAD,
+          "NOT_DEFLATE",
+          `Cannot decompress: ${problem}`,
+        );
       }
       const [room, left] = this.#state as unknown as [number, number];
       this.#at = this.#end - left;
@@ -186,6 +214,12 @@ export class Inflater {
 
 /** Compressors without a context, by what they are set to. */
 const sharedDeflaters = new Map<string, Deflater>();
+
+/** Compressors without a context that no long message is going through, by what they are set to. */
+const idleDeflaters = new Map<string, Deflater[]>();
+
+/** More long messages are seldom compressed at the same time. */
+const MAX_IDLE_DEFLATERS = 4;
 
 /** Decompressors without a context that no message is going through. */
 const idleInflaters: Inflater[] = [];
@@ -258,15 +292,21 @@ export class PerMessageDeflate {
       target.bytes[target.length++] = 0;
       return;
     }
-    if (!this.#keepsOwn || this.#deflater === undefined && contexts.size >= MAX_CONTEXTS) {
-      return this.deflateAlone(message, target);
-    }
+    const context = this.#context();
+    if (context === undefined) this.deflateAlone(message, target);
+    else context.deflate(message, target);
+  }
+
+  /** The compressor that keeps the context of this connection's messages, if it may have one. */
+  #context(): Deflater | undefined {
+    if (!this.#keepsOwn) return undefined;
     if (this.#deflater === undefined) {
+      if (contexts.size >= MAX_CONTEXTS) return undefined;
       this.#deflater = new Deflater(this.#level, this.#memLevel, this.windowBits);
       contexts.add(this);
     }
     this.lastSweep = sweep;
-    this.#deflater.deflate(message, target);
+    return this.#deflater;
   }
 
   /** Appends `message`, compressed without regard to any other, to `target`. */
@@ -284,6 +324,28 @@ export class PerMessageDeflate {
       deflater.close();
       throw error;
     }
+  }
+
+  /** A compressor for one message that is compressed in parts; given back by {@linkcode endLong}. */
+  beginLong(): Deflater {
+    return this.#context() ?? idleDeflaters.get(this.key)?.pop() ??
+      new Deflater(this.#level, this.#memLevel, this.windowBits);
+  }
+
+  /** The message has been compressed to its end. */
+  endLong(deflater: Deflater): void {
+    if (deflater === this.#deflater) return;
+    deflater.reset();
+    const idle = idleDeflaters.get(this.key);
+    if (idle === undefined) idleDeflaters.set(this.key, [deflater]);
+    else if (idle.length < MAX_IDLE_DEFLATERS) idle.push(deflater);
+    else deflater.close();
+  }
+
+  /** The message is given up in the middle. */
+  dropLong(deflater: Deflater): void {
+    if (deflater === this.#deflater) this.releaseContext();
+    else deflater.close();
   }
 
   /** The decompressor of the message that is arriving; given back by {@linkcode endMessage}. */

@@ -5,7 +5,8 @@
  */
 
 import { type Extension, formatExtension } from "../extension_header.ts";
-import { CloseCode, ProtocolError } from "../frame.ts";
+import { CloseCode } from "../frame.ts";
+import { ProtocolError } from "../protocol_error.ts";
 import { type CompressionSettings, MAX_WINDOW_BITS, MIN_DEFLATE_WINDOW_BITS } from "./options.ts";
 
 /** The extension's name in the registry. */
@@ -137,6 +138,7 @@ export function checkResponse(
   const refuse = (problem: string): never => {
     throw new ProtocolError(
       CloseCode.MANDATORY_EXTENSION,
+      "EXTENSION_NOT_OFFERED",
       `Cannot agree on extensions: server answered "${header}", ${problem}`,
     );
   };

@@ -6,7 +6,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { formatExtension, parseExtensions } from "../../protocol/extension_header.ts";
-import { ProtocolError } from "../../protocol/frame.ts";
+import { ProtocolError } from "../../protocol/protocol_error.ts";
 import {
   acceptOffer,
   checkResponse,

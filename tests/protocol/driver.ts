@@ -187,13 +187,19 @@ export interface DriverOptions {
   deflate?: PerMessageDeflate | undefined;
   maxMessageSize?: number;
   pongs?: number;
+  /** What each step of receiving may do. */
+  allowance?: () => number;
 }
+
+/** Where the driver puts what it hands over: used again, as the network's buffer is. */
+const shared = new Uint8Array(64 * 1024);
 
 /** A protocol, the bytes that are handed to it, and what comes of them. */
 export class Driver implements Disposable {
   readonly protocol: Protocol;
   readonly role: Role;
   readonly #deflate: PerMessageDeflate | undefined;
+  readonly #allowance: () => number;
   /** All events so far. */
   readonly events: Seen[] = [];
 
@@ -201,27 +207,28 @@ export class Driver implements Disposable {
     this.role = role;
     const { deflate, maxMessageSize = 16 * 1024 * 1024, pongs = Infinity } = options;
     this.#deflate = deflate;
+    this.#allowance = options.allowance ?? (() => Infinity);
     this.protocol = new Protocol({ role, deflate, maxMessageSize, pongs });
   }
 
   /** Closes the codec. */
   [Symbol.dispose](): void {
     this.#deflate?.close();
-    this.protocol.output.release();
+    this.protocol.release();
   }
 
-  /** Hands bytes over, in pieces that end at `cuts` and where the protocol has no more room. */
+  /** Hands bytes over, in pieces that end at `cuts`, in memory that is used again for each piece. */
   feed(bytes: Uint8Array, cuts: number[] = []): this {
     let at = 0;
     for (const end of [...cuts, bytes.length]) {
       while (at < end) {
-        const space = this.protocol.space();
-        if (space.length === 0) throw new Error("there is no room to read into");
-        const count = Math.min(space.length, end - at);
-        space.set(bytes.subarray(at, at + count));
-        this.protocol.received(count);
-        at += count;
+        const piece = bytes.subarray(at, Math.min(end, at + shared.length));
+        shared.set(piece);
+        at += piece.length;
+        this.protocol.receive(shared.subarray(0, piece.length));
         this.drain();
+        this.protocol.keepInput();
+        shared.fill(0xaa, 0, piece.length);
       }
     }
     return this;
@@ -234,14 +241,21 @@ export class Driver implements Disposable {
 
   /** Hands bytes over as those that came with the opening handshake. */
   receive(bytes: Uint8Array): this {
-    this.protocol.receive(bytes);
+    this.protocol.receive(Uint8Array.from(bytes));
     this.drain();
     return this;
   }
 
   /** Takes the events there are. */
   drain(): void {
-    for (let event = this.protocol.next(); event !== undefined; event = this.protocol.next()) {
+    for (;;) {
+      this.protocol.allowance = this.#allowance();
+      const event = this.protocol.next();
+      if (event === undefined && this.protocol.stopped) {
+        this.protocol.keepInput();
+        continue;
+      }
+      if (event === undefined) return;
       switch (event.type) {
         case "message":
           this.events.push(["message", event.data]);
@@ -260,10 +274,13 @@ export class Driver implements Disposable {
 
   /** Takes the bytes that were written. */
   takeOutput(): Uint8Array<ArrayBuffer> {
-    const { output } = this.protocol;
-    const bytes = output.bytes.slice(0, output.length);
-    output.release();
-    return bytes;
+    while (this.protocol.busy) this.protocol.step();
+    const parts: Uint8Array[] = [];
+    for (let next = this.protocol.takeOutput(); next; next = this.protocol.takeOutput()) {
+      parts.push(next.frames.bytes.slice(next.frames.start, next.frames.length));
+      next.frames.release();
+    }
+    return concat(...parts);
   }
 
   /** Takes the frames that were written. */

@@ -12,10 +12,10 @@ import {
   MAX_CONTROL_PAYLOAD,
   MAX_HEADER,
   Opcode,
-  ProtocolError,
   readClosePayload,
   writeHeader,
 } from "../../protocol/frame.ts";
+import { ProtocolError } from "../../protocol/protocol_error.ts";
 import { concat, hex } from "./driver.ts";
 
 Deno.test("Opcode has the values of the registry (RFC 6455 section 11.8)", () => {
@@ -50,7 +50,7 @@ Deno.test("MAX_CONTROL_PAYLOAD, MAX_CLOSE_REASON and MAX_HEADER are RFC 6455's (
 });
 
 Deno.test("ProtocolError carries the close code", () => {
-  const error = new ProtocolError(1007, "Cannot do it");
+  const error = new ProtocolError(1007, "NOT_UTF8", "Cannot do it");
   assertInstanceOf(error, Error);
   assertEquals([error.name, error.code, error.message], ["ProtocolError", 1007, "Cannot do it"]);
 });

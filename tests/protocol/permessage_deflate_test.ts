@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { deflateRawSync } from "node:zlib";
 import { GrowingBuffer } from "../../protocol/buffer.ts";
 import { parseExtensions } from "../../protocol/extension_header.ts";
-import { ProtocolError } from "../../protocol/frame.ts";
+import { ProtocolError } from "../../protocol/protocol_error.ts";
 import {
   acceptOffer,
   type Agreement,

@@ -2,7 +2,8 @@ import { assert, assertEquals, assertGreater, assertInstanceOf, assertLess } fro
 import fc from "fast-check";
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 import { GrowingBuffer } from "../../protocol/buffer.ts";
-import { MAX_CLOSE_REASON, ProtocolError } from "../../protocol/frame.ts";
+import { MAX_CLOSE_REASON } from "../../protocol/frame.ts";
+import { ProtocolError } from "../../protocol/protocol_error.ts";
 import type { CompressionOptions } from "../../protocol/permessage_deflate/options.ts";
 import { prepare } from "../../protocol/prepared_message.ts";
 import type { Message, Role } from "../../protocol/protocol.ts";

@@ -1,0 +1,75 @@
+/**
+ * Dialling: from a URL to a connection, over TCP or TLS, and what is trusted.
+ *
+ * @module
+ */
+
+import type { Socket } from "node:net";
+import type { Connection, Receiver } from "./connection.ts";
+import { net, tls } from "./node.ts";
+import { ALPN_PROTOCOLS, connectionOf, decideWay } from "./sockets.ts";
+
+/** How {@linkcode dial} connects. */
+export interface DialOptions {
+  /** Certificate authorities to trust besides the public ones, as PEM. */
+  caCerts: string[];
+  /** Whether any certificate is accepted. */
+  insecure: boolean;
+  /** Gives up. */
+  signal: AbortSignal;
+}
+
+/**
+ * Connects to the host of a `ws:` or `wss:` URL.
+ *
+ * @param receiver Told what comes, once the connection is resumed.
+ * @throws The reason of the signal, or what is wrong with the address, the connection or the certificate.
+ */
+export async function dial(
+  url: URL,
+  options: DialOptions,
+  receiver: Receiver,
+): Promise<Connection> {
+  const { caCerts, insecure, signal } = options;
+  signal.throwIfAborted();
+  const decided = decideWay();
+  const secure = url.protocol === "wss:";
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const port = Number(url.port || (secure ? 443 : 80));
+  const address = { host, port, allowHalfOpen: true };
+  const socket: Socket = secure
+    ? tls().connect({
+      ...address,
+      ALPNProtocols: ALPN_PROTOCOLS,
+      rejectUnauthorized: !insecure,
+      secureContext: trust(caCerts),
+      // A server name is a name, never an address (RFC 6066 section 3).
+      ...(net().isIP(host) === 0 && { servername: host }),
+    })
+    : net().connect(address);
+  const connected = Promise.withResolvers<void>();
+  const abort = () => connected.reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  socket.once(secure ? "secureConnect" : "connect", () => connected.resolve());
+  socket.on("error", (error: Error) => connected.reject(error));
+  socket.once("close", () => connected.reject(new Error("server closed the connection")));
+  try {
+    await connected.promise;
+    await decided;
+    signal.throwIfAborted();
+    return connectionOf(socket, receiver);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+/** The public authorities, and those given. */
+function trust(caCerts: string[]) {
+  const secureContext = tls().createSecureContext();
+  const { context } = secureContext as { context: { addCACert(pem: string): void } };
+  for (const pem of caCerts) context.addCACert(pem);
+  return secureContext;
+}

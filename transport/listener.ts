@@ -1,0 +1,202 @@
+/**
+ * Listening on TCP, TLS and Unix sockets.
+ *
+ * @module
+ */
+
+import type { Server, Socket } from "node:net";
+import type { Connection, Receiver } from "./connection.ts";
+import { listenAtOnce } from "./native_handle.ts";
+import { net, process } from "./node.ts";
+import {
+  connectionOf,
+  decideWay,
+  isDecided,
+  type KeyPair,
+  secureContext,
+  secureServerSocket,
+} from "./sockets.ts";
+
+/** Where a {@linkcode Listener} listens. */
+export interface ListenOptions {
+  /** An address, or a name that stands for one. */
+  hostname: string;
+  port: number;
+  /** Whether several processes or threads may listen on the port. */
+  reusePort: boolean;
+  /** The path of a Unix socket, in place of address and port. */
+  path?: string | undefined;
+  /** With it, the listener speaks TLS. */
+  pair?: KeyPair | undefined;
+}
+
+/** A connection that has been accepted, before any byte of it was read. */
+export interface Incoming {
+  readonly remoteAddr: Deno.Addr;
+  /**
+   * Completes the TLS handshake, if there is one.
+   *
+   * @returns The connection, paused; `undefined` if the peer did not come to the end of the handshake.
+   */
+  open(receiver: Receiver): Promise<Connection | undefined>;
+  /** Ends it at once. */
+  destroy(): void;
+  /** Resolves when its file descriptor has been given back. */
+  readonly closed: Promise<void>;
+}
+
+/** Accepts connections. */
+export class Listener {
+  readonly addr: Deno.NetAddr | Deno.UnixAddr;
+  readonly #server: Server;
+  #pair: KeyPair | undefined;
+  #context: unknown;
+
+  /**
+   * Listens before it returns.
+   *
+   * @param accept Called with each connection.
+   * @throws As `Deno.listen` and `Deno.listenTls`, if the address cannot be had or the pair will not do.
+   */
+  constructor(options: ListenOptions, accept: (incoming: Incoming) => void) {
+    const { pair } = options;
+    if (pair !== undefined) this.setCertificate(pair);
+    const proven = decideWay(pair);
+    this.#server = net().createServer({ pauseOnConnect: true, allowHalfOpen: true });
+    // A client that left while it was accepted, or no free file descriptor: the next may do better.
+    this.#server.on("error", () => {});
+    this.#server.on("connection", (socket: Socket) => {
+      const incoming = new IncomingSocket(socket, this.#context);
+      if (isDecided()) accept(incoming);
+      else void proven.then(() => accept(incoming));
+    });
+    this.addr = listen(this.#server, options);
+  }
+
+  /**
+   * Uses another certificate for the connections that come.
+   *
+   * @throws {Deno.errors.InvalidData} If the pair will not do; then the one before is kept.
+   */
+  setCertificate(pair: KeyPair): void {
+    checkPair(pair);
+    this.#context = secureContext(pair.cert, pair.key);
+    this.#pair = pair;
+  }
+
+  /** Whether it speaks TLS. */
+  get secure(): boolean {
+    return this.#pair !== undefined;
+  }
+
+  /** Lets the process live on for this listener's sake. */
+  ref(): void {
+    this.#server.ref();
+  }
+
+  /** Lets the process end while this listener listens. */
+  unref(): void {
+    this.#server.unref();
+  }
+
+  /** Accepts nothing more. */
+  close(): void {
+    this.#server.close();
+  }
+}
+
+class IncomingSocket implements Incoming {
+  readonly remoteAddr: Deno.Addr;
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  readonly #context: unknown;
+
+  constructor(socket: Socket, context: unknown) {
+    this.#socket = socket;
+    this.#context = context;
+    const { remoteAddress, remotePort } = socket;
+    this.remoteAddr = remoteAddress === undefined
+      ? { transport: "unix", path: "" }
+      : { transport: "tcp", hostname: remoteAddress, port: remotePort! };
+    this.closed = new Promise((resolve) => socket.once("close", () => resolve()));
+    // It is told by `close`; without a listener it would end the process.
+    socket.on("error", () => {});
+  }
+
+  async open(receiver: Receiver): Promise<Connection | undefined> {
+    const socket = this.#socket;
+    if (socket.destroyed) return undefined;
+    if (this.#context === undefined) return connectionOf(socket, receiver);
+    const secured = secureServerSocket(socket, this.#context);
+    secured.on("error", () => {});
+    const ended = Promise.withResolvers<boolean>();
+    secured.once("secure", () => ended.resolve(true));
+    secured.once("close", () => ended.resolve(false));
+    if (!await ended.promise || secured.destroyed) {
+      socket.destroy();
+      return undefined;
+    }
+    return connectionOf(secured, receiver);
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Makes `server` listen. Returns where. */
+function listen(server: Server, options: ListenOptions): Deno.NetAddr | Deno.UnixAddr {
+  const { hostname, port, path, reusePort } = options;
+  if (path !== undefined) {
+    server.listen({ path });
+    // Deno's own words for what is wrong.
+    if (server.address() === null) Deno.listen({ transport: "unix", path }).close();
+    return { transport: "unix", path };
+  }
+  const ip = isAddress(hostname) ? hostname : resolve(hostname, port, reusePort);
+  if (listenAtOnce(server, ip, port, reusePort)) {
+    const { address, port } = server.address() as { address: string; port: number };
+    return { transport: "tcp", hostname: address, port };
+  }
+  // Either it failed, which Deno's own listener tells in its own words, or it cannot be done at once.
+  const free = resolve(ip, port, reusePort, true);
+  server.listen({ host: ip, port: free, reusePort });
+  return { transport: "tcp", hostname: ip, port: free };
+}
+
+function isAddress(hostname: string): boolean {
+  return net().isIP(hostname) !== 0;
+}
+
+/** Has Deno's own listener find the address of a name, or a free port, or what is wrong. */
+function resolve(hostname: string, port: number, reusePort: boolean): string;
+function resolve(hostname: string, port: number, reusePort: boolean, ofPort: true): number;
+function resolve(hostname: string, port: number, reusePort: boolean, ofPort = false) {
+  const listener = Deno.listen({ hostname, port, ...(reusePort && { reusePort }) });
+  listener.close();
+  return ofPort ? listener.addr.port : listener.addr.hostname;
+}
+
+/** Checks that a certificate and a key are there, and belong to one another. */
+function checkPair({ cert, key }: KeyPair): void {
+  const { X509Certificate, createPrivateKey } = crypto_();
+  let problem: string | undefined;
+  try {
+    const certificate = new X509Certificate(cert);
+    if (!certificate.checkPrivateKey(createPrivateKey(key))) {
+      problem = "the key is not the certificate's";
+    }
+  } catch (error) {
+    problem = error instanceof Error ? error.message : String(error);
+  }
+  if (problem !== undefined) {
+    throw new Deno.errors.InvalidData(`Cannot use certificate and key: ${problem}`);
+  }
+}
+
+function crypto_(): typeof import("node:crypto") {
+  const { getBuiltinModule } = process() as unknown as {
+    getBuiltinModule(name: "node:crypto"): typeof import("node:crypto");
+  };
+  return getBuiltinModule("node:crypto");
+}

@@ -1,0 +1,32 @@
+/**
+ * Deno's modules of Node's names that the transport is built on, loaded when they are first used: an
+ * `import` of `node:tls` takes 15 ms of a program's start.
+ *
+ * @module
+ */
+
+import type * as Net from "node:net";
+import type * as Tls from "node:tls";
+
+/** What is used of the global `process`, which needs no import. */
+interface Process {
+  getBuiltinModule(name: "node:net"): typeof Net;
+  getBuiltinModule(name: "node:tls"): typeof Tls;
+  /** Deprecated in Node; missing where a runtime has dropped it. */
+  binding?(name: "stream_wrap"): unknown;
+}
+
+/** The global `process`, as Node has it. */
+export function process(): Process {
+  return (globalThis as unknown as { process: Process }).process;
+}
+
+/** `node:net`. */
+export function net(): typeof Net {
+  return process().getBuiltinModule("node:net");
+}
+
+/** `node:tls`. */
+export function tls(): typeof Tls {
+  return process().getBuiltinModule("node:tls");
+}
