@@ -176,13 +176,13 @@ const script = fc.array(
     actions: fc.array(action, { maxLength: 3 }),
     fails: fc.nat({ max: 15 }).map((number) => number === 0),
   }),
-  { maxLength: 12 },
+  { maxLength: 12, size: "max" },
 );
 
 Deno.test("Turns loses no step, repeats none, keeps order, fairness and share in any mix", () => {
   const property = fc.property(
-    fc.array(script, { minLength: 1, maxLength: 8 }),
-    fc.array(fc.array(action, { maxLength: 4 }), { maxLength: 30 }),
+    fc.array(script, { minLength: 1, maxLength: 8, size: "max" }),
+    fc.array(fc.array(action, { maxLength: 4 }), { maxLength: 30, size: "max" }),
     fc.constantFrom(0, 0.5, 2, 4),
     (scripts, between, share) => {
       const loop = new Loop();
