@@ -99,6 +99,11 @@ export class ContextPool {
     return this.#bytes;
   }
 
+  /** How many addresses have contexts. */
+  get addressCount(): number {
+    return this.#addresses.size;
+  }
+
   /**
    * Reserves room for a context of `holder`, which is used now. Others lose theirs, the least recently
    * used first: those of the same address beyond its share, any beyond the budget. Nobody loses one when
@@ -159,7 +164,6 @@ export class ContextPool {
     const address = this.#addresses.get(name);
     let beyondShare = (address?.bytes ?? 0) + bytes - this.#addressShare;
     let beyondBudget = this.#bytes + bytes - this.#budget;
-    if (bytes > this.#addressShare || bytes > this.#budget) return undefined;
     const victims: Entry[] = [];
     for (let entry = this.#first; beyondShare > 0; entry = entry.next) {
       if (entry === undefined || now - entry.used < this.#minHold) return undefined;

@@ -207,6 +207,7 @@ Deno.test("ContextPool does what a naive model does, in any mix of operations", 
         }
         assertEquals(log, expected);
         assertEquals([pool.size, pool.bytes], [model.length, sum()]);
+        assertEquals(pool.addressCount, new Set(model.map((one) => one.address)).size);
       }
     },
   );
