@@ -86,10 +86,11 @@ function handleOf(socket: Socket): Handle | undefined {
   const handle = (socket as unknown as { _handle?: Handle | null })._handle;
   if (!handle || loadStreamWrap() === undefined) return undefined;
   const source = "receive" in handle ? handle._nativeTcpHandle : handle;
-  const fits = source && [handle, source].every((each) =>
-    typeof each.useUserBuffer === "function" && typeof each.writeBuffer === "function" &&
-    typeof each.readStart === "function" && typeof each.readStop === "function"
-  );
+  const fits = source &&
+    [handle, source].every((each) =>
+      typeof each.useUserBuffer === "function" && typeof each.writeBuffer === "function" &&
+      typeof each.readStart === "function" && typeof each.readStop === "function"
+    );
   return fits ? handle : undefined;
 }
 
