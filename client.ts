@@ -5,11 +5,12 @@
  */
 
 import { FOLDER, isThere } from "./certs/generate.ts";
-import { NAME, withoutToken } from "./cli/access.ts";
+import { withoutToken } from "./cli/bearer_subprotocol.ts";
+import { isToken } from "./cli/grammar.ts";
 import { readAuthority } from "./cli/certificates.ts";
-import { Conversation } from "./cli/conversation.ts";
+import { AwaitableSocket } from "./cli/client/awaitable_socket.ts";
 import { backoff, delay } from "./cli/backoff.ts";
-import { dial, type Dialled } from "./cli/dial.ts";
+import { dial, type Dialled } from "./cli/client/dial.ts";
 import {
   BadValue,
   helpText,
@@ -21,8 +22,9 @@ import {
   toggle,
   UsageError,
 } from "./cli/flags.ts";
-import { fill, LANGUAGES, type Messages } from "./cli/messages.ts";
-import { Failure, type Output, terminal } from "./cli/output.ts";
+import { fill, LANGUAGES, type Sentences } from "./cli/sentences.ts";
+import { Failure } from "./cli/failure.ts";
+import { type Output, terminal } from "./cli/output.ts";
 import { printable } from "./cli/printable.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
 import { Stopped, stopRequested, unlessStopped } from "./cli/signals.ts";
@@ -36,7 +38,7 @@ const flags = {
   protocol: {
     ...list("NAME", ",", (name, index, names) => {
       const isSame = (other: string) => other.toLowerCase() === name.toLowerCase();
-      if (!NAME.test(name) || names.findIndex(isSame) !== index) throw new BadValue("protocol");
+      if (!isToken(name) || names.findIndex(isSame) !== index) throw new BadValue("protocol");
       return name;
     }),
     show: withoutToken,
@@ -63,17 +65,17 @@ function parseHeader(header: string): [name: string, value: string] {
   const colon = header.indexOf(":");
   const [name, value] = [header.slice(0, colon), header.slice(colon + 1).trim()];
   // deno-lint-ignore no-control-regex
-  if (colon < 1 || !NAME.test(name) || /[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(value)) {
+  if (colon < 1 || !isToken(name) || /[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(value)) {
     throw new BadValue("header");
   }
   return [name, value];
 }
 
-function parseUrl(text: string, messages: Messages): URL {
+function parseUrl(text: string, sentences: Sentences): URL {
   const url = URL.parse(text);
   if (url === null || !/^wss?:$/.test(url.protocol) || text.includes("#")) {
-    const details = { source: "URL", value: withoutSecrets(text), wanted: messages.wanted.url };
-    throw new UsageError(fill(messages.usage.badValue, details));
+    const details = { source: "URL", value: withoutSecrets(text), wanted: sentences.wanted.url };
+    throw new UsageError(fill(sentences.usage.badValue, details));
   }
   return url;
 }
@@ -101,7 +103,7 @@ class Report {
     this.#output = output;
   }
 
-  /** The conversation itself, on standard output. */
+  /** The messages themselves, on standard output. */
   out(line: string, event: Record<string, unknown>): void {
     this.#output.out(this.#json ? JSON.stringify(event) : line);
   }
@@ -131,45 +133,48 @@ export function main(
   output: Output,
   stop: AbortSignal = new AbortController().signal,
 ): Promise<number> {
-  return runProgram(args, output, async (messages) => {
-    const options = parseFlags(flags, args, messages, 1);
+  return runProgram(args, output, async (sentences) => {
+    const options = parseFlags(flags, args, sentences, 1);
     if (options.help) {
-      output.out(helpText(messages.client.usage, flags, messages.client.flags));
+      output.out(helpText(sentences.client.usage, flags, sentences.client.flags));
       return 0;
     }
     if (options.version) {
       output.out(VERSION);
       return 0;
     }
-    const url = parseUrl(options._[0] ?? DEFAULT_URL, messages);
+    const url = parseUrl(options._[0] ?? DEFAULT_URL, sentences);
     const shown = withoutSecrets(url.href);
     const report = new Report(options.json, output);
     const texts = options.message.length > 0 ? options.message : [DEFAULT_MESSAGE];
-    const exchange = new Exchange(texts, options.binary, report, messages);
+    const exchange = new Exchange(texts, options.binary, report, sentences);
     const connect = async () => {
-      report.out(fill(messages.client.connecting, { url: shown }), {
+      report.out(fill(sentences.client.connecting, { url: shown }), {
         event: "connecting",
         url: shown,
       });
-      if (options.insecure) report.err(messages.client.insecure, { event: "insecure" });
-      const caCerts = await authorities(options.cacert, messages);
+      if (options.insecure) report.err(sentences.client.insecure, { event: "insecure" });
+      const caCerts = await authorities(options.cacert, sentences);
       const dialled = dial(url, {
         compression: options.compression === "on",
         protocols: options.protocol,
         headers: options.header.map(parseHeader),
         caCerts,
         insecure: options.insecure,
-      }, messages);
-      return { dialled, conversation: new Conversation(dialled.socket, options.timeout, messages) };
+      }, sentences);
+      return {
+        dialled,
+        connection: new AwaitableSocket(dialled.socket, options.timeout, sentences),
+      };
     };
 
     try {
       for (let attempt = 1;; attempt++) {
         const answered = exchange.answered;
         try {
-          const { dialled, conversation } = await connect();
+          const { dialled, connection } = await connect();
           using _ = dialled;
-          await unlessStopped(exchange.run(url.host, dialled, conversation), stop);
+          await unlessStopped(exchange.run(url.host, dialled, connection), stop);
           return 0;
         } catch (error) {
           if (!(error instanceof Failure)) throw error;
@@ -182,7 +187,7 @@ export function main(
           }
           const ms = backoff(attempt, error.retryAfter);
           const details = { ms, attempt, limit: options.reconnect };
-          const line = fill(messages.client.reconnecting, details);
+          const line = fill(sentences.client.reconnecting, details);
           report.err(line, { event: "reconnecting", ...details });
           await delay(ms, stop);
         }
@@ -208,14 +213,18 @@ class Exchange {
     readonly texts: string[],
     readonly binary: boolean,
     readonly report: Report,
-    readonly messages: Messages,
+    readonly sentences: Sentences,
   ) {}
 
   /** Sends each message that has no answer yet and waits for one, then closes. */
-  async run(host: string, { socket, explain }: Dialled, conversation: Conversation): Promise<void> {
-    const { report, texts, messages: { client } } = this;
+  async run(
+    host: string,
+    { socket, explain }: Dialled,
+    connection: AwaitableSocket,
+  ): Promise<void> {
+    const { report, texts, sentences: { client } } = this;
     this.#step = "connectFailed";
-    await conversation.opened(host, explain);
+    await connection.opened(host, explain);
     const { protocol, extensions } = socket;
     report.json({ event: "open", protocol: withoutToken(protocol), extensions });
 
@@ -231,19 +240,19 @@ class Exchange {
       this.#sent = this.answered + 1;
       report.err(fill(client.sent, { data }), dataEvent("sent", message));
       this.#step = "readFailed";
-      const answer = await conversation.nextMessage();
+      const answer = await connection.nextMessage();
       this.answered++;
       const line = fill(client.received, { data: printable(answer) });
       report.out(line, dataEvent("received", answer));
     }
     this.#step = "closeFailed";
-    const closing = await conversation.close();
+    const closing = await connection.close();
     report.err(client.closed, { event: "closed", ...closing });
   }
 
   /** Tells what went wrong. */
   fail({ message }: Failure): void {
-    const line = fill(this.messages.client[this.#step], { reason: message });
+    const line = fill(this.sentences.client[this.#step], { reason: message });
     this.report.err(line, { event: "error", step: this.#step, message });
   }
 
@@ -254,18 +263,18 @@ class Exchange {
       unanswered: this.#sent - this.answered,
       unsent: this.texts.length - this.#sent,
     };
-    const line = fill(this.messages.client.summary, counts);
+    const line = fill(this.sentences.client.summary, counts);
     this.report.err(line, { event: "summary", ...counts });
   }
 }
 
 /** The authority asked for, or else the development one where there is one. */
-async function authorities(cacert: string | undefined, messages: Messages): Promise<string[]> {
-  if (cacert !== undefined) return [await readAuthority(cacert, messages)];
+async function authorities(cacert: string | undefined, sentences: Sentences): Promise<string[]> {
+  if (cacert !== undefined) return [await readAuthority(cacert, sentences)];
   const development = `${FOLDER}/ca.crt`;
   const { state } = await Deno.permissions.query({ name: "read", path: development });
   if (state !== "granted" || !await isThere(development)) return [];
-  return [await readAuthority(development, messages)];
+  return [await readAuthority(development, sentences)];
 }
 
 function dataEvent(event: string, data: string | Uint8Array): Record<string, unknown> {

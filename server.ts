@@ -19,14 +19,15 @@ import {
   toggle,
   value,
 } from "./cli/flags.ts";
-import { LOG_LEVELS, type Logger, openLog } from "./cli/log.ts";
-import { fill, LANGUAGES, type Messages } from "./cli/messages.ts";
-import { dropPermissions } from "./cli/permissions.ts";
-import { type Service, startService } from "./cli/service.ts";
-import { Workers } from "./cli/workers.ts";
-import { causeOf, Failure, type Output, terminal } from "./cli/output.ts";
+import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
+import { fill, LANGUAGES, type Sentences } from "./cli/sentences.ts";
+import { dropPermissions } from "./cli/server/permissions.ts";
+import { type Listener, startListener } from "./cli/server/listener.ts";
+import { Workers } from "./cli/server/workers.ts";
+import { causeOf, Failure } from "./cli/failure.ts";
+import { type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
-import { watchRenewal } from "./cli/renewal.ts";
+import { watchCertificate } from "./cli/server/certificate_watch.ts";
 import { stopRequested } from "./cli/signals.ts";
 
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
@@ -86,10 +87,10 @@ export function main(
   stop: AbortSignal,
   onListening: (port: number) => void | Promise<void> = () => {},
 ): Promise<number> {
-  return runProgram(args, output, async (messages) => {
-    const options = parseFlags(flags, args, messages);
+  return runProgram(args, output, async (sentences) => {
+    const options = parseFlags(flags, args, sentences);
     if (options.help) {
-      output.out(helpText(messages.server.usage, flags, messages.server.flags));
+      output.out(helpText(sentences.server.usage, flags, sentences.server.flags));
       return 0;
     }
     if (options.version) {
@@ -104,27 +105,27 @@ export function main(
     const log = openLog(logOptions, output);
 
     try {
-      const pair = await certificatePair(options, messages, log);
-      const service: Service = options.workers === 1
-        ? startService(options, pair, false, log, messages)
+      const pair = await certificatePair(options, sentences, log);
+      const listener: Listener = options.workers === 1
+        ? startListener(options, pair, false, log, sentences)
         : await Workers.start(
-          { count: options.workers, service: options, log: logOptions, language: options.lang },
+          { count: options.workers, listener: options, log: logOptions, language: options.lang },
           pair,
           log,
         );
-      const { port } = service;
-      log.info(messages.server.listening, { event: "listening", port });
+      const { port } = listener;
+      log.info(sentences.server.listening, { event: "listening", port });
 
       await onListening(port);
-      using _renewal = watchRenewal(options, pair, () => {
-        void renew(service, options, messages, log);
+      using _renewal = watchCertificate(options, pair, () => {
+        void renew(listener, options, sentences, log);
       });
       await aborted(stop);
-      await service.stop();
+      await listener.stop();
       return 0;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      log.error(messages.server.startFailed, { event: "startFailed", reason: error.message });
+      log.error(sentences.server.startFailed, { event: "startFailed", reason: error.message });
       return error.exitCode;
     }
   });
@@ -133,21 +134,21 @@ export function main(
 /** The certificate to serve with: made on the spot where the default one is missing. */
 async function certificatePair(
   paths: { cert: string; key: string },
-  messages: Messages,
+  sentences: Sentences,
   log: Logger,
 ): Promise<CertificatePair> {
   if (paths.cert === DEFAULT_PAIR.cert && paths.key === DEFAULT_PAIR.key) {
     const [cert, key] = [await isThere(paths.cert), await isThere(paths.key)];
     if ((!cert && !key) || await wasCutShort(FOLDER)) {
-      await makeCertificates(FOLDER, {}, messages);
+      await makeCertificates(FOLDER, {}, sentences);
       // On standard error: standard output holds the demo's lines alone.
-      log.warn(messages.certs.made, { event: "certificateMade", folder: FOLDER });
+      log.warn(sentences.certs.made, { event: "certificateMade", folder: FOLDER });
     } else if (cert !== key) {
       const [present, missing] = cert ? [paths.cert, paths.key] : [paths.key, paths.cert];
-      throw new Failure(fill(messages.failure.halfPair, { present, missing }));
+      throw new Failure(fill(sentences.failure.halfPair, { present, missing }));
     }
   }
-  const pair = await readCertificatePair(paths, messages);
+  const pair = await readCertificatePair(paths, sentences);
   if (pair.warning !== undefined) {
     log.warn("{warning}", { event: "certificateExpiring", warning: pair.warning });
   }
@@ -156,17 +157,20 @@ async function certificatePair(
 
 /** Serves with the pair that is on disk now; one that will not do changes nothing. Never rejects. */
 async function renew(
-  service: Service,
+  listener: Listener,
   paths: { cert: string; key: string },
-  messages: Messages,
+  sentences: Sentences,
   log: Logger,
 ): Promise<void> {
   try {
-    await service.renew(await readCertificatePair(paths, messages));
-    log.warn(messages.server.certificateRenewed, { event: "certificateRenewed", path: paths.cert });
+    await listener.renew(await readCertificatePair(paths, sentences));
+    log.warn(sentences.server.certificateRenewed, {
+      event: "certificateRenewed",
+      path: paths.cert,
+    });
   } catch (error) {
     const reason = causeOf(error);
-    log.error(messages.server.certificateKept, { event: "certificateKept", reason });
+    log.error(sentences.server.certificateKept, { event: "certificateKept", reason });
   }
 }
 

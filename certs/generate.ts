@@ -9,8 +9,9 @@
 
 import { AUTHORITY_NAME, isDevelopmentCertificate } from "../cli/certificates.ts";
 import { BadValue, helpText, integer, list, oneOf, parseFlags, toggle } from "../cli/flags.ts";
-import { fill, LANGUAGES, type Messages } from "../cli/messages.ts";
-import { causeOf, Failure, type Output, terminal } from "../cli/output.ts";
+import { fill, LANGUAGES, type Sentences } from "../cli/sentences.ts";
+import { causeOf, Failure } from "../cli/failure.ts";
+import { type Output, terminal } from "../cli/output.ts";
 import { runProgram } from "../cli/program.ts";
 
 /** Where the programs look for their certificates, below the current folder. */
@@ -204,16 +205,16 @@ async function broughtFile(folder: string): Promise<string | undefined> {
 export async function makeCertificates(
   folder: string,
   options: GenerateOptions,
-  messages: Messages,
+  sentences: Sentences,
 ): Promise<void> {
   try {
     await writeCertificates(folder, await generateCertificates(options));
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) {
-      throw new Failure(fill(messages.failure.writeNotAllowed, { path: folder }));
+      throw new Failure(fill(sentences.failure.writeNotAllowed, { path: folder }));
     }
     throw new Failure(
-      fill(messages.failure.cannotWrite, { path: folder, cause: causeOf(error) }),
+      fill(sentences.failure.cannotWrite, { path: folder, cause: causeOf(error) }),
     );
   }
 }
@@ -235,18 +236,18 @@ const flags = {
 
 /** Runs `deno task certs`; returns its exit code. */
 export function main(args: string[], output: Output = terminal): Promise<number> {
-  return runProgram(args, output, async (messages) => {
-    const options = parseFlags(flags, args, messages);
+  return runProgram(args, output, async (sentences) => {
+    const options = parseFlags(flags, args, sentences);
     if (options.help) {
-      output.out(helpText(messages.certs.usage, flags, messages.certs.flags));
+      output.out(helpText(sentences.certs.usage, flags, sentences.certs.flags));
       return 0;
     }
     const path = options.force ? undefined : await broughtFile(FOLDER);
     if (path !== undefined) {
-      throw new Failure(fill(messages.failure.foreignCertificate, { path }));
+      throw new Failure(fill(sentences.failure.foreignCertificate, { path }));
     }
-    await makeCertificates(FOLDER, { hosts: options.host, days: options.days }, messages);
-    output.out(fill(messages.certs.made, { folder: FOLDER }));
+    await makeCertificates(FOLDER, { hosts: options.host, days: options.days }, sentences);
+    output.out(fill(sentences.certs.made, { folder: FOLDER }));
     return 0;
   });
 }

@@ -6,8 +6,8 @@
  */
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { fill, type Messages } from "./messages.ts";
-import { Failure } from "./output.ts";
+import { fill, type Sentences } from "./sentences.ts";
+import { Failure } from "./failure.ts";
 
 /** How the names of the authorities of `certs/generate.ts` begin. */
 export const AUTHORITY_NAME = "permessage-deflate development CA";
@@ -28,18 +28,18 @@ export interface CertificatePair {
  * and valid now.
  *
  * @param paths The two files.
- * @param messages The language of the failures.
+ * @param sentences The language of the failures.
  * @param now The time to judge by, in milliseconds since 1970.
  * @throws {Failure} With the remedy, if the pair will not do.
  */
 export async function readCertificatePair(
   paths: { cert: string; key: string },
-  messages: Messages,
+  sentences: Sentences,
   now: number = Date.now(),
 ): Promise<CertificatePair> {
-  const { failure } = messages;
-  const cert = await readPem(paths.cert, "--cert", messages);
-  const key = await readPem(paths.key, "--key", messages);
+  const { failure } = sentences;
+  const cert = await readPem(paths.cert, "--cert", sentences);
+  const key = await readPem(paths.key, "--key", sentences);
 
   const certificate = parseCertificate(cert);
   if (certificate === undefined) {
@@ -61,7 +61,7 @@ export async function readCertificatePair(
     throw new Failure(fill(failure.certificateExpired, { ...details, date: day(to) }));
   }
   if (to.getTime() - now < EXPIRY_WARNING_MS) {
-    const warning = fill(messages.server.certificateExpiring, { ...details, date: day(to) });
+    const warning = fill(sentences.server.certificateExpiring, { ...details, date: day(to) });
     return { cert, key, warning };
   }
   return { cert, key };
@@ -83,15 +83,15 @@ export async function isDevelopmentCertificate(path: string): Promise<boolean> {
  *
  * @throws {Failure} With the remedy, if the file cannot be read or holds none.
  */
-export async function readAuthority(path: string, messages: Messages): Promise<string> {
-  const pem = await readPem(path, "--cacert", messages);
+export async function readAuthority(path: string, sentences: Sentences): Promise<string> {
+  const pem = await readPem(path, "--cacert", sentences);
   if (parseCertificate(pem) === undefined) {
-    throw new Failure(fill(messages.failure.notCertificate, { path }));
+    throw new Failure(fill(sentences.failure.notCertificate, { path }));
   }
   return pem;
 }
 
-async function readPem(path: string, flag: string, { failure }: Messages): Promise<string> {
+async function readPem(path: string, flag: string, { failure }: Sentences): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch (error) {

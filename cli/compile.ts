@@ -13,7 +13,7 @@ import { terminal } from "./output.ts";
 const PERMISSIONS = ["--no-prompt", "--allow-net", "--allow-env=WSS_*"];
 
 const PROGRAMS = {
-  server: ["--allow-read", "--allow-write=certs", "--include=cli/worker.ts"],
+  server: ["--allow-read", "--allow-write=certs", "--include=cli/server/worker.ts"],
   client: ["--allow-read"],
 };
 

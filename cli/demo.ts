@@ -6,7 +6,7 @@
 
 import { main as runClient } from "../client.ts";
 import { main as runServer } from "../server.ts";
-import { languageOf, messagesIn } from "./messages.ts";
+import { languageOf, sentencesIn } from "./sentences.ts";
 import { type Output, terminal } from "./output.ts";
 import { readEnvironment } from "./flags.ts";
 
@@ -37,7 +37,7 @@ function isFree(port: number): boolean {
 }
 
 async function main(args: string[]): Promise<number> {
-  const messages = messagesIn(languageOf(args, readEnvironment("WSS_LANG")));
+  const sentences = sentencesIn(languageOf(args, readEnvironment("WSS_LANG")));
   const stop = new AbortController();
   const server = new Transcript();
   const client = new Transcript();
@@ -58,9 +58,9 @@ async function main(args: string[]): Promise<number> {
   }
   const serverCode = await serverEnd;
 
-  terminal.out(`# ${messages.demo.server}`);
+  terminal.out(`# ${sentences.demo.server}`);
   server.lines.forEach(terminal.out);
-  terminal.out(`\n# ${messages.demo.client}`);
+  terminal.out(`\n# ${sentences.demo.client}`);
   client.lines.forEach(terminal.out);
   return serverCode === 0 ? clientCode : serverCode;
 }

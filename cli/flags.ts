@@ -9,8 +9,8 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { fill, type Messages } from "./messages.ts";
-import { Failure } from "./output.ts";
+import { fill, type Sentences } from "./sentences.ts";
+import { Failure } from "./failure.ts";
 
 /** One flag: how its text becomes a value, and how `--help` shows it. */
 export interface Flag<T> {
@@ -36,9 +36,9 @@ export type Values<F> = { [K in keyof F]: F[K] extends Flag<infer T> ? T : never
 /** What a value should have been; thrown by a flag's `parse`. */
 export class BadValue extends Error {
   override name = "BadValue";
-  readonly kind: keyof Messages["wanted"];
+  readonly kind: keyof Sentences["wanted"];
   readonly details: Record<string, string | number>;
-  constructor(kind: keyof Messages["wanted"], details: Record<string, string | number> = {}) {
+  constructor(kind: keyof Sentences["wanted"], details: Record<string, string | number> = {}) {
     super(kind);
     this.kind = kind;
     this.details = details;
@@ -136,7 +136,7 @@ export function readEnvironment(variable: string): string | undefined {
  *
  * @param flags The table.
  * @param args The command line, as in `Deno.args`.
- * @param messages The language of the errors.
+ * @param sentences The language of the errors.
  * @param positionals How many arguments without a flag are taken.
  * @param environment Reads one variable.
  * @returns The values, with those of no flag under `_`.
@@ -145,14 +145,14 @@ export function readEnvironment(variable: string): string | undefined {
 export function parseFlags<F extends Record<string, Flag<unknown>>>(
   flags: F,
   args: string[],
-  messages: Messages,
+  sentences: Sentences,
   positionals = 0,
   environment: (variable: string) => string | undefined = readEnvironment,
 ): Values<F> & { _: string[] } {
-  const usage = messages.usage;
+  const usage = sentences.usage;
   const names = Object.keys(flags);
   const withValue = names.filter((name) => flags[name]!.placeholder !== undefined);
-  refuseMissingValue(withValue, args, messages);
+  refuseMissingValue(withValue, args, sentences);
   // `parseArgs` takes `--no-port=1` for `--port=1`.
   const negated = beforeEnd(args).find((argument) => argument.startsWith("--no-"));
   if (negated !== undefined) {
@@ -194,11 +194,11 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
       throw new UsageError(fill(usage.badValue, {
         source,
         value: texts.map(flag.show ?? String).join(", "),
-        wanted: fill(messages.wanted[error.kind], error.details),
+        wanted: fill(sentences.wanted[error.kind], error.details),
       }));
     }
   }
-  refuseWithoutEffect(flags, values, sources, messages);
+  refuseWithoutEffect(flags, values, sources, sentences);
   return values as Values<F> & { _: string[] };
 }
 
@@ -207,7 +207,7 @@ function refuseWithoutEffect(
   flags: Record<string, Flag<unknown>>,
   values: Record<string, unknown>,
   sources: Map<string, string>,
-  { usage }: Messages,
+  { usage }: Sentences,
 ): void {
   const idle = [...sources].flatMap(([name, source]) => {
     const [other, wanted] = flags[name]!.only ?? [];
@@ -254,13 +254,13 @@ function givenTexts(
 }
 
 /** `parseArgs` reads `--port --host=x` as an empty port: say that the value is missing instead. */
-function refuseMissingValue(withValue: string[], args: string[], messages: Messages): void {
+function refuseMissingValue(withValue: string[], args: string[], sentences: Sentences): void {
   const flagsOnly = beforeEnd(args);
   flagsOnly.forEach((argument, index) => {
     if (!argument.startsWith("--") || !withValue.includes(argument.slice(2))) return;
     const next = flagsOnly[index + 1];
     if (next === undefined || next === "" || next.startsWith("-")) {
-      throw new UsageError(fill(messages.usage.missingValue, { flag: argument }));
+      throw new UsageError(fill(sentences.usage.missingValue, { flag: argument }));
     }
   });
 }

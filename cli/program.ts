@@ -5,8 +5,9 @@
  */
 
 import { readEnvironment } from "./flags.ts";
-import { languageOf, type Messages, messagesIn } from "./messages.ts";
-import { Failure, type Output } from "./output.ts";
+import { languageOf, type Sentences, sentencesIn } from "./sentences.ts";
+import { Failure } from "./failure.ts";
+import type { Output } from "./output.ts";
 import config from "../deno.json" with { type: "json" };
 
 /** The project's version, as in `deno.json`. */
@@ -21,10 +22,10 @@ export const VERSION: string = config.version;
 export async function runProgram(
   args: string[],
   output: Output,
-  body: (messages: Messages) => Promise<number>,
+  body: (sentences: Sentences) => Promise<number>,
 ): Promise<number> {
   try {
-    return await body(messagesIn(languageOf(args, readEnvironment("WSS_LANG"))));
+    return await body(sentencesIn(languageOf(args, readEnvironment("WSS_LANG"))));
   } catch (error) {
     if (!(error instanceof Failure || error instanceof Deno.errors.NotCapable)) throw error;
     // Deno's own sentence about a permission names the flag that grants it.

@@ -18,8 +18,8 @@ import {
   writeCertificates,
 } from "../../certs/generate.ts";
 import { isDevelopmentCertificate, readCertificatePair } from "../../cli/certificates.ts";
-import { messagesIn } from "../../cli/messages.ts";
-import { Failure } from "../../cli/output.ts";
+import { sentencesIn } from "../../cli/sentences.ts";
+import { Failure } from "../../cli/failure.ts";
 import {
   brought,
   certificatesFolder,
@@ -56,7 +56,7 @@ function namesIn(folder: string): string[] {
 /** Whether `folder` holds a certificate and its key. */
 async function holdsPair(folder: string): Promise<boolean> {
   const paths = { cert: `${folder}/server.crt`, key: `${folder}/server.key` };
-  await readCertificatePair(paths, messagesIn("en"));
+  await readCertificatePair(paths, sentencesIn("en"));
   return true;
 }
 
@@ -225,7 +225,7 @@ inFolder(
 inFolder("makeCertificates() tells in one sentence why it cannot write", async (folder) => {
   await Deno.writeTextFile(`${folder}/certs`, "a file");
   const error = await assertRejects(
-    () => makeCertificates(`${folder}/certs`, {}, messagesIn("en")),
+    () => makeCertificates(`${folder}/certs`, {}, sentencesIn("en")),
     Failure,
     `cannot write to "${folder}/certs" (`,
   );
@@ -237,7 +237,7 @@ Deno.test({
   permissions: { write: false, read: WRITABLE ? "inherit" : false },
   async fn() {
     await assertRejects(
-      () => makeCertificates("nowhere", {}, messagesIn("en")),
+      () => makeCertificates("nowhere", {}, sentencesIn("en")),
       Failure,
       'Deno may not write to "nowhere"; run with --allow-write=nowhere',
     );

@@ -5,13 +5,13 @@ import {
   readAuthority,
   readCertificatePair,
 } from "../../cli/certificates.ts";
-import { messagesIn } from "../../cli/messages.ts";
-import { Failure } from "../../cli/output.ts";
+import { sentencesIn } from "../../cli/sentences.ts";
+import { Failure } from "../../cli/failure.ts";
 import { brought, developmentCertificates, Folder, granted } from "../programs.ts";
 
 const WRITABLE = await granted("read", "write");
 const DAY = 24 * 60 * 60 * 1000;
-const MESSAGES = messagesIn("en");
+const SENTENCES = sentencesIn("en");
 
 /** A test that is given a function which writes a file and returns its path. */
 function withFiles(
@@ -39,7 +39,7 @@ function date(time: number): string {
 withFiles("readCertificatePair() returns both as they are", async (write) => {
   for (const { cert, key } of [await developmentCertificates(), await brought()]) {
     const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
-    assertEquals(await readCertificatePair(paths, MESSAGES), { cert, key });
+    assertEquals(await readCertificatePair(paths, SENTENCES), { cert, key });
   }
 });
 
@@ -47,7 +47,7 @@ withFiles("readCertificatePair() reads the first of a chain", async (write) => {
   const { ca, cert, key } = await brought();
   const chain = `A comment\n${cert}\n${ca}`;
   const paths = { cert: write("a.crt", chain), key: write("a.key", key) };
-  assertEquals(await readCertificatePair(paths, MESSAGES), { cert: chain, key });
+  assertEquals(await readCertificatePair(paths, SENTENCES), { cert: chain, key });
 });
 
 withFiles("readCertificatePair() judges validity by the time it is given", async (write) => {
@@ -55,7 +55,7 @@ withFiles("readCertificatePair() judges validity by the time it is given", async
   const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
   const start = Date.now();
   const end = start + 10 * DAY;
-  const at = (time: number) => readCertificatePair(paths, MESSAGES, time);
+  const at = (time: number) => readCertificatePair(paths, SENTENCES, time);
 
   assertEquals((await at(start + 2 * DAY)).warning, undefined);
   const remedy = "make another with deno task certs";
@@ -87,7 +87,7 @@ withFiles(
     const { cert, key } = await brought({ to: -1 });
     const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
     await assertRejects(
-      () => readCertificatePair(paths, MESSAGES),
+      () => readCertificatePair(paths, SENTENCES),
       Failure,
       `expired on ${date(Date.now() - DAY)}; renew it with who issued it`,
     );
@@ -131,7 +131,7 @@ withFiles("readCertificatePair() tells what is wrong with a file", async (write,
   ];
   for (const [changed, sentence] of cases) {
     const error = await assertRejects(
-      () => readCertificatePair({ ...good, ...changed }, MESSAGES),
+      () => readCertificatePair({ ...good, ...changed }, SENTENCES),
       Failure,
     );
     assertEquals([error.message, error.exitCode], [sentence, 1]);
@@ -143,7 +143,7 @@ Deno.test({
   permissions: { read: false },
   async fn() {
     await assertRejects(
-      () => readCertificatePair({ cert: "a.crt", key: "a.key" }, MESSAGES),
+      () => readCertificatePair({ cert: "a.crt", key: "a.key" }, SENTENCES),
       Failure,
       'Deno may not read "a.crt"; use certs/, or deno run --allow-read=a.crt instead of deno task',
     );
@@ -152,11 +152,11 @@ Deno.test({
 
 withFiles("readAuthority() returns certificates alone", async (write) => {
   const { ca, key } = await brought();
-  assertEquals(await readAuthority(write("ca.crt", ca), MESSAGES), ca);
+  assertEquals(await readAuthority(write("ca.crt", ca), SENTENCES), ca);
   for (const text of ["", "hello", key]) {
     const path = write("wrong", text);
     await assertRejects(
-      () => readAuthority(path, MESSAGES),
+      () => readAuthority(path, SENTENCES),
       Failure,
       `"${path}" is not a PEM certificate`,
     );

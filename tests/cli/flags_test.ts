@@ -15,7 +15,7 @@ import {
   value,
   variableOf,
 } from "../../cli/flags.ts";
-import { messagesIn } from "../../cli/messages.ts";
+import { sentencesIn } from "../../cli/sentences.ts";
 
 const flags = {
   port: integer("PORT", 8443, 0, 65535),
@@ -33,7 +33,7 @@ const flags = {
 };
 
 function parse(args: string[], environment: Record<string, string> = {}, positionals = 0) {
-  return parseFlags(flags, args, messagesIn("en"), positionals, (name) => environment[name]);
+  return parseFlags(flags, args, sentencesIn("en"), positionals, (name) => environment[name]);
 }
 
 /** The sentence `args` are refused with. */
@@ -172,7 +172,7 @@ Deno.test("parseFlags() refuses a flag that has no effect with another's value",
     size: { ...integer("N", 5, 1, 10), only: ["mode", "reply"] as [string, string] },
   };
   const parseLimited = (args: string[], environment: Record<string, string> = {}) =>
-    parseFlags(limited, args, messagesIn("en"), 0, (name) => environment[name]);
+    parseFlags(limited, args, sentencesIn("en"), 0, (name) => environment[name]);
   assertEquals(parseLimited(["--limit=7"]), { _: [], mode: "reply", limit: 7, size: 5 });
   assertEquals(parseLimited(["--mode=echo"]), { _: [], mode: "echo", limit: 5, size: 5 });
   const refused: [string[], Record<string, string>, string][] = [
@@ -197,7 +197,7 @@ Deno.test("parseFlags() lets an error that is no BadValue pass", () => {
     },
   };
   assertThrows(
-    () => parseFlags(broken, [], messagesIn("en"), 0, () => undefined),
+    () => parseFlags(broken, [], sentencesIn("en"), 0, () => undefined),
     RangeError,
     "a fault of ours",
   );

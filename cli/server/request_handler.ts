@@ -8,15 +8,15 @@
  */
 
 import { deadline } from "@std/async/deadline";
-import { checkUpgrade } from "../mod.ts";
+import { checkUpgrade } from "../../mod.ts";
 import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts";
 import type { Logger } from "./log.ts";
-import { fill, type Messages, messagesIn } from "./messages.ts";
-import { causeOf } from "./output.ts";
-import { printable } from "./printable.ts";
+import { fill, type Sentences, sentencesIn } from "../sentences.ts";
+import { causeOf } from "../failure.ts";
+import { printable } from "../printable.ts";
 
-/** How {@linkcode Endpoint} behaves. */
-export interface EndpointOptions {
+/** How {@linkcode RequestHandler} behaves. */
+export interface RequestHandlerOptions {
   /** Path of the WebSocket. */
   path: string;
   /**
@@ -26,7 +26,7 @@ export interface EndpointOptions {
   origins: string[];
   /** The bearer token that is asked for, if any. */
   token?: string | undefined;
-  /** `reply` answers every message with {@linkcode EndpointOptions.reply}, `echo` with itself. */
+  /** `reply` answers every message with {@linkcode RequestHandlerOptions.reply}, `echo` with itself. */
   mode: "reply" | "echo";
   /** The answer of mode `reply`. */
   reply: string;
@@ -40,35 +40,35 @@ export interface EndpointOptions {
     options: { idleTimeout: number; maxMessageSize: number; protocol?: string },
   ): { socket: WebSocket; response: Response };
   log: Logger;
-  messages: Messages;
+  sentences: Sentences;
 }
 
 /** The close code of a server that goes away (RFC 6455 section 7.4.1). */
 const GOING_AWAY = 1001;
 
 /** The server's requests and sockets. */
-export class Endpoint {
-  readonly #options: EndpointOptions;
+export class RequestHandler {
+  readonly #options: RequestHandlerOptions;
   readonly #replyBytes: Uint8Array<ArrayBuffer>;
   /** The open sockets, each with what resolves when it has closed. */
   readonly #sockets = new Map<WebSocket, Promise<void>>();
   #stopping = false;
 
-  constructor(options: EndpointOptions) {
+  constructor(options: RequestHandlerOptions) {
     this.#options = options;
     this.#replyBytes = new TextEncoder().encode(options.reply);
   }
 
   /** Answers one request. */
-  readonly handler = (request: Request, info: { remoteAddr: Deno.Addr }): Response => {
-    if (this.#stopping) return sentence(503, "The server is stopping.", { "Retry-After": "5" });
+  readonly handle = (request: Request, info: { remoteAddr: Deno.Addr }): Response => {
+    if (this.#stopping) return textResponse(503, "The server is stopping.", { "Retry-After": "5" });
     const { pathname } = new URL(request.url);
     if (pathname === this.#options.path) return this.#upgrade(request, info.remoteAddr);
-    if (pathname !== "/healthz") return sentence(404, "There is nothing at this path.");
+    if (pathname !== "/healthz") return textResponse(404, "There is nothing at this path.");
     if (request.method !== "GET" && request.method !== "HEAD") {
-      return sentence(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
+      return textResponse(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
     }
-    return sentence(200, "The server is running.");
+    return textResponse(200, "The server is running.");
   };
 
   /**
@@ -87,17 +87,17 @@ export class Endpoint {
   }
 
   #upgrade(request: Request, remoteAddr: Deno.Addr): Response {
-    const { log, messages, idleTimeout, maxMessageSize, token, upgradeWebSocket } = this.#options;
+    const { log, sentences, idleTimeout, maxMessageSize, token, upgradeWebSocket } = this.#options;
     const client = addressText(remoteAddr);
-    log.info(messages.server.handshake, { event: "handshake", client });
+    log.info(sentences.server.handshake, { event: "handshake", client });
 
     const refusal = checkUpgrade(request) ?? this.#checkAccess(request);
     if (refusal !== undefined) {
       const value = { value: JSON.stringify(printable(refusal.value)) };
-      const reason = fill(messages.refusal[refusal.reason], value);
-      log.error(messages.server.upgradeFailed, { event: "upgradeFailed", client, reason });
-      const body = fill(messagesIn("en").refusal[refusal.reason], value);
-      return sentence(refusal.status, `Cannot upgrade to WebSocket: ${body}.`, refusal.headers);
+      const reason = fill(sentences.refusal[refusal.reason], value);
+      log.error(sentences.server.upgradeFailed, { event: "upgradeFailed", client, reason });
+      const body = fill(sentencesIn("en").refusal[refusal.reason], value);
+      return textResponse(refusal.status, `Cannot upgrade to WebSocket: ${body}.`, refusal.headers);
     }
 
     try {
@@ -113,8 +113,11 @@ export class Endpoint {
       // The runtime's own names the subprotocol, which may hold the token.
       const cause = causeOf(error);
       const reason = printable(token === undefined ? cause : cause.replaceAll(token, "***"));
-      log.error(messages.server.upgradeFailed, { event: "upgradeFailed", client, reason });
-      return sentence(400, "Cannot upgrade to WebSocket: the request is not a valid handshake.");
+      log.error(sentences.server.upgradeFailed, { event: "upgradeFailed", client, reason });
+      return textResponse(
+        400,
+        "Cannot upgrade to WebSocket: the request is not a valid handshake.",
+      );
     }
   }
 
@@ -132,7 +135,7 @@ export class Endpoint {
   }
 
   #serve(socket: WebSocket, client: string): void {
-    const { log, messages: { server }, mode, reply } = this.#options;
+    const { log, sentences: { server }, mode, reply } = this.#options;
     const closed = Promise.withResolvers<void>();
     this.#sockets.set(socket, closed.promise);
     socket.binaryType = "arraybuffer";
@@ -180,7 +183,11 @@ export class Endpoint {
 }
 
 /** A response whose body is one plain sentence. */
-function sentence(status: number, body: string, headers: Record<string, string> = {}): Response {
+function textResponse(
+  status: number,
+  body: string,
+  headers: Record<string, string> = {},
+): Response {
   return new Response(`${body}\n`, {
     status,
     headers: {

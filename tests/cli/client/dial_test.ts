@@ -1,9 +1,9 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { deadline } from "@std/async/deadline";
-import { Conversation } from "../../cli/conversation.ts";
-import { dial, type Dialled, type DialOptions } from "../../cli/dial.ts";
-import { messagesIn } from "../../cli/messages.ts";
-import { Failure } from "../../cli/output.ts";
+import { AwaitableSocket } from "../../../cli/client/awaitable_socket.ts";
+import { dial, type Dialled, type DialOptions } from "../../../cli/client/dial.ts";
+import { sentencesIn } from "../../../cli/sentences.ts";
+import { Failure } from "../../../cli/failure.ts";
 import {
   brought,
   developmentCertificates,
@@ -12,21 +12,21 @@ import {
   type RawPeer,
   serveHttp,
   serveRaw,
-} from "../programs.ts";
+} from "../../programs.ts";
 
-const MESSAGES = messagesIn("en");
+const SENTENCES = sentencesIn("en");
 
 /** Dials with the transport of `compression`. */
 function dialWith(url: string, options: Partial<DialOptions>): Dialled {
   const defaults = { compression: true, protocols: [], headers: [], caCerts: [], insecure: false };
-  return dial(new URL(url), { ...defaults, ...options }, MESSAGES);
+  return dial(new URL(url), { ...defaults, ...options }, SENTENCES);
 }
 
 /** How a connection to `url` fails. */
 async function failureOf(url: string, options: Partial<DialOptions>): Promise<Failure> {
   using dialled = dialWith(url, options);
-  const conversation = new Conversation(dialled.socket, 10_000, MESSAGES);
-  const opened = conversation.opened(new URL(url).host, dialled.explain);
+  const awaitable = new AwaitableSocket(dialled.socket, 10_000, SENTENCES);
+  const opened = awaitable.opened(new URL(url).host, dialled.explain);
   return await assertRejects(() => opened, Failure);
 }
 

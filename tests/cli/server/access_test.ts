@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { isSameSecret, protocolFor, tokenOf } from "../../cli/access.ts";
+import { isSameSecret, protocolFor, tokenOf } from "../../../cli/server/access.ts";
 
 function request(url: string, headers: Record<string, string> = {}): Request {
   return new Request(`https://localhost${url}`, { headers });

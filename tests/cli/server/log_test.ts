@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { LOG_LEVELS, type Logger, type LogOptions, openLog } from "../../cli/log.ts";
+import { LOG_LEVELS, type Logger, type LogOptions, openLog } from "../../../cli/server/log.ts";
 
 /** What `write` makes a log write. */
 function logged(

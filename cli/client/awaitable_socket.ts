@@ -5,9 +5,9 @@
  */
 
 import { deadline } from "@std/async/deadline";
-import { fill, type Messages } from "./messages.ts";
-import { Failure } from "./output.ts";
-import { printable } from "./printable.ts";
+import { fill, type Sentences } from "../sentences.ts";
+import { Failure } from "../failure.ts";
+import { printable } from "../printable.ts";
 
 /** How a connection ended. */
 export interface Closing {
@@ -17,9 +17,9 @@ export interface Closing {
 }
 
 /** One connection's steps, in the order the program takes them. */
-export class Conversation {
+export class AwaitableSocket {
   readonly #socket: WebSocket;
-  readonly #messages: Messages;
+  readonly #sentences: Sentences;
   readonly #timeout: number;
   readonly #arrived: (string | Uint8Array<ArrayBuffer>)[] = [];
   readonly #opened = Promise.withResolvers<void>();
@@ -31,10 +31,10 @@ export class Conversation {
    * @param socket A socket that is connecting.
    * @param timeout Longest wait for a step, in milliseconds.
    */
-  constructor(socket: WebSocket, timeout: number, messages: Messages) {
+  constructor(socket: WebSocket, timeout: number, sentences: Sentences) {
     this.#socket = socket;
     this.#timeout = timeout;
-    this.#messages = messages;
+    this.#sentences = sentences;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#opened.resolve();
     socket.onerror = (event) => {
@@ -62,7 +62,7 @@ export class Conversation {
    * @throws {Failure} If the connection fails, or takes too long.
    */
   async opened(host: string, explain: (error: unknown) => Promise<Failure>): Promise<void> {
-    const late = fill(this.#messages.failure.timeout, { host, ms: this.#timeout });
+    const late = fill(this.#sentences.failure.timeout, { host, ms: this.#timeout });
     try {
       await this.#within(this.#opened.promise, late);
     } catch (error) {
@@ -79,7 +79,7 @@ export class Conversation {
   async nextMessage(): Promise<string | Uint8Array<ArrayBuffer>> {
     if (this.#arrived.length === 0 && this.#socket.readyState !== WebSocket.CLOSED) {
       this.#awaited = Promise.withResolvers();
-      const late = fill(this.#messages.failure.noAnswer, { ms: this.#timeout });
+      const late = fill(this.#sentences.failure.noAnswer, { ms: this.#timeout });
       await this.#within(this.#awaited.promise, late);
     }
     const message = this.#arrived.shift();
@@ -94,14 +94,14 @@ export class Conversation {
    */
   async close(): Promise<Closing> {
     this.#socket.close(1000);
-    const late = fill(this.#messages.failure.noClose, { ms: this.#timeout });
+    const late = fill(this.#sentences.failure.noClose, { ms: this.#timeout });
     const closing = await this.#within(this.#closed.promise, late);
     if (!closing.wasClean) throw new Failure(this.#ending(closing));
     return closing;
   }
 
   #ending({ code, reason, wasClean }: Closing): string {
-    const { failure } = this.#messages;
+    const { failure } = this.#sentences;
     if (!wasClean) return fill(failure.lost, { code });
     return fill(failure.closedEarly, { code, reason: reason && `, "${printable(reason)}"` });
   }

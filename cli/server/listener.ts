@@ -5,15 +5,15 @@
  * @module
  */
 
-import * as compressing from "../mod.ts";
-import type { CertificatePair } from "./certificates.ts";
-import { Endpoint, type EndpointOptions } from "./endpoint.ts";
+import * as compressing from "../../mod.ts";
+import type { CertificatePair } from "../certificates.ts";
+import { RequestHandler, type RequestHandlerOptions } from "./request_handler.ts";
 import type { Logger } from "./log.ts";
-import { fill, type Messages } from "./messages.ts";
-import { causeOf, Failure } from "./output.ts";
+import { fill, type Sentences } from "../sentences.ts";
+import { causeOf, Failure } from "../failure.ts";
 
-/** What a service is to do, by the names of `server.ts`'s flags: data that a worker can be sent. */
-export interface ServiceOptions {
+/** What a listener is to do, by the names of `server.ts`'s flags: data that a worker can be sent. */
+export interface ListenerOptions {
   host: string | undefined;
   port: number;
   path: string;
@@ -30,7 +30,7 @@ export interface ServiceOptions {
 }
 
 /** What is being served. */
-export interface Service {
+export interface Listener {
   readonly port: number;
   /**
    * Serves new connections with another certificate.
@@ -56,9 +56,9 @@ interface Transport {
       maxConnectionsPerAddress: number;
       gracePeriod: number;
     },
-    handler: Endpoint["handler"],
+    handler: RequestHandler["handle"],
   ): Server;
-  upgradeWebSocket: EndpointOptions["upgradeWebSocket"];
+  upgradeWebSocket: RequestHandlerOptions["upgradeWebSocket"];
 }
 
 interface Server {
@@ -77,15 +77,15 @@ const ALL_INTERFACES = ["::", "0.0.0.0"];
  * @param shared Whether others listen on the same port; needs `--unstable-net`.
  * @throws {Failure} With the remedy, if the port cannot be had.
  */
-export function startService(
-  options: ServiceOptions,
+export function startListener(
+  options: ListenerOptions,
   pair: CertificatePair,
   shared: boolean,
   log: Logger,
-  messages: Messages,
-): Service {
+  sentences: Sentences,
+): Listener {
   const transport: Transport = options.compression === "on" ? compressing : Deno;
-  const endpoint = new Endpoint({
+  const requests = new RequestHandler({
     path: options.path,
     origins: options.origin,
     token: options.token,
@@ -95,18 +95,18 @@ export function startService(
     maxMessageSize: options["max-message-size"],
     upgradeWebSocket: transport.upgradeWebSocket,
     log,
-    messages,
+    sentences,
   });
-  const server = listen(transport, options, pair, shared, endpoint, messages);
+  const server = listen(transport, options, pair, shared, requests, sentences);
   return {
     port: server.addr.port,
     async renew({ cert, key }) {
-      if (server.setCertificate === undefined) throw new Failure(messages.server.restartToRenew);
+      if (server.setCertificate === undefined) throw new Failure(sentences.server.restartToRenew);
       await server.setCertificate(cert, key);
     },
     async stop() {
       // The runtime's own server would not wait for the closes it sends.
-      if (transport === Deno) await endpoint.close(options.grace);
+      if (transport === Deno) await requests.close(options.grace);
       const stopped = server.shutdown();
       if (transport === compressing) await stopped;
     },
@@ -115,11 +115,11 @@ export function startService(
 
 function listen(
   transport: Transport,
-  options: ServiceOptions,
+  options: ListenerOptions,
   { cert, key }: CertificatePair,
   reusePort: boolean,
-  endpoint: Endpoint,
-  messages: Messages,
+  requests: RequestHandler,
+  sentences: Sentences,
 ): Server {
   const hosts = options.host === undefined ? ALL_INTERFACES : [options.host];
   const { port } = options;
@@ -136,17 +136,17 @@ function listen(
         maxConnections: options["max-connections"],
         maxConnectionsPerAddress: options["max-per-address"],
         gracePeriod: options.grace,
-      }, endpoint.handler);
+      }, requests.handle);
     } catch (error) {
       failure = error;
       if (error instanceof Deno.errors.AddrInUse) break;
     }
   }
-  throw new Failure(listenFailure(failure, hosts[0]!, port, messages));
+  throw new Failure(listenFailure(failure, hosts[0]!, port, sentences));
 }
 
 /** Why the port could not be listened on, and what to do about it. */
-function listenFailure(error: unknown, host: string, port: number, { failure }: Messages): string {
+function listenFailure(error: unknown, host: string, port: number, { failure }: Sentences): string {
   if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port });
   if (error instanceof Deno.errors.NotCapable) return fill(failure.netNotAllowed, { host });
   if (error instanceof Deno.errors.PermissionDenied) return fill(failure.portDenied, { port });

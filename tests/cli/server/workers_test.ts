@@ -1,17 +1,17 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { generateCertificates } from "../../certs/generate.ts";
-import type { Logger } from "../../cli/log.ts";
-import { messagesIn } from "../../cli/messages.ts";
-import { Failure } from "../../cli/output.ts";
-import type { ServiceOptions } from "../../cli/service.ts";
-import { Workers, type WorkersOptions } from "../../cli/workers.ts";
-import { WebSocket } from "../../mod.ts";
-import { developmentCertificates, granted } from "../programs.ts";
-import { next } from "../websocket/peers.ts";
+import { generateCertificates } from "../../../certs/generate.ts";
+import type { Logger } from "../../../cli/server/log.ts";
+import { sentencesIn } from "../../../cli/sentences.ts";
+import { Failure } from "../../../cli/failure.ts";
+import type { ListenerOptions } from "../../../cli/server/listener.ts";
+import { Workers, type WorkersOptions } from "../../../cli/server/workers.ts";
+import { WebSocket } from "../../../mod.ts";
+import { developmentCertificates, granted } from "../../programs.ts";
+import { next } from "../../websocket/peers.ts";
 
 const READABLE = await granted("read");
 
-const SERVICE: ServiceOptions = {
+const LISTENER: ListenerOptions = {
   host: "127.0.0.1",
   port: 0,
   path: "/ws",
@@ -52,7 +52,7 @@ async function begin(records: Records, changes: Partial<WorkersOptions> = {}) {
   const started = await Workers.start(
     {
       count: 2,
-      service: SERVICE,
+      listener: LISTENER,
       log: { level: "error", format: "text", timestamps: false },
       language: "en",
       ...changes,
@@ -97,10 +97,10 @@ workers("Workers.start() fails with what one of them says", async (start) => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   const { message } = await assertRejects(
-    () => start({ service: { ...SERVICE, port } }),
+    () => start({ listener: { ...LISTENER, port } }),
     Failure,
   );
-  const { portInUse } = messagesIn("en").failure;
+  const { portInUse } = sentencesIn("en").failure;
   assertEquals(message, portInUse.replace("{port}", String(port)));
 });
 

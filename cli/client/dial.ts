@@ -4,11 +4,11 @@
  * @module
  */
 
-import { HandshakeError, WebSocket as CompressingWebSocket } from "../mod.ts";
-import { withoutToken } from "./access.ts";
-import { fill, type Messages } from "./messages.ts";
-import { causeOf, Failure } from "./output.ts";
-import { printable } from "./printable.ts";
+import { HandshakeError, WebSocket as CompressingWebSocket } from "../../mod.ts";
+import { withoutToken } from "../bearer_subprotocol.ts";
+import { fill, type Sentences } from "../sentences.ts";
+import { causeOf, Failure } from "../failure.ts";
+import { printable } from "../printable.ts";
 
 /** How {@linkcode dial} connects. */
 export interface DialOptions {
@@ -35,13 +35,13 @@ export interface Dialled {
 }
 
 /** Starts to connect. */
-export function dial(url: URL, options: DialOptions, messages: Messages): Dialled {
+export function dial(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   return options.compression
-    ? dialCompressing(url, options, messages)
-    : dialBuiltIn(url, options, messages);
+    ? dialCompressing(url, options, sentences)
+    : dialBuiltIn(url, options, sentences);
 }
 
-function dialCompressing(url: URL, options: DialOptions, messages: Messages): Dialled {
+function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   const socket = new CompressingWebSocket(url, options);
   return {
     socket,
@@ -49,16 +49,16 @@ function dialCompressing(url: URL, options: DialOptions, messages: Messages): Di
       const cause = printable(withoutToken(causeOf(error)));
       const { status, retryAfter } = error instanceof HandshakeError ? error : {};
       const sentence = status !== undefined && status !== 101
-        ? explainStatus(status, messages)
-        : explainConnectError(cause, url, messages);
-      const message = sentence ?? fill(messages.failure.notWebSocket, { cause });
+        ? explainStatus(status, sentences)
+        : explainConnectError(cause, url, sentences);
+      const message = sentence ?? fill(sentences.failure.notWebSocket, { cause });
       return Promise.resolve(new Failure(message, 1, retryAfter));
     },
     [Symbol.dispose]: () => socket.terminate(),
   };
 }
 
-function dialBuiltIn(url: URL, options: DialOptions, messages: Messages): Dialled {
+function dialBuiltIn(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   const client = Deno.createHttpClient({ caCerts: options.caCerts });
   const { protocols, headers } = options;
   const socket = new WebSocket(url, { protocols, headers, client });
@@ -67,19 +67,21 @@ function dialBuiltIn(url: URL, options: DialOptions, messages: Messages): Dialle
     async explain(error) {
       const cause = printable(withoutToken(causeOf(error)));
       let refused = CERTIFICATE.test(cause);
-      let known = explainConnectError(cause, url, messages);
+      let known = explainConnectError(cause, url, sentences);
       if (known === undefined) {
         const answer = await askAgain(url, options);
         if (answer instanceof Response) {
           const retryAfter = answer.headers.get("Retry-After") ?? undefined;
-          return new Failure(explainStatus(answer.status, messages), 1, retryAfter);
+          return new Failure(explainStatus(answer.status, sentences), 1, retryAfter);
         }
-        known = answer && explainConnectError(answer, url, messages);
-        if (known === undefined) return new Failure(fill(messages.failure.notWebSocket, { cause }));
+        known = answer && explainConnectError(answer, url, sentences);
+        if (known === undefined) {
+          return new Failure(fill(sentences.failure.notWebSocket, { cause }));
+        }
         refused ||= CERTIFICATE.test(answer!);
       }
       // Only Deno's own flag can turn the verification of this WebSocket off.
-      return new Failure(options.insecure && refused ? messages.failure.insecureNeedsFlag : known);
+      return new Failure(options.insecure && refused ? sentences.failure.insecureNeedsFlag : known);
     },
     [Symbol.dispose]() {
       socket.close();
@@ -122,7 +124,11 @@ async function askAgain(
 }
 
 /** Why a connection failed before the handshake, or nothing where the words are not known. */
-function explainConnectError(message: string, url: URL, { failure }: Messages): string | undefined {
+function explainConnectError(
+  message: string,
+  url: URL,
+  { failure }: Sentences,
+): string | undefined {
   const known: (readonly [RegExp, string])[] = [
     [/UnknownIssuer|self.signed|unable to (get|verify)/i, failure.untrusted],
     [/(Not|not )valid for ?name|does not match/i, failure.wrongName],
@@ -143,7 +149,7 @@ function explainConnectError(message: string, url: URL, { failure }: Messages): 
 }
 
 /** Why a server answered with another status than 101. */
-function explainStatus(status: number, { failure }: Messages): string {
+function explainStatus(status: number, { failure }: Sentences): string {
   const hints: Record<string, string> = failure.statusHints;
   return fill(failure.status, { status, hint: hints[status] ?? failure.statusHints.other });
 }

@@ -19,7 +19,7 @@ interface Pair {
  *
  * @returns Stops that.
  */
-export function watchRenewal(paths: Pair, served: Pair, renew: () => void): Disposable {
+export function watchCertificate(paths: Pair, served: Pair, renew: () => void): Disposable {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const contents = () => contentOf(paths.cert) + contentOf(paths.key);
   let known = served.cert + served.key;

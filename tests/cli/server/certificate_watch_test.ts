@@ -1,7 +1,7 @@
 import { deadline } from "@std/async/deadline";
 import { assertEquals } from "@std/assert";
-import { watchRenewal } from "../../cli/renewal.ts";
-import { Folder, RUNNABLE } from "../programs.ts";
+import { watchCertificate } from "../../../cli/server/certificate_watch.ts";
+import { Folder, RUNNABLE } from "../../programs.ts";
 
 /** Longest wait for what a watch tells, in milliseconds. */
 const LIMIT_MS = 10_000;
@@ -14,7 +14,7 @@ class Watch implements Disposable {
 
   constructor(folder: string, served: string) {
     const paths = { cert: `${folder}/tls.crt`, key: `${folder}/tls.key` };
-    this.#watch = watchRenewal(paths, { cert: served, key: served }, () => {
+    this.#watch = watchCertificate(paths, { cert: served, key: served }, () => {
       this.calls++;
       this.#called.resolve();
     });
@@ -38,7 +38,7 @@ async function writePair(folder: string, text: string): Promise<void> {
 }
 
 Deno.test({
-  name: "watchRenewal() notices that what the files are links to is replaced",
+  name: "watchCertificate() notices that what the files are links to is replaced",
   ignore: !RUNNABLE,
   async fn() {
     await using folder = new Folder();
@@ -62,7 +62,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "watchRenewal() notices what was written before it watched, and nothing that is served",
+  name: "watchCertificate() notices what was written before it watched, and nothing that is served",
   ignore: !RUNNABLE,
   async fn() {
     await using folder = new Folder();

@@ -1,22 +1,22 @@
 /**
  * Several workers on one port, each a thread with its own listener: the kernel shares the connections out
- * among them. To the program they are one {@linkcode Service}.
+ * among them. To the program they are one {@linkcode Listener}.
  *
  * @module
  */
 
-import { backoff, delay } from "./backoff.ts";
-import type { CertificatePair } from "./certificates.ts";
+import { backoff, delay } from "../backoff.ts";
+import type { CertificatePair } from "../certificates.ts";
 import type { Logger, LogOptions } from "./log.ts";
-import { type Language, type Messages, messagesIn } from "./messages.ts";
-import { causeOf, Failure } from "./output.ts";
-import type { Service, ServiceOptions } from "./service.ts";
+import { type Language, type Sentences, sentencesIn } from "../sentences.ts";
+import { causeOf, Failure } from "../failure.ts";
+import type { Listener, ListenerOptions } from "./listener.ts";
 import type { Order, Outcome } from "./worker.ts";
 
 /** What every worker starts with. */
 export interface WorkersOptions {
   count: number;
-  service: ServiceOptions;
+  listener: ListenerOptions;
   log: LogOptions;
   language: Language;
   /** The worker's module, for tests. */
@@ -71,10 +71,10 @@ class Thread {
 }
 
 /** The workers. */
-export class Workers implements Service {
+export class Workers implements Listener {
   port: number;
   readonly #options: WorkersOptions;
-  readonly #messages: Messages;
+  readonly #sentences: Sentences;
   readonly #logger: Logger;
   #pair: CertificatePair;
   readonly #threads: (Thread | undefined)[];
@@ -82,10 +82,10 @@ export class Workers implements Service {
 
   private constructor(options: WorkersOptions, pair: CertificatePair, log: Logger) {
     this.#options = options;
-    this.#messages = messagesIn(options.language);
+    this.#sentences = sentencesIn(options.language);
     this.#logger = log;
     this.#pair = pair;
-    this.port = options.service.port;
+    this.port = options.listener.port;
     this.#threads = Array(options.count);
   }
 
@@ -110,7 +110,7 @@ export class Workers implements Service {
   }
 
   async #start(i: number): Promise<void> {
-    const { count, service, log, language, module } = this.#options;
+    const { count, listener, log, language, module } = this.#options;
     const thread = new Thread(module ?? import.meta.resolve("./worker.ts"));
     // From now on it hears what all are told.
     this.#threads[i] = thread;
@@ -118,10 +118,10 @@ export class Workers implements Service {
       type: "start",
       worker: i + 1,
       options: {
-        ...service,
+        ...listener,
         port: this.port,
-        "max-connections": Math.ceil(service["max-connections"] / count),
-        "max-per-address": Math.ceil(service["max-per-address"] / count),
+        "max-connections": Math.ceil(listener["max-connections"] / count),
+        "max-per-address": Math.ceil(listener["max-per-address"] / count),
       },
       pair: this.#pair,
       log,
@@ -146,7 +146,7 @@ export class Workers implements Service {
     for (let attempt = 1; !signal.aborted; attempt++) {
       const atStart = attempt > 1 || performance.now() - startedAt < SETTLED_MS;
       const ms = atStart ? backoff(attempt, undefined) : 0;
-      this.#logger.error(this.#messages.server.workerFailed, {
+      this.#logger.error(this.#sentences.server.workerFailed, {
         event: "workerFailed",
         worker: i + 1,
         reason,
@@ -178,7 +178,7 @@ export class Workers implements Service {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    const limit = this.#options.service.grace + STOP_MARGIN_MS;
+    const limit = this.#options.listener.grace + STOP_MARGIN_MS;
     let timer: ReturnType<typeof setTimeout>;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, limit));
     await Promise.race([this.#askAll({ type: "stop" }), late]);

@@ -5,12 +5,8 @@
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
-
-/** How a browser, which cannot set headers, offers the token among its subprotocols. */
-const SUBPROTOCOL_PREFIX = "bearer.";
-
-/** A name of RFC 9110 section 5.6.2: a header's, and a subprotocol's (RFC 6455 section 4.1, item 10). */
-export const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+import { BEARER_PREFIX, isBearer } from "../bearer_subprotocol.ts";
+import { isToken } from "../grammar.ts";
 
 /**
  * Whether `origin` is one of `allowed`: exactly, or below a name as in `https://*.example.com`.
@@ -42,7 +38,7 @@ export function tokenOf(request: Request): string | undefined {
   const authorization = request.headers.get("Authorization");
   const bearer = authorization?.match(/^bearer +(.+)$/i)?.[1];
   return bearer ?? new URL(request.url).searchParams.get("token") ??
-    offeredProtocols(request).find(isTokenProtocol)?.slice(SUBPROTOCOL_PREFIX.length);
+    offeredProtocols(request).find(isBearer)?.slice(BEARER_PREFIX.length);
 }
 
 /**
@@ -51,14 +47,9 @@ export function tokenOf(request: Request): string | undefined {
  */
 export function protocolFor(request: Request): string | undefined {
   const offered = offeredProtocols(request);
-  if (!offered.some(isTokenProtocol)) return undefined;
-  const valid = offered.filter((protocol) => NAME.test(protocol));
-  return valid.find((protocol) => !isTokenProtocol(protocol)) ?? valid[0];
-}
-
-/** A text without the token of a subprotocol that it names. */
-export function withoutToken(text: string): string {
-  return text.replaceAll(/\bbearer\.[^"]+/g, `${SUBPROTOCOL_PREFIX}***`);
+  if (!offered.some(isBearer)) return undefined;
+  const valid = offered.filter((protocol) => isToken(protocol));
+  return valid.find((protocol) => !isBearer(protocol)) ?? valid[0];
 }
 
 /** Whether two secrets are the same, in a time that does not tell how much of them is. */
@@ -69,8 +60,4 @@ export function isSameSecret(given: string, wanted: string): boolean {
 
 function offeredProtocols(request: Request): string[] {
   return request.headers.get("Sec-WebSocket-Protocol")?.split(",").map((name) => name.trim()) ?? [];
-}
-
-function isTokenProtocol(protocol: string): boolean {
-  return protocol.startsWith(SUBPROTOCOL_PREFIX);
 }

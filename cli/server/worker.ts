@@ -1,16 +1,17 @@
 /**
- * A worker of the server: a {@linkcode Service} on a thread of its own, told what to do by
+ * A worker of the server: a {@linkcode Listener} on a thread of its own, told what to do by
  * `workers.ts`.
  *
  * @module
  */
 
-import type { CertificatePair } from "./certificates.ts";
+import type { CertificatePair } from "../certificates.ts";
 import { type LogOptions, openLog } from "./log.ts";
-import { type Language, messagesIn } from "./messages.ts";
-import { causeOf, terminal } from "./output.ts";
+import { type Language, sentencesIn } from "../sentences.ts";
+import { causeOf } from "../failure.ts";
+import { terminal } from "../output.ts";
 import { dropPermissions } from "./permissions.ts";
-import { type Service, type ServiceOptions, startService } from "./service.ts";
+import { type Listener, type ListenerOptions, startListener } from "./listener.ts";
 
 /** What a worker is told. */
 export type Order =
@@ -18,7 +19,7 @@ export type Order =
     type: "start";
     /** Its number, for the log. */
     worker: number;
-    options: ServiceOptions;
+    options: ListenerOptions;
     pair: CertificatePair;
     log: LogOptions;
     language: Language;
@@ -42,21 +43,21 @@ const scope = globalThis as unknown as {
   close(): void;
 };
 
-let service: Service | undefined;
+let listener: Listener | undefined;
 
 async function obey(order: Order): Promise<Outcome> {
   switch (order.type) {
     case "start": {
       const log = openLog(order.log, terminal).with({ worker: order.worker });
-      service = startService(order.options, order.pair, true, log, messagesIn(order.language));
+      listener = startListener(order.options, order.pair, true, log, sentencesIn(order.language));
       await dropPermissions();
-      return { order: order.type, port: service.port };
+      return { order: order.type, port: listener.port };
     }
     case "renew":
-      await service!.renew(order.pair);
+      await listener!.renew(order.pair);
       break;
     case "stop":
-      await service!.stop();
+      await listener!.stop();
   }
   return { order: order.type };
 }

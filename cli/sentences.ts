@@ -198,9 +198,9 @@ const portuguese = {
 };
 
 /** Every sentence, in one language. */
-export type Messages = typeof portuguese;
+export type Sentences = typeof portuguese;
 
-const english: Messages = {
+const english: Sentences = {
   server: {
     listening: "WebSocket server running on port {port}...",
     handshake: "Handshake received",
@@ -385,7 +385,7 @@ const english: Messages = {
 };
 
 /** The sentences of `language`. */
-export function messagesIn(language: Language): Messages {
+export function sentencesIn(language: Language): Sentences {
   return language === "en" ? english : portuguese;
 }
 
@@ -407,7 +407,7 @@ export function languageOf(args: string[], environment: string | undefined): Lan
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { fill } from "./messages.ts";
+ * import { fill } from "./sentences.ts";
  *
  * assertEquals(fill("port {port}", { port: 8443 }), "port 8443");
  * ```

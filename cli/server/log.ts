@@ -14,7 +14,7 @@ import {
   type LogLevel,
   type LogRecord,
 } from "@logtape/logtape";
-import type { Output } from "./output.ts";
+import type { Output } from "../output.ts";
 
 export type { Logger };
 
