@@ -1,5 +1,5 @@
 /**
- * The client of the demo: sends messages over WebSocket, prints the answers, closes. See `--help`.
+ * The demo's client: sends messages over WebSocket, prints the answers, closes. See `--help`.
  *
  * @module
  */
@@ -80,7 +80,7 @@ function parseUrl(text: string, sentences: Sentences): URL {
   return url;
 }
 
-/** A URL as it may be shown, even a malformed one: a fragment may be the end of a token with a `#`. */
+/** Hides the secrets of a URL, even of a malformed one. A token that contains `#` ends in the fragment. */
 function withoutSecrets(url: string): string {
   return url
     .replace(/^(\w+:\/\/)?[^/?#]*@/, "$1")
@@ -88,13 +88,13 @@ function withoutSecrets(url: string): string {
     .replace(/(?<=#).+/s, "***");
 }
 
-/** A header as it may be shown: its name, where it has one. */
+/** Hides the value of a header, and all of a header without a name. */
 function withoutValue(header: string): string {
   const name = /^([^\s:]+)[\s:]/.exec(header)?.[1];
   return name === undefined ? "***" : `${name}: ***`;
 }
 
-/** What happened, as a line for a person or an object for a program. */
+/** Reports what happened, as a line for a person or as an object for a program. */
 class Report {
   readonly #json: boolean;
   readonly #output: Output;
@@ -103,17 +103,17 @@ class Report {
     this.#output = output;
   }
 
-  /** The messages themselves, on standard output. */
+  /** Reports the exchange itself, on standard output. */
   out(line: string, event: Record<string, unknown>): void {
     this.#output.out(this.#json ? JSON.stringify(event) : line);
   }
 
-  /** What is for programs alone. */
+  /** Reports what only programs need. */
   json(event: Record<string, unknown>): void {
     if (this.#json) this.#output.out(JSON.stringify(event));
   }
 
-  /** What accompanies it, on standard error; as JSON, in its place among the other events. */
+  /** Reports a remark on standard error. As JSON it goes to standard output, in order with the other events. */
   err(line: string, event: Record<string, unknown>): void {
     if (this.#json) this.#output.out(JSON.stringify(event));
     else this.#output.err(line);
@@ -124,8 +124,8 @@ class Report {
  * Runs the client.
  *
  * @param args The command line.
- * @param output Where its lines go.
- * @param stop Aborts, with {@linkcode Stopped}, when the client is to stop.
+ * @param output Where it writes its lines.
+ * @param stop Aborts with {@linkcode Stopped} when the client must stop.
  * @returns The exit code.
  */
 export function main(
@@ -179,7 +179,7 @@ export function main(
         } catch (error) {
           if (!(error instanceof Failure)) throw error;
           exchange.fail(error);
-          // An answer is a sign that it is worth going on.
+          // An answer shows that the server works: count the attempts anew.
           if (exchange.answered > answered) attempt = 1;
           if (attempt > options.reconnect) {
             if (options.reconnect > 0) exchange.summarize();
@@ -200,13 +200,13 @@ export function main(
   });
 }
 
-/** The messages of one run of the client, over as many connections as it takes. */
+/** The messages of one run of the client, over as many connections as they need. */
 class Exchange {
   /** How many messages have been answered. */
   answered = 0;
   /** How many have been sent. */
   #sent = 0;
-  /** Which sentence a failure belongs into, by the step that is being taken. */
+  /** The sentence for a failure in the current step. */
   #step: "connectFailed" | "sendFailed" | "readFailed" | "closeFailed" = "connectFailed";
 
   constructor(
@@ -250,13 +250,13 @@ class Exchange {
     report.err(client.closed, { event: "closed", ...closing });
   }
 
-  /** Tells what went wrong. */
+  /** Reports a failure. */
   fail({ message }: Failure): void {
     const line = fill(this.sentences.client[this.#step], { reason: message });
     this.report.err(line, { event: "error", step: this.#step, message });
   }
 
-  /** Tells what became of the messages. */
+  /** Reports how many messages were answered, not answered, and not sent. */
   summarize(): void {
     const counts = {
       answered: this.answered,
@@ -268,7 +268,7 @@ class Exchange {
   }
 }
 
-/** The authority asked for, or else the development one where there is one. */
+/** The authority that the user named, or else the development one if it exists. */
 async function authorities(cacert: string | undefined, sentences: Sentences): Promise<string[]> {
   if (cacert !== undefined) return [await readAuthority(cacert, sentences)];
   const development = `${FOLDER}/ca.crt`;

@@ -1,5 +1,5 @@
 /**
- * The server of the demo: WebSocket over TLS, one answer for each message. See `--help`.
+ * The demo's server: WebSocket over TLS, one answer to each message. See `--help`.
  *
  * @module
  */
@@ -32,7 +32,7 @@ import { stopRequested } from "./cli/signals.ts";
 
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
 
-/** A limit that the runtime's own server does not have. */
+/** A limit that the runtime's own server does not have: it needs `--compression=on`. */
 function limit(placeholder: string, fallback: number, max: number): Flag<number> {
   return { ...integer(placeholder, fallback, 1, max), only: ["compression", "on"] };
 }
@@ -76,8 +76,8 @@ const flags = {
  * Runs the server until `stop` aborts.
  *
  * @param args The command line.
- * @param output Where its lines go.
- * @param stop Aborts when the server is to stop.
+ * @param output Where it writes its lines.
+ * @param stop Aborts when the server must stop.
  * @param onListening Called once the server listens.
  * @returns The exit code.
  */
@@ -131,7 +131,7 @@ export function main(
   });
 }
 
-/** The certificate to serve with: made on the spot where the default one is missing. */
+/** Reads the certificate to serve with. If the default one is missing, makes it first. */
 async function certificatePair(
   paths: { cert: string; key: string },
   sentences: Sentences,
@@ -155,7 +155,7 @@ async function certificatePair(
   return pair;
 }
 
-/** Serves with the pair that is on disk now; one that will not do changes nothing. Never rejects. */
+/** Serves with the pair that is on disk now. A pair that cannot be used changes nothing. Never rejects. */
 async function renew(
   listener: Listener,
   paths: { cert: string; key: string },

@@ -1,5 +1,5 @@
 /**
- * `deno task demo`: the server and the client of the demo, one exchange, and both outputs.
+ * `deno task demo`: runs the server and the client for one exchange, and prints the output of both.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { readEnvironment } from "./flags.ts";
 
 const PORT = 8443;
 
-/** Keeps the lines of one program, in the order they were written. */
+/** Collects the lines of one program, in the order in which they were written. */
 class Transcript implements Output {
   readonly lines: string[] = [];
 
@@ -25,14 +25,14 @@ class Transcript implements Output {
   }
 }
 
-/** Whether the demo's own port can be had. */
+/** Whether the demo's own port is free. */
 function isFree(port: number): boolean {
   try {
     Deno.listen({ hostname: "::", port }).close();
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) return false;
-    return true; // Whatever else is the matter, the server says it better.
+    return true; // The server explains any other error better.
   }
 }
 

@@ -4,11 +4,11 @@
  * @module
  */
 
-/** A failure told to the user in one sentence, with the program's exit code. */
+/** A failure that the user is told in one sentence, with the program's exit code. */
 export class Failure extends Error {
   override name = "Failure";
   readonly exitCode: number;
-  /** When the peer asks to be tried again: a `Retry-After`. */
+  /** The peer's `Retry-After`, if it sent one. */
   readonly retryAfter: string | undefined;
   constructor(message: string, exitCode = 1, retryAfter?: string) {
     super(message);
@@ -17,7 +17,7 @@ export class Failure extends Error {
   }
 }
 
-/** The message of anything thrown, on one line. */
+/** The message of any thrown value, on one line. */
 export function causeOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, " ");
 }

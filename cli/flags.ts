@@ -1,9 +1,9 @@
 /**
- * A program's flags, declared once: parsing, the environment and `--help` follow from the table.
+ * A program declares its flags once, in a table; parsing, the environment and `--help` follow from it.
  *
- * A flag `--idle-timeout` may also be set as `WSS_IDLE_TIMEOUT`, where the environment may be read;
- * the command line wins. A repeatable flag takes several values from its variable, cut at commas, or
- * at line ends where its values may hold commas.
+ * A flag `--idle-timeout` may also be set as `WSS_IDLE_TIMEOUT`, if the program may read the environment;
+ * the command line wins. The variable of a repeatable flag holds several values, separated by commas, or
+ * by line ends if a value may contain commas.
  *
  * @module
  */
@@ -16,24 +16,24 @@ import { Failure } from "./failure.ts";
 export interface Flag<T> {
   /** Turns the given texts (none when the flag is absent) into the value. Throws {@linkcode BadValue}. */
   parse(texts: string[]): T;
-  /** What stands for the value in `--help`; absent for a flag without one. */
+  /** Stands for the value in `--help`; absent for a flag without a value. */
   placeholder?: string;
   /** The value's text when neither command line nor environment gives one. */
   fallback?: string;
   /** One letter that also names the flag. */
   alias?: string;
-  /** May be given more than once; its variable's values are cut here. */
+  /** Present if the flag may be repeated: separates the values in its variable. */
   separator?: "," | "\n";
-  /** The flag and the value of it without which this one can do nothing, and is refused. */
+  /** Another flag and the value it must have: with any other value, this flag has no effect and is refused. */
   only?: [flag: string, value: string];
-  /** A text as it may be shown when it will not do; absent where it holds no secret. */
+  /** Hides the secret in a refused text; absent if the flag holds no secret. */
   show?: (text: string) => string;
 }
 
 /** The values of a table of flags. */
 export type Values<F> = { [K in keyof F]: F[K] extends Flag<infer T> ? T : never };
 
-/** What a value should have been; thrown by a flag's `parse`. */
+/** Thrown by a flag's `parse`: says what the value must be. */
 export class BadValue extends Error {
   override name = "BadValue";
   readonly kind: keyof Sentences["wanted"];
@@ -66,7 +66,7 @@ export function toggle(alias?: string): Flag<boolean> {
   };
 }
 
-/** A flag with one value, which `parse` checks; without it, the value of `fallback`. */
+/** A flag with one value, which `parse` checks; `fallback` is the text of the default. */
 export function value<T>(
   placeholder: string,
   fallback: string,
@@ -75,7 +75,7 @@ export function value<T>(
   return { placeholder, fallback, parse: (texts) => parse(texts.at(-1)!) };
 }
 
-/** A flag with one value that may be left out. */
+/** A flag with one value and no default. */
 export function optional(placeholder: string): Flag<string | undefined> {
   return {
     placeholder,
@@ -83,7 +83,7 @@ export function optional(placeholder: string): Flag<string | undefined> {
   };
 }
 
-/** For {@linkcode value}: any text but the empty one. */
+/** For {@linkcode value}: accepts any text that is not empty. */
 export function notEmpty(text: string): string {
   if (text === "") throw new BadValue("nonEmpty");
   return text;
@@ -125,7 +125,7 @@ export function variableOf(name: string): string {
   return `WSS_${name.toUpperCase().replaceAll("-", "_")}`;
 }
 
-/** Reads a variable, or nothing where the environment may not be read: never asks. */
+/** Reads a variable. Undefined if the program may not read it: the user is not asked for permission. */
 export function readEnvironment(variable: string): string | undefined {
   const { state } = Deno.permissions.querySync({ name: "env", variable });
   return state === "granted" ? Deno.env.get(variable) : undefined;
@@ -137,10 +137,10 @@ export function readEnvironment(variable: string): string | undefined {
  * @param flags The table.
  * @param args The command line, as in `Deno.args`.
  * @param sentences The language of the errors.
- * @param positionals How many arguments without a flag are taken.
+ * @param positionals How many arguments without a flag are allowed.
  * @param environment Reads one variable.
- * @returns The values, with those of no flag under `_`.
- * @throws {UsageError} If a flag is unknown, lacks its value, has one that will not do, or does nothing.
+ * @returns The values; arguments without a flag are under `_`.
+ * @throws {UsageError} If a flag is unknown, lacks its value, has a bad value, or has no effect.
  */
 export function parseFlags<F extends Record<string, Flag<unknown>>>(
   flags: F,
@@ -202,27 +202,27 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
   return values as Values<F> & { _: string[] };
 }
 
-/** Whoever sets a limit counts on it: one that would not hold is not passed over in silence. */
+/** Refuses flags that have no effect: a user who sets a limit relies on it. */
 function refuseWithoutEffect(
   flags: Record<string, Flag<unknown>>,
   values: Record<string, unknown>,
   sources: Map<string, string>,
   { usage }: Sentences,
 ): void {
-  const idle = [...sources].flatMap(([name, source]) => {
+  const withoutEffect = [...sources].flatMap(([name, source]) => {
     const [other, wanted] = flags[name]!.only ?? [];
     return other === undefined || values[other] === wanted ? [] : [{ source, other, wanted }];
   });
-  if (idle.length === 0) return;
-  const { other, wanted } = idle[0]!;
+  if (withoutEffect.length === 0) return;
+  const { other, wanted } = withoutEffect[0]!;
   throw new UsageError(fill(usage.noEffect, {
-    flags: idle.map(({ source }) => `"${source}"`).join(", "),
+    flags: withoutEffect.map(({ source }) => `"${source}"`).join(", "),
     setting: `--${other}=${values[other]}`,
     wanted: `--${other}=${wanted}`,
   }));
 }
 
-/** `parseArgs` takes any `--name=text` of a toggle for true, and an absent one for false: look closer. */
+/** The texts of a toggle. `parseArgs` cannot tell: any `--name=text` is true to it, and absence is false. */
 function toggleTexts(name: string, args: string[], parsed: unknown): string[] {
   const last = beforeEnd(args).findLast((argument) =>
     argument === `--${name}` || argument.startsWith(`--${name}=`)
@@ -253,7 +253,7 @@ function givenTexts(
   return { source: `--${name}`, texts, isDefault: true };
 }
 
-/** `parseArgs` reads `--port --host=x` as an empty port: say that the value is missing instead. */
+/** Refuses a flag without its value. `parseArgs` would read `--port --host=x` as an empty port. */
 function refuseMissingValue(withValue: string[], args: string[], sentences: Sentences): void {
   const flagsOnly = beforeEnd(args);
   flagsOnly.forEach((argument, index) => {
@@ -265,7 +265,7 @@ function refuseMissingValue(withValue: string[], args: string[], sentences: Sent
   });
 }
 
-/** The arguments before `--`, behind which nothing is a flag. */
+/** The arguments before `--`; those after it are never flags. */
 function beforeEnd(args: string[]): string[] {
   const end = args.indexOf("--");
   return end === -1 ? args : args.slice(0, end);
@@ -276,7 +276,7 @@ function beforeEnd(args: string[]): string[] {
  *
  * @param usage The first lines: what the program is and how it is called.
  * @param flags The table.
- * @param descriptions One line a flag.
+ * @param descriptions One line for each flag.
  */
 export function helpText<F extends Record<string, Flag<unknown>>>(
   usage: string,

@@ -1,5 +1,5 @@
 /**
- * What the programs have in common: the language, the version, and how they fail.
+ * What the programs share: the language, the version, and how they fail.
  *
  * @module
  */
@@ -14,8 +14,8 @@ import config from "../deno.json" with { type: "json" };
 export const VERSION: string = config.version;
 
 /**
- * Runs a program's body in the language its arguments ask for. A {@linkcode Failure} becomes one line
- * on standard error and an exit code; anything else is a fault of ours and keeps its stack.
+ * Runs a program's body in the language that its arguments ask for. A {@linkcode Failure} becomes one line
+ * on standard error and an exit code. Any other error is a bug of this project, and keeps its stack.
  *
  * @returns The exit code.
  */

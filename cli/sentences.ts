@@ -124,7 +124,7 @@ const portuguese = {
     protocol: "um nome de subprotocolo (RFC 6455), sem repetição",
     host: "um nome de host ou endereço IP",
   },
-  /** Why a request was refused; also the English body of the response. */
+  /** Why a request was refused. The response has the English sentence as its body. */
   refusal: {
     method: "o método é {value}, deve ser GET",
     upgrade: "falta o cabeçalho Upgrade: websocket",
@@ -390,8 +390,8 @@ export function sentencesIn(language: Language): Sentences {
 }
 
 /**
- * The language asked for by `args` or the environment, found before the flags are parsed so that an
- * error in them is told in it. Anything unknown is left for the parser to refuse.
+ * The language that `args` or the environment asks for. It is found before the flags are parsed, so that
+ * errors in the flags are told in that language. The parser refuses an unknown language later.
  */
 export function languageOf(args: string[], environment: string | undefined): Language {
   const at = args.findLastIndex((argument) =>

@@ -1,5 +1,5 @@
 /**
- * Connecting with either WebSocket, and why it failed in words a person can act on.
+ * Connects with either WebSocket, and explains a failure in words that a person can act on.
  *
  * @module
  */
@@ -18,18 +18,18 @@ export interface DialOptions {
   headers: [name: string, value: string][];
   /** Authorities trusted besides the public ones, as PEM. */
   caCerts: string[];
-  /** Whether any certificate is to be accepted. */
+  /** Whether to accept any certificate. */
   insecure: boolean;
 }
 
-/** A connection being made. */
+/** A connection that is being made. */
 export interface Dialled {
   socket: WebSocket;
-  /** Why it failed, from the error that the socket told. */
+  /** Explains why the connection failed, given the socket's error. */
   explain(error: unknown): Promise<Failure>;
   /**
-   * Ends the connection, and releases what it was made with. The runtime's own WebSocket can only ask its
-   * peer to close once it is open.
+   * Ends the connection and releases its resources. Once open, the runtime's own WebSocket cannot be cut
+   * off: it only asks its peer to close.
    */
   [Symbol.dispose](): void;
 }
@@ -69,7 +69,7 @@ function dialBuiltIn(url: URL, options: DialOptions, sentences: Sentences): Dial
       let refused = CERTIFICATE.test(cause);
       let known = explainConnectError(cause, url, sentences);
       if (known === undefined) {
-        const answer = await askAgain(url, options);
+        const answer = await repeatHandshake(url, options);
         if (answer instanceof Response) {
           const retryAfter = answer.headers.get("Retry-After") ?? undefined;
           return new Failure(explainStatus(answer.status, sentences), 1, retryAfter);
@@ -90,15 +90,17 @@ function dialBuiltIn(url: URL, options: DialOptions, sentences: Sentences): Dial
   };
 }
 
-/** How Deno tells that a certificate is not accepted. */
+/** Deno's error for a certificate that is not accepted. */
 const CERTIFICATE = /invalid peer certificate/i;
 
 /**
- * Over TLS, the built-in WebSocket does not tell the status that refused it, nor a certificate's fault
- * where the server speaks no HTTP/2: ask once more, with the same handshake (a plain GET may well be
- * refused for another reason) in a request. Returns the response, or the error's words.
+ * Sends the same handshake again, as an ordinary request. Over TLS, the built-in WebSocket reports neither
+ * the status of a refusal nor, if the server has no HTTP/2, what is wrong with a certificate. A plain GET
+ * would not do: the server may refuse it for another reason.
+ *
+ * @returns The response, or the error's message.
  */
-async function askAgain(
+async function repeatHandshake(
   url: URL,
   { protocols, headers, caCerts }: DialOptions,
 ): Promise<Response | string | undefined> {
@@ -123,7 +125,7 @@ async function askAgain(
   }
 }
 
-/** Why a connection failed before the handshake, or nothing where the words are not known. */
+/** Explains a failure before the handshake. Undefined if the error's message is not a known one. */
 function explainConnectError(
   message: string,
   url: URL,
@@ -148,7 +150,7 @@ function explainConnectError(
   return sentence === undefined ? undefined : fill(sentence, { host, cause });
 }
 
-/** Why a server answered with another status than 101. */
+/** Explains a status other than 101. */
 function explainStatus(status: number, { failure }: Sentences): string {
   const hints: Record<string, string> = failure.statusHints;
   return fill(failure.status, { status, hint: hints[status] ?? failure.statusHints.other });

@@ -9,7 +9,7 @@ import { BEARER_PREFIX, isBearer } from "../bearer_subprotocol.ts";
 import { isToken } from "../grammar.ts";
 
 /**
- * Whether `origin` is one of `allowed`: exactly, or below a name as in `https://*.example.com`.
+ * Whether `allowed` contains `origin`, either exactly or by a pattern such as `https://*.example.com`.
  *
  * @example
  * ```ts
@@ -31,8 +31,8 @@ export function isAllowedOrigin(origin: string, allowed: string[]): boolean {
 }
 
 /**
- * The token of a request: of `Authorization: Bearer`, of the query parameter `token`, or of an offered
- * subprotocol `bearer.TOKEN`.
+ * The token of a request: from `Authorization: Bearer`, else from the query parameter `token`, else from
+ * an offered subprotocol `bearer.TOKEN`.
  */
 export function tokenOf(request: Request): string | undefined {
   const authorization = request.headers.get("Authorization");
@@ -42,8 +42,9 @@ export function tokenOf(request: Request): string | undefined {
 }
 
 /**
- * The subprotocol to choose: a browser that carries the token in one wants one of its own back, and
- * better another than that. What is no subprotocol's name cannot be chosen.
+ * The subprotocol to choose for a request that carries its token in one. A browser closes the connection
+ * unless the server chooses one that it offered; any other is better than the one with the token. An
+ * offer that is not a valid name is never chosen.
  */
 export function protocolFor(request: Request): string | undefined {
   const offered = offeredProtocols(request);
@@ -52,7 +53,7 @@ export function protocolFor(request: Request): string | undefined {
   return valid.find((protocol) => !isBearer(protocol)) ?? valid[0];
 }
 
-/** Whether two secrets are the same, in a time that does not tell how much of them is. */
+/** Whether two secrets are equal. The time this takes does not depend on where they differ. */
 export function isSameSecret(given: string, wanted: string): boolean {
   const hash = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(hash(given), hash(wanted));

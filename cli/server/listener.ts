@@ -1,6 +1,6 @@
 /**
- * One listener and what it serves: by this project's transport or by the runtime's own, on the main
- * thread or in a worker.
+ * Listens on a port and serves it, with this project's WebSocket or the runtime's own, on the main thread
+ * or in a worker.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { Logger } from "./log.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
 
-/** What a listener is to do, by the names of `server.ts`'s flags: data that a worker can be sent. */
+/** The options of a listener, under the names of `server.ts`'s flags. They can be sent to a worker. */
 export interface ListenerOptions {
   host: string | undefined;
   port: number;
@@ -29,20 +29,20 @@ export interface ListenerOptions {
   grace: number;
 }
 
-/** What is being served. */
+/** A port that is being served. */
 export interface Listener {
   readonly port: number;
   /**
    * Serves new connections with another certificate.
    *
-   * @throws {Error} If it will not do; then the old one is kept.
+   * @throws {Error} If the certificate cannot be used. The old one is kept.
    */
   renew(pair: CertificatePair): Promise<void>;
   /** Stops, within the grace period. */
   stop(): Promise<void>;
 }
 
-/** What serves and upgrades: the runtime's own pair, or the one that compresses. */
+/** Serves and upgrades: the runtime's own functions, or this project's, which compress. */
 interface Transport {
   serve(
     options: {
@@ -64,18 +64,18 @@ interface Transport {
 interface Server {
   addr: Deno.NetAddr;
   shutdown(): Promise<void>;
-  /** What only the one that compresses can. */
+  /** Only this project's server has it. */
   setCertificate?(cert: string, key: string): Promise<void>;
 }
 
-/** All interfaces: both IP versions where the machine has them, else IPv4 alone. */
+/** All interfaces: both IP versions if the machine has them, else IPv4 alone. */
 const ALL_INTERFACES = ["::", "0.0.0.0"];
 
 /**
  * Starts to serve.
  *
- * @param shared Whether others listen on the same port; needs `--unstable-net`.
- * @throws {Failure} With the remedy, if the port cannot be had.
+ * @param shared Whether other workers listen on the same port; needs `--unstable-net`.
+ * @throws {Failure} With the remedy, if the port cannot be listened on.
  */
 export function startListener(
   options: ListenerOptions,
@@ -105,7 +105,7 @@ export function startListener(
       await server.setCertificate(cert, key);
     },
     async stop() {
-      // The runtime's own server would not wait for the closes it sends.
+      // The runtime's own server does not wait for the peers to answer its Close frames.
       if (transport === Deno) await requests.close(options.grace);
       const stopped = server.shutdown();
       if (transport === compressing) await stopped;
@@ -145,7 +145,7 @@ function listen(
   throw new Failure(listenFailure(failure, hosts[0]!, port, sentences));
 }
 
-/** Why the port could not be listened on, and what to do about it. */
+/** Explains why the port cannot be listened on, and what to do about it. */
 function listenFailure(error: unknown, host: string, port: number, { failure }: Sentences): string {
   if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port });
   if (error instanceof Deno.errors.NotCapable) return fill(failure.netNotAllowed, { host });

@@ -1,8 +1,8 @@
 /**
- * What the server answers: HTTP requests with a sentence, WebSocket messages with one message each,
- * every step with a line of the log.
+ * Answers each HTTP request with a sentence and each WebSocket message with one message, and logs every
+ * step.
  *
- * Knows nothing of the transport: it is given the `upgradeWebSocket` to use.
+ * It works with either WebSocket: it is given the `upgradeWebSocket` to use.
  *
  * @module
  */
@@ -20,17 +20,17 @@ export interface RequestHandlerOptions {
   /** Path of the WebSocket. */
   path: string;
   /**
-   * Origins accepted, see {@linkcode isAllowedOrigin}; none means any. A request without `Origin` is not
-   * a browser's, and accepted.
+   * The origins to accept, see {@linkcode isAllowedOrigin}; an empty list accepts all. A request without
+   * `Origin` does not come from a browser, and is accepted.
    */
   origins: string[];
-  /** The bearer token that is asked for, if any. */
+  /** The bearer token that a request must carry, if any. */
   token?: string | undefined;
   /** `reply` answers every message with {@linkcode RequestHandlerOptions.reply}, `echo` with itself. */
   mode: "reply" | "echo";
   /** The answer of mode `reply`. */
   reply: string;
-  /** Longest silence of a peer, in seconds, before it is given up. */
+  /** Longest silence of a peer before its connection is ended, in seconds. */
   idleTimeout: number;
   /** Longest message received, in bytes. */
   maxMessageSize: number;
@@ -46,11 +46,11 @@ export interface RequestHandlerOptions {
 /** The close code of a server that goes away (RFC 6455 section 7.4.1). */
 const GOING_AWAY = 1001;
 
-/** The server's requests and sockets. */
+/** Handles the server's requests and sockets. */
 export class RequestHandler {
   readonly #options: RequestHandlerOptions;
   readonly #replyBytes: Uint8Array<ArrayBuffer>;
-  /** The open sockets, each with what resolves when it has closed. */
+  /** The open sockets, each with a promise that resolves when the socket has closed. */
   readonly #sockets = new Map<WebSocket, Promise<void>>();
   #stopping = false;
 
@@ -72,9 +72,9 @@ export class RequestHandler {
   };
 
   /**
-   * Closes every socket with 1001, and lets nobody in any more.
+   * Closes every socket with 1001, and refuses every further request.
    *
-   * @param grace Longest wait for the peers' own close, in milliseconds.
+   * @param grace Longest wait for the peers to close, in milliseconds.
    */
   async close(grace: number): Promise<void> {
     this.#stopping = true;
@@ -82,7 +82,7 @@ export class RequestHandler {
     try {
       await deadline(Promise.all(this.#sockets.values()), grace);
     } catch {
-      // The grace period is over: who did not close is cut off with the process.
+      // The grace period is over. The end of the process cuts off the sockets that are still open.
     }
   }
 
@@ -110,7 +110,7 @@ export class RequestHandler {
       this.#serve(socket, client);
       return response;
     } catch (error) {
-      // The runtime's own names the subprotocol, which may hold the token.
+      // The error of the runtime's own function names the subprotocol, which may contain the token.
       const cause = causeOf(error);
       const reason = printable(token === undefined ? cause : cause.replaceAll(token, "***"));
       log.error(sentences.server.upgradeFailed, { event: "upgradeFailed", client, reason });
@@ -200,7 +200,7 @@ function textResponse(
   });
 }
 
-/** An address as `host:port`, IPv4 as such even on a dual-stack listener. */
+/** An address as `host:port`. An IPv4 address is written as such even on a dual-stack listener. */
 function addressText(address: Deno.Addr): string {
   if (!("hostname" in address)) return address.transport;
   const { hostname, port } = address;

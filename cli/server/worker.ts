@@ -1,6 +1,5 @@
 /**
- * A worker of the server: a {@linkcode Listener} on a thread of its own, told what to do by
- * `workers.ts`.
+ * A worker of the server: a {@linkcode Listener} on a thread of its own. `workers.ts` sends it orders.
  *
  * @module
  */
@@ -13,11 +12,11 @@ import { terminal } from "../output.ts";
 import { dropPermissions } from "./permissions.ts";
 import { type Listener, type ListenerOptions, startListener } from "./listener.ts";
 
-/** What a worker is told. */
+/** What a worker must do. */
 export type Order =
   | {
     type: "start";
-    /** Its number, for the log. */
+    /** The worker's number, for the log. */
     worker: number;
     options: ListenerOptions;
     pair: CertificatePair;
@@ -27,16 +26,16 @@ export type Order =
   | { type: "renew"; pair: CertificatePair }
   | { type: "stop" };
 
-/** What a worker tells: how an order came out. */
+/** A worker's answer to an order. */
 export interface Outcome {
   order: Order["type"];
-  /** The port, after the start. */
+  /** The port it listens on; present after a start that succeeded. */
   port?: number;
-  /** Why it failed, if so. */
+  /** Why the order failed, if it did. */
   failure?: string;
 }
 
-/** The worker's own global scope, which the types of the main thread do not know. */
+/** The worker's global scope. The types are those of the main thread, which lack these members. */
 const scope = globalThis as unknown as {
   addEventListener(type: "message", listener: (event: MessageEvent<Order>) => void): void;
   postMessage(outcome: Outcome): void;

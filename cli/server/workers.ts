@@ -1,6 +1,6 @@
 /**
- * Several workers on one port, each a thread with its own listener: the kernel shares the connections out
- * among them. To the program they are one {@linkcode Listener}.
+ * Several workers on one port. Each is a thread with its own listener, and the kernel distributes the
+ * connections among them. The program uses them as one {@linkcode Listener}.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { causeOf, Failure } from "../failure.ts";
 import type { Listener, ListenerOptions } from "./listener.ts";
 import type { Order, Outcome } from "./worker.ts";
 
-/** What every worker starts with. */
+/** The options of {@linkcode Workers.start}. */
 export interface WorkersOptions {
   count: number;
   listener: ListenerOptions;
@@ -26,15 +26,15 @@ export interface WorkersOptions {
 /** One worker that has lived so long, in milliseconds, has not crashed at its start. */
 const SETTLED_MS = 10_000;
 
-/** What a worker has beyond the grace period to say that it has stopped, in milliseconds. */
+/** How long after the grace period a worker may take to report that it has stopped, in milliseconds. */
 const STOP_MARGIN_MS = 1000;
 
-/** A thread, and what has been asked of it. */
+/** A thread, and the orders it has not answered yet. */
 class Thread {
   readonly #worker: Worker;
-  /** Who waits for the outcome of each order given, in their order for each type. */
+  /** The orders without an outcome. A worker answers orders of one type in the order it got them. */
   #pending: { order: Order["type"]; resolve(outcome: Outcome): void }[] = [];
-  /** Resolves with the reason when it crashes. */
+  /** Resolves with the reason when the thread crashes. */
   readonly crashed: Promise<string>;
 
   constructor(module: string) {
@@ -52,7 +52,7 @@ class Thread {
     };
   }
 
-  /** Gives an order. Never rejects. */
+  /** Sends an order and waits for its outcome. Never rejects. */
   ask(order: Order): Promise<Outcome> {
     return new Promise((resolve) => {
       this.#pending.push({ order: order.type, resolve });
@@ -60,7 +60,7 @@ class Thread {
     });
   }
 
-  end(): void {
+  terminate(): void {
     this.#worker.terminate();
     this.#settleAll("worker was ended");
   }
@@ -70,7 +70,7 @@ class Thread {
   }
 }
 
-/** The workers. */
+/** All workers, as one listener. */
 export class Workers implements Listener {
   port: number;
   readonly #options: WorkersOptions;
@@ -90,9 +90,9 @@ export class Workers implements Listener {
   }
 
   /**
-   * Starts them, one after the other: the first finds a port where none was named.
+   * Starts the workers one after the other. With port 0, the first one finds a free port for all.
    *
-   * @throws {Failure} If one cannot start; the others are ended.
+   * @throws {Failure} If one cannot start. The others are terminated.
    */
   static async start(
     options: WorkersOptions,
@@ -103,7 +103,7 @@ export class Workers implements Listener {
     try {
       for (let i = 0; i < options.count; i++) await workers.#start(i);
     } catch (error) {
-      workers.#end();
+      workers.#terminateAll();
       throw error;
     }
     return workers;
@@ -112,7 +112,7 @@ export class Workers implements Listener {
   async #start(i: number): Promise<void> {
     const { count, listener, log, language, module } = this.#options;
     const thread = new Thread(module ?? import.meta.resolve("./worker.ts"));
-    // From now on it hears what all are told.
+    // From now on, orders to all workers reach this one too.
     this.#threads[i] = thread;
     const outcome = await thread.ask({
       type: "start",
@@ -129,19 +129,19 @@ export class Workers implements Listener {
     });
     if (outcome.port === undefined) {
       this.#threads[i] = undefined;
-      thread.end();
+      thread.terminate();
       throw new Failure(outcome.failure!);
     }
     this.port = outcome.port;
     void this.#replaceIfItCrashes(i, thread);
   }
 
-  /** Puts another in the place of a worker that crashes; the others go on meanwhile. */
+  /** Replaces a worker when it crashes. The other workers go on meanwhile. */
   async #replaceIfItCrashes(i: number, thread: Thread): Promise<void> {
     const startedAt = performance.now();
     let reason = await thread.crashed;
     this.#threads[i] = undefined;
-    thread.end();
+    thread.terminate();
     const { signal } = this.#stop;
     for (let attempt = 1; !signal.aborted; attempt++) {
       const atStart = attempt > 1 || performance.now() - startedAt < SETTLED_MS;
@@ -167,7 +167,7 @@ export class Workers implements Listener {
 
   async renew(pair: CertificatePair): Promise<void> {
     const before = this.#pair;
-    // Whoever takes the place of another meanwhile starts with it.
+    // A worker that is replaced meanwhile starts with the new pair.
     this.#pair = pair;
     const outcomes = await this.#askAll({ type: "renew", pair });
     const failures = outcomes.flatMap(({ failure }) => failure ?? []);
@@ -183,11 +183,11 @@ export class Workers implements Listener {
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, limit));
     await Promise.race([this.#askAll({ type: "stop" }), late]);
     clearTimeout(timer!);
-    this.#end();
+    this.#terminateAll();
   }
 
-  #end(): void {
+  #terminateAll(): void {
     this.#stop.abort();
-    for (const thread of this.#threads) thread?.end();
+    for (const thread of this.#threads) thread?.terminate();
   }
 }

@@ -73,14 +73,14 @@ Deno.test("generateCertificates() names this machine and each host", async () =>
   );
 });
 
-Deno.test("generateCertificates() makes them valid from now for 397 days, or for fewer", async () => {
+Deno.test("generateCertificates() makes certificates valid from now for 397 days, or for fewer", async () => {
   assertLessOrEqual(MAX_DAYS, 397);
   for (const [options, days] of [[{}, MAX_DAYS], [{ days: 30 }, 30]] as const) {
     const before = Date.now();
     const { ca, cert } = await generateCertificates(options);
     for (const pem of [ca, cert]) {
       const { validFrom, validTo } = new X509Certificate(pem);
-      // X.509 knows whole seconds.
+      // X.509 has whole seconds.
       const from = Date.parse(validFrom);
       assert(from >= before - 1000 && from <= Date.now(), validFrom);
       assertEquals((Date.parse(validTo) - from) / DAY, days);
@@ -88,7 +88,7 @@ Deno.test("generateCertificates() makes them valid from now for 397 days, or for
   }
 });
 
-Deno.test("generateCertificates() signs by an authority that is no server, for a server that is no authority", async () => {
+Deno.test("generateCertificates() makes an authority that is no server, and a server that is no authority", async () => {
   const { ca, cert, key } = await developmentCertificates();
   const [authority, server] = [new X509Certificate(ca), new X509Certificate(cert)];
   assert(authority.ca);
@@ -101,16 +101,16 @@ Deno.test("generateCertificates() signs by an authority that is no server, for a
   assertMatch(key, /^-----BEGIN PRIVATE KEY-----\n[^-]+\n-----END PRIVATE KEY-----\n$/);
 });
 
-Deno.test("generateCertificates() makes others each time", async () => {
+Deno.test("generateCertificates() makes different ones each time", async () => {
   const [one, two] = [await developmentCertificates(), await generateCertificates()];
   assertNotEquals(one.key, two.key);
   const [first, second] = [new X509Certificate(one.ca), new X509Certificate(two.ca)];
-  // An importer of both can tell them apart.
+  // A browser that imports both authorities must be able to tell them apart.
   assertNotEquals(first.subject, second.subject);
   assertNotEquals(first.serialNumber, second.serialNumber);
 });
 
-Deno.test("generateCertificates() makes what a TLS client of that authority accepts", async () => {
+Deno.test("generateCertificates() makes a certificate that a TLS client of that authority accepts", async () => {
   const { ca, cert, key } = await developmentCertificates();
   for (const hostname of ["localhost", "127.0.0.1"]) {
     using listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key });
@@ -123,19 +123,22 @@ Deno.test("generateCertificates() makes what a TLS client of that authority acce
   }
 });
 
-inFolder("writeCertificates() leaves three files, the key for its owner alone", async (folder) => {
-  const made = await developmentCertificates();
-  const certs = `${folder}/new/certs`;
-  await writeCertificates(certs, made);
-  assertEquals(namesIn(certs), ["ca.crt", "server.crt", "server.key"]);
-  assertEquals(await Deno.readTextFile(`${certs}/ca.crt`), made.ca);
-  assertEquals(await Deno.readTextFile(`${certs}/server.crt`), made.cert);
-  assertEquals(await Deno.readTextFile(`${certs}/server.key`), made.key);
-  if (Deno.build.os === "windows") return;
-  const mode = (file: string) => Deno.statSync(`${certs}/${file}`).mode! & 0o777;
-  assertEquals(mode("server.key"), 0o600);
-  assertEquals(mode("server.crt") & 0o444, 0o444);
-});
+inFolder(
+  "writeCertificates() leaves three files, and only the owner can read the key",
+  async (folder) => {
+    const made = await developmentCertificates();
+    const certs = `${folder}/new/certs`;
+    await writeCertificates(certs, made);
+    assertEquals(namesIn(certs), ["ca.crt", "server.crt", "server.key"]);
+    assertEquals(await Deno.readTextFile(`${certs}/ca.crt`), made.ca);
+    assertEquals(await Deno.readTextFile(`${certs}/server.crt`), made.cert);
+    assertEquals(await Deno.readTextFile(`${certs}/server.key`), made.key);
+    if (Deno.build.os === "windows") return;
+    const mode = (file: string) => Deno.statSync(`${certs}/${file}`).mode! & 0o777;
+    assertEquals(mode("server.key"), 0o600);
+    assertEquals(mode("server.crt") & 0o444, 0o444);
+  },
+);
 
 inFolder("writeCertificates() replaces the key's mode together with the key", async (folder) => {
   await Deno.writeTextFile(`${folder}/server.key`, "open to all", { mode: 0o644 });
@@ -233,7 +236,7 @@ inFolder("makeCertificates() tells in one sentence why it cannot write", async (
 });
 
 Deno.test({
-  name: "makeCertificates() names the permission it lacks",
+  name: "makeCertificates() names the missing permission",
   permissions: { write: false, read: WRITABLE ? "inherit" : false },
   async fn() {
     await assertRejects(
@@ -350,7 +353,7 @@ async function hasOpenssl(): Promise<boolean> {
 }
 
 Deno.test({
-  name: "certs/generate.ts makes what openssl verify accepts",
+  name: "certs/generate.ts makes certificates that openssl verify accepts",
   ignore: !await hasOpenssl(),
   async fn() {
     await using folder = await certificatesFolder();

@@ -13,7 +13,7 @@ const WRITABLE = await granted("read", "write");
 const DAY = 24 * 60 * 60 * 1000;
 const SENTENCES = sentencesIn("en");
 
-/** A test that is given a function which writes a file and returns its path. */
+/** A test whose body gets a function that writes a file and returns its path. */
 function withFiles(
   name: string,
   body: (write: (name: string, text: string) => string, folder: string) => Promise<void>,
@@ -36,7 +36,7 @@ function date(time: number): string {
   return new Date(time).toISOString().slice(0, 10);
 }
 
-withFiles("readCertificatePair() returns both as they are", async (write) => {
+withFiles("readCertificatePair() returns the text of both files", async (write) => {
   for (const { cert, key } of [await developmentCertificates(), await brought()]) {
     const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
     assertEquals(await readCertificatePair(paths, SENTENCES), { cert, key });
@@ -50,7 +50,7 @@ withFiles("readCertificatePair() reads the first of a chain", async (write) => {
   assertEquals(await readCertificatePair(paths, SENTENCES), { cert: chain, key });
 });
 
-withFiles("readCertificatePair() judges validity by the time it is given", async (write) => {
+withFiles("readCertificatePair() judges validity by the given time", async (write) => {
   const { cert, key } = await generateCertificates({ days: 10 });
   const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
   const start = Date.now();
@@ -82,7 +82,7 @@ withFiles("readCertificatePair() judges validity by the time it is given", async
 });
 
 withFiles(
-  "readCertificatePair() names who can renew a certificate made elsewhere",
+  "readCertificatePair() tells how to renew a certificate made elsewhere",
   async (write) => {
     const { cert, key } = await brought({ to: -1 });
     const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
@@ -139,7 +139,7 @@ withFiles("readCertificatePair() tells what is wrong with a file", async (write,
 });
 
 Deno.test({
-  name: "readCertificatePair() names the permission it lacks",
+  name: "readCertificatePair() names the missing permission",
   permissions: { read: false },
   async fn() {
     await assertRejects(
@@ -150,7 +150,7 @@ Deno.test({
   },
 });
 
-withFiles("readAuthority() returns certificates alone", async (write) => {
+withFiles("readAuthority() accepts nothing but certificates", async (write) => {
   const { ca, key } = await brought();
   assertEquals(await readAuthority(write("ca.crt", ca), SENTENCES), ca);
   for (const text of ["", "hello", key]) {
@@ -163,10 +163,13 @@ withFiles("readAuthority() returns certificates alone", async (write) => {
   }
 });
 
-withFiles("isDevelopmentCertificate() tells ours from others", async (write, folder) => {
-  const { cert } = await developmentCertificates();
-  assertEquals(await isDevelopmentCertificate(write("ours", cert)), true);
-  assertEquals(await isDevelopmentCertificate(write("theirs", (await brought()).cert)), false);
-  assertEquals(await isDevelopmentCertificate(write("text", "hello")), false);
-  assertEquals(await isDevelopmentCertificate(folder), false);
-});
+withFiles(
+  "isDevelopmentCertificate() is true of our own certificates alone",
+  async (write, folder) => {
+    const { cert } = await developmentCertificates();
+    assertEquals(await isDevelopmentCertificate(write("ours", cert)), true);
+    assertEquals(await isDevelopmentCertificate(write("theirs", (await brought()).cert)), false);
+    assertEquals(await isDevelopmentCertificate(write("text", "hello")), false);
+    assertEquals(await isDevelopmentCertificate(folder), false);
+  },
+);

@@ -36,7 +36,7 @@ function parse(args: string[], environment: Record<string, string> = {}, positio
   return parseFlags(flags, args, sentencesIn("en"), positionals, (name) => environment[name]);
 }
 
-/** The sentence `args` are refused with. */
+/** The sentence with which `args` are refused. */
 function refusal(args: string[], environment: Record<string, string> = {}, positionals = 0) {
   const error = assertThrows(() => parse(args, environment, positionals), UsageError);
   assertEquals(error.exitCode, 2);
@@ -58,7 +58,7 @@ Deno.test("parseFlags() gives every flag its default", () => {
   });
 });
 
-Deno.test("parseFlags() reads a value after = or as the next argument", () => {
+Deno.test("parseFlags() reads a value after = or from the next argument", () => {
   assertEquals(parse(["--port=1"]).port, 1);
   assertEquals(parse(["--port", "1"]).port, 1);
   assertEquals(parse(["--host", "a=b"]).host, "a=b");
@@ -73,7 +73,7 @@ Deno.test("parseFlags() takes the last value of a flag, and every value of a lis
   assertEquals(parse(["--message=b", "--message", "a, c"]).message, ["b", "a, c"]);
 });
 
-Deno.test("parseFlags() takes toggles as flags, with a state, and by their letter", () => {
+Deno.test("parseFlags() reads toggles: bare, with a state, and by their letter", () => {
   assertEquals(parse(["--json"]).json, true);
   for (const [state, expected] of [["true", true], ["1", true], ["false", false], ["0", false]]) {
     assertEquals(parse([`--json=${state}`]).json, expected);
@@ -94,7 +94,7 @@ Deno.test("parseFlags() prefers the command line to the environment to the defau
   assertEquals(parse(["--json=false"], environment).json, false);
 });
 
-Deno.test("parseFlags() cuts the variable of a list at its separator", () => {
+Deno.test("parseFlags() splits the variable of a list at its separator", () => {
   assertEquals(
     parse([], { WSS_ORIGIN: "https://a, https://b,," }).origin,
     ["https://a", "https://b"],
@@ -103,7 +103,7 @@ Deno.test("parseFlags() cuts the variable of a list at its separator", () => {
   assertEquals(parse(["--origin=https://c"], { WSS_ORIGIN: "https://a" }).origin, ["https://c"]);
 });
 
-Deno.test("parseFlags() takes as many arguments without a flag as it is told", () => {
+Deno.test("parseFlags() allows as many arguments without a flag as `positionals` says", () => {
   assertEquals(parse(["a"], {}, 1)._, ["a"]);
   assertEquals(parse(["12"], {}, 1)._, ["12"]);
   assertEquals(parse(["--", "--json"], {}, 1), { ...parse([]), _: ["--json"] });
@@ -135,7 +135,7 @@ Deno.test("parseFlags() refuses a flag without its value", () => {
   }
 });
 
-Deno.test("parseFlags() names the flag or variable whose value will not do", () => {
+Deno.test("parseFlags() names the flag or variable with the bad value", () => {
   const port = "must be a whole number from 0 to 65535";
   for (const text of ["", "x", "-1", "65536", "1.5", "1e3", "0x10", " 1", "9".repeat(20)]) {
     assertEquals(refusal([`--port=${text}`]), `Bad value of --port: "${text}", ${port}`);
@@ -188,23 +188,23 @@ Deno.test("parseFlags() refuses a flag that has no effect with another's value",
   }
 });
 
-Deno.test("parseFlags() lets an error that is no BadValue pass", () => {
+Deno.test("parseFlags() does not catch an error other than BadValue", () => {
   const broken: Record<string, Flag<unknown>> = {
     port: {
       parse() {
-        throw new RangeError("a fault of ours");
+        throw new RangeError("a bug");
       },
     },
   };
   assertThrows(
     () => parseFlags(broken, [], sentencesIn("en"), 0, () => undefined),
     RangeError,
-    "a fault of ours",
+    "a bug",
   );
 });
 
 Deno.test({
-  name: "readEnvironment() reads nothing, and asks nobody, without permission",
+  name: "readEnvironment() reads nothing without permission, and does not ask for it",
   permissions: { env: false },
   fn() {
     assertEquals(readEnvironment("WSS_PORT"), undefined);

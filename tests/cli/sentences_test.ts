@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import { fill, languageOf, LANGUAGES, sentencesIn } from "../../cli/sentences.ts";
 
-/** Every sentence below `sentences`, by its dotted name. */
+/** Every sentence in `sentences`, by its dotted name. */
 function sentencesOf(sentences: object, prefix = ""): [name: string, sentence: string][] {
   return Object.entries(sentences).flatMap(([key, value]) =>
     typeof value === "string"
@@ -78,13 +78,13 @@ Deno.test("languageOf() takes the last --lang, else the environment, else Portug
   assertEquals(languageOf(["--bogus", "--lang=en"], undefined), "en");
 });
 
-Deno.test("languageOf() leaves an unknown language to be refused in Portuguese", () => {
+Deno.test("languageOf() gives Portuguese for an unknown language, in which it is refused", () => {
   assertEquals(languageOf(["--lang=fr"], "en"), "pt-BR");
   assertEquals(languageOf(["--lang"], "en"), "pt-BR");
   assertEquals(languageOf([], "fr"), "pt-BR");
 });
 
-Deno.test("fill() fills each placeholder once, and leaves the unknown", () => {
+Deno.test("fill() fills each placeholder once, and leaves unknown ones", () => {
   assertEquals(fill("{a} e {b} e {a}", { a: 1, b: "x" }), "1 e x e 1");
   assertEquals(fill("{a} {c}", { a: "{b}", b: "no" }), "{b} {c}");
   assertEquals(fill("{a}", { a: "$& $1" }), "$& $1");

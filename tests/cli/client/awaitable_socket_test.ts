@@ -4,7 +4,7 @@ import { sentencesIn } from "../../../cli/sentences.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { FakeSocket } from "../fake_socket.ts";
 
-/** Long enough for what happens at once, short enough to wait for. */
+/** A timeout that the tests wait for, in milliseconds. */
 const TIMEOUT_MS = 20;
 
 function converse(timeout = 60_000): { socket: FakeSocket; awaitable: AwaitableSocket } {
@@ -41,7 +41,7 @@ Deno.test("AwaitableSocket.opened() names the host that does not answer in time"
   );
 });
 
-Deno.test("AwaitableSocket.nextMessage() returns messages in their order, whenever they came", async () => {
+Deno.test("AwaitableSocket.nextMessage() returns messages in order, whether they came before the call or after", async () => {
   const { socket, awaitable } = converse();
   socket.receive("one");
   socket.receive(new Uint8Array([2]));

@@ -1,4 +1,4 @@
-/** A worker of the server that crashes when it is told to use the certificate `crash`. */
+/** A worker of the server that crashes when it gets an order to use the certificate `crash`. */
 
 import "../../../cli/server/worker.ts";
 

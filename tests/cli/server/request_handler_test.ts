@@ -6,7 +6,7 @@ import { FakeSocket } from "../fake_socket.ts";
 
 const LOCAL: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 4000 };
 
-/** A handler whose sockets are fakes, and what it logs. */
+/** A handler whose sockets are fakes, and the lines it logs. */
 class Fixture {
   readonly out: string[] = [];
   readonly err: string[] = [];
@@ -66,7 +66,7 @@ function without(name: keyof typeof HANDSHAKE): Record<string, string> {
   return headers;
 }
 
-Deno.test("RequestHandler answers what is no upgrade with a status and one sentence", async () => {
+Deno.test("RequestHandler answers a request that is no upgrade with a status and one sentence", async () => {
   const upgrade = "Cannot upgrade to WebSocket: ";
   const key = `${upgrade}Sec-WebSocket-Key is missing or malformed, must be 16 bytes in base64.`;
   const cases: [string, RequestInit, number, string, Record<string, string>][] = [
@@ -132,7 +132,7 @@ Deno.test("RequestHandler answers what is no upgrade with a status and one sente
   assertEquals(sockets, []);
 });
 
-Deno.test("RequestHandler admits the origins listed, and requests without one", async () => {
+Deno.test("RequestHandler accepts the listed origins, and requests without an origin", async () => {
   const fixture = new Fixture({ origins: ["https://a.example", "null"] });
   for (const origin of ["https://a.example", "https://A.example", "null", undefined]) {
     const headers = { ...HANDSHAKE, ...origin !== undefined && { Origin: origin } };
@@ -148,12 +148,12 @@ Deno.test("RequestHandler admits the origins listed, and requests without one", 
   assertEquals(fixture.sockets.length, 4);
 });
 
-Deno.test("RequestHandler admits any origin where none is listed", () => {
+Deno.test("RequestHandler accepts any origin if none is listed", () => {
   const headers = { ...HANDSHAKE, Origin: "https://anywhere.example" };
   assertEquals(new Fixture().handle("/ws", { headers }).status, 200);
 });
 
-Deno.test("RequestHandler lets no header of a refused request reach the terminal as it is", async () => {
+Deno.test("RequestHandler escapes the headers of a refused request before it shows them", async () => {
   const fixture = new Fixture({ origins: ["https://a.example"] });
   const headers = { ...HANDSHAKE, Origin: `\x1b[2J"${"x".repeat(5000)}` };
   const body = await fixture.handle("/ws", { headers }).text();
@@ -164,7 +164,7 @@ Deno.test("RequestHandler lets no header of a refused request reach the terminal
   }
 });
 
-Deno.test("RequestHandler logs each handshake, and what it refuses as an error", () => {
+Deno.test("RequestHandler logs each handshake, and a refusal as an error", () => {
   const fixture = new Fixture();
   fixture.handle("/ws");
   fixture.handle("/elsewhere");
@@ -174,7 +174,7 @@ Deno.test("RequestHandler logs each handshake, and what it refuses as an error",
   ]);
 });
 
-Deno.test("RequestHandler answers 400 where the transport refuses the handshake", async () => {
+Deno.test("RequestHandler answers 400 if the transport refuses the handshake", async () => {
   const fixture = new Fixture({
     upgradeWebSocket() {
       throw new TypeError("no\nsuch thing");
@@ -271,7 +271,7 @@ Deno.test("RequestHandler.close() closes every open socket with 1001 and waits f
   const closing = fixture.handler.close(600_000).then(() => done = true);
   assertEquals([gone.closes, one.closes, two.closes], [[], [1001], [1001]]);
   one.end(1001);
-  // Whatever was going to happen with one of them open has happened by the next task.
+  // If `close()` did not wait for the second socket, it would have settled by the next task.
   await new Promise((resolve) => setTimeout(resolve));
   assertEquals(done, false);
   two.end(1001);
@@ -335,7 +335,7 @@ Deno.test("RequestHandler asks for its token in a header, the query or a subprot
   assertEquals([...fixture.out, ...fixture.err].join().includes(token), false);
 });
 
-Deno.test("RequestHandler sends headers that keep an answer from being anything else", () => {
+Deno.test("RequestHandler sends headers that keep a browser from interpreting an answer", () => {
   const { headers } = new Fixture().handle("/healthz");
   assertEquals(headers.get("X-Content-Type-Options"), "nosniff");
   assertMatch(headers.get("Content-Security-Policy")!, /default-src 'none'/);
