@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FOLDER, isThere, makeCertificates, wasCutShort } from "./certs/generate.ts";
+import { FOLDER, lockCertificates, makeMissingCertificates } from "./certs/generate.ts";
 import { type CertificatePair, readCertificatePair } from "./cli/certificates.ts";
 import {
   BadValue,
@@ -20,7 +20,7 @@ import {
   value,
 } from "./cli/flags.ts";
 import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
-import { fill, LANGUAGES, type Sentences } from "./cli/sentences.ts";
+import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { dropPermissions } from "./cli/server/permissions.ts";
 import { type Listener, startListener } from "./cli/server/listener.ts";
 import { Workers } from "./cli/server/workers.ts";
@@ -137,18 +137,14 @@ async function certificatePair(
   sentences: Sentences,
   log: Logger,
 ): Promise<CertificatePair> {
-  if (paths.cert === DEFAULT_PAIR.cert && paths.key === DEFAULT_PAIR.key) {
-    const [cert, key] = [await isThere(paths.cert), await isThere(paths.key)];
-    if ((!cert && !key) || await wasCutShort(FOLDER)) {
-      await makeCertificates(FOLDER, {}, sentences);
-      // On standard error: standard output holds the demo's lines alone.
-      log.warn(sentences.certs.made, { event: "certificateMade", folder: FOLDER });
-    } else if (cert !== key) {
-      const [present, missing] = cert ? [paths.cert, paths.key] : [paths.key, paths.cert];
-      throw new Failure(fill(sentences.failure.halfPair, { present, missing }));
-    }
+  const isDefault = paths.cert === DEFAULT_PAIR.cert && paths.key === DEFAULT_PAIR.key;
+  if (isDefault && await makeMissingCertificates(FOLDER, sentences)) {
+    // A warning, which goes to standard error: standard output holds only the demo's lines.
+    log.warn(sentences.certs.made, { event: "certificateMade", folder: FOLDER });
   }
-  const pair = await readCertificatePair(paths, sentences);
+  const read = () => readCertificatePair(paths, sentences);
+  // A failure may come from a pair that is just being replaced: read again when that is done.
+  const pair = await (isDefault ? read().catch(() => lockCertificates(FOLDER, read)) : read());
   if (pair.warning !== undefined) {
     log.warn("{warning}", { event: "certificateExpiring", warning: pair.warning });
   }

@@ -7,7 +7,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { generateCertificates } from "../certs/generate.ts";
+import { generateCertificates, lockCertificates } from "../certs/generate.ts";
 import config from "../deno.json" with { type: "json" };
 import { WebSocket } from "../mod.ts";
 import { main } from "../server.ts";
@@ -788,6 +788,80 @@ once("server.ts makes its certificates again where their making was cut short", 
   const names = [...Deno.readDirSync(certs)].map(({ name }) => name).sort();
   assertEquals(names, ["ca.crt", "server.crt", "server.key"]);
 });
+
+/** Completes a TLS handshake with a server, whose certificate must be of the authority `ca`. */
+async function shakeHands(port: number, ca: string): Promise<void> {
+  using connection = await Deno.connectTls({ hostname: "127.0.0.1", port, caCerts: [ca] });
+  await connection.handshake();
+}
+
+once("server.ts makes one pair for all that start at once in a new folder", async () => {
+  for (let round = 0; round < 3; round++) {
+    await using folder = new Folder();
+    const started = await Promise.allSettled(
+      Array.from({ length: 6 }, () => startServer([], { cwd: folder.path })),
+    );
+    const servers = started.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+    try {
+      assertEquals(started.flatMap((one) => one.status === "rejected" ? [one.reason] : []), []);
+      // The authority's key is not kept, so it has signed this one certificate alone.
+      const ca = await Deno.readTextFile(`${folder.path}/certs/ca.crt`);
+      for (const { port } of servers) await shakeHands(port, ca);
+      const endings = await Promise.all(servers.map(stop));
+      assertEquals(endings.map(({ code }) => code), endings.map(() => 0));
+      assertEquals(endings.flatMap(({ stderr }) => stderr).length, 1, "one of them made it");
+      const names = [...Deno.readDirSync(`${folder.path}/certs`)].map(({ name }) => name).sort();
+      assertEquals(names, ["ca.crt", "server.crt", "server.key"]);
+    } finally {
+      for (const server of servers) await server[Symbol.asyncDispose]();
+    }
+  }
+});
+
+/** Waits until `program` waits for a lock, as Linux lists it. Fails if `listening` settles first. */
+async function waitsForLock(program: Program, listening: Promise<unknown>): Promise<void> {
+  let settled = false;
+  listening.catch(() => {}).finally(() => settled = true);
+  const waits = new RegExp(`-> FLOCK .* ${program.pid} `);
+  while (!waits.test(await Deno.readTextFile("/proc/locks"))) assert(!settled, "it did not wait");
+}
+
+for (
+  const [name, files] of [
+    ["waits for a pair that another process is writing", ["server.key"]],
+    ["waits for a pair that another process is replacing", ["server.key", "server.crt"]],
+  ] as const
+) {
+  Deno.test({
+    name: `server.ts ${name}`,
+    ignore: !RUNNABLE || Deno.build.os !== "linux",
+    async fn() {
+      await using folder = new Folder();
+      const certs = `${folder.path}/certs`;
+      const [old, made] = [await developmentCertificates(), await generateCertificates()];
+      await Deno.mkdir(`${certs}/.new`, { recursive: true });
+      const half: Record<string, string> = { "server.key": made.key, "server.crt": old.cert };
+      const put = (file: string, text: string) => Deno.writeTextFile(`${certs}/${file}`, text);
+      for (const file of files) await put(file, half[file]!);
+
+      const args = ["--host=127.0.0.1", "--port=0"];
+      let listening: Promise<number>;
+      await using stack = new AsyncDisposableStack();
+      const program = await lockCertificates(certs, async () => {
+        const program = stack.use(Program.task("serve", args, { cwd: folder.path }));
+        listening = listeningPort(program);
+        await waitsForLock(program, listening);
+        await put("ca.crt", made.ca);
+        await put("server.crt", made.cert);
+        await Deno.remove(`${certs}/.new`);
+        return program;
+      });
+      const port = await listening!;
+      await shakeHands(port, made.ca);
+      assertEquals((await stop({ program, port })).stderr, []);
+    },
+  });
+}
 
 onEachTransport("server.ts serves with the certificate of --cert and --key", async ({ flags }) => {
   await using folder = await certificatesFolder();

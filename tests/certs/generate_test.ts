@@ -147,10 +147,10 @@ inFolder("writeCertificates() replaces the key's mode together with the key", as
   assertEquals(Deno.statSync(`${folder}/server.key`).mode! & 0o777, 0o600);
 });
 
-/** The calls by which files are written; a crash stops them all. */
+/** The calls that write files. A crash stops all of them. */
 const FILE_CALLS = ["mkdir", "open", "remove", "rename"] as const;
 
-/** Runs `body` until the `calls`-th file operation, which and all after it fail as if there had been a crash. */
+/** Runs `body`, and fails its file operations after the first `calls`, as a crash would. */
 async function crashAfter(calls: number, body: () => Promise<void>): Promise<"crashed" | "done"> {
   const crash = new Error("crash");
   const originals = FILE_CALLS.map((name) => [name, Deno[name]] as const);
@@ -185,7 +185,7 @@ inFolder("writeCertificates() leaves no half pair wherever it is cut short", asy
       await prepare(certs);
       outcome = await crashAfter(calls, () => writeCertificates(certs, made));
 
-      // What the server does at its next start with what it finds.
+      // At its next start, the server decides like this.
       const [cert, key] = [
         await isThere(`${certs}/server.crt`),
         await isThere(`${certs}/server.key`),
@@ -199,7 +199,7 @@ inFolder("writeCertificates() leaves no half pair wherever it is cut short", asy
       assertEquals(await Deno.readTextFile(`${certs}/server.crt`), made.cert);
       assert(await holdsPair(certs));
     }
-    // Both ends of it were seen, so the crashes did happen where they matter.
+    // Both outcomes were seen, so the crashes happened where they matter.
     assertEquals([...seen].sort(), ["remade", "whole"]);
   }
 });
