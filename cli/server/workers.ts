@@ -5,8 +5,9 @@
  * @module
  */
 
-import { backoff, delay } from "../backoff.ts";
+import { delay } from "../backoff.ts";
 import type { CertificatePair } from "../certificates.ts";
+import { CrashHistory } from "./crash_history.ts";
 import type { Logger, LogOptions } from "./log.ts";
 import { type Language, type Sentences, sentencesIn } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
@@ -22,9 +23,6 @@ export interface WorkersOptions {
   /** The worker's module, for tests. */
   module?: string;
 }
-
-/** One worker that has lived so long, in milliseconds, has not crashed at its start. */
-const SETTLED_MS = 10_000;
 
 /** How long after the grace period a worker may take to report that it has stopped, in milliseconds. */
 const STOP_MARGIN_MS = 1000;
@@ -77,7 +75,10 @@ export class Workers implements Listener {
   readonly #sentences: Sentences;
   readonly #logger: Logger;
   #pair: CertificatePair;
+  /** The threads by their number; undefined while a crashed one is not replaced yet. */
   readonly #threads: (Thread | undefined)[];
+  /** The crashes of each worker and its replacements. */
+  readonly #crashes: CrashHistory[];
   readonly #stop = new AbortController();
 
   private constructor(options: WorkersOptions, pair: CertificatePair, log: Logger) {
@@ -87,6 +88,7 @@ export class Workers implements Listener {
     this.#pair = pair;
     this.port = options.listener.port;
     this.#threads = Array(options.count);
+    this.#crashes = Array.from({ length: options.count }, () => new CrashHistory());
   }
 
   /**
@@ -140,12 +142,12 @@ export class Workers implements Listener {
   async #replaceIfItCrashes(i: number, thread: Thread): Promise<void> {
     const startedAt = performance.now();
     let reason = await thread.crashed;
+    let lifetime = performance.now() - startedAt;
     this.#threads[i] = undefined;
     thread.terminate();
     const { signal } = this.#stop;
-    for (let attempt = 1; !signal.aborted; attempt++) {
-      const atStart = attempt > 1 || performance.now() - startedAt < SETTLED_MS;
-      const ms = atStart ? backoff(attempt, undefined) : 0;
+    while (!signal.aborted) {
+      const ms = this.#crashes[i]!.record(lifetime);
       this.#logger.error(this.#sentences.server.workerFailed, {
         event: "workerFailed",
         worker: i + 1,
@@ -157,6 +159,7 @@ export class Workers implements Listener {
         return await this.#start(i);
       } catch (error) {
         reason = causeOf(error);
+        lifetime = 0;
       }
     }
   }
