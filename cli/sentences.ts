@@ -25,10 +25,11 @@ const portuguese = {
     readFailed: "Erro ao ler mensagem: {reason}",
     sendFailed: "Erro ao enviar mensagem: {reason}",
     startFailed: "Erro ao iniciar o servidor: {reason}",
-    requestFailed: "Erro ao atender a requisição: {reason}",
     certificateRenewed: 'Certificado renovado de "{path}"',
     certificateKept: "Certificado anterior mantido: {reason}",
     workerFailed: "O worker {worker} falhou, outro toma seu lugar em {ms} ms: {reason}",
+    linesLeftOut:
+      "Linhas do registro omitidas nos últimos {seconds} s, por excesso de tráfego: {count}",
     restartToRenew: "reinicie o servidor para usar o novo certificado com --compression=off",
     certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
     usage:
@@ -193,7 +194,6 @@ const portuguese = {
     insecureNeedsFlag:
       "para aceitar qualquer certificado, o WebSocket do próprio Deno precisa de uma opção do Deno: execute deno task client:insecure",
     lost: "a conexão caiu sem encerramento (código {code})",
-    cacertEmpty: '"{path}" não contém um certificado PEM',
   },
 };
 
@@ -213,10 +213,11 @@ const english: Sentences = {
     readFailed: "Error reading message: {reason}",
     sendFailed: "Error sending message: {reason}",
     startFailed: "Error starting the server: {reason}",
-    requestFailed: "Error answering the request: {reason}",
     certificateRenewed: 'Certificate renewed from "{path}"',
     certificateKept: "The old certificate is kept: {reason}",
     workerFailed: "Worker {worker} failed, another takes its place in {ms} ms: {reason}",
+    linesLeftOut:
+      "Lines left out of the log in the last {seconds} s, as there was too much traffic: {count}",
     restartToRenew: "restart the server to use the new certificate with --compression=off",
     certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
     usage:
@@ -380,7 +381,6 @@ const english: Sentences = {
     insecureNeedsFlag:
       "to accept any certificate, Deno's own WebSocket needs a flag of Deno's: run deno task client:insecure",
     lost: "the connection was lost without a close (code {code})",
-    cacertEmpty: '"{path}" holds no PEM certificate',
   },
 };
 

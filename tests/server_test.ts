@@ -276,6 +276,34 @@ onEachTransport(
   },
 );
 
+for (const format of ["text", "json"]) {
+  onEachTransport(`server.ts bounds the lines of a flood in ${format}`, async ({ flags }) => {
+    await using folder = await certificatesFolder();
+    const args = [...flags, `--log-format=${format}`, "--reply="];
+    await using server = await startServer(args, { cwd: folder.path });
+    await using peer = await Peer.open(`wss://127.0.0.1:${server.port}/ws`);
+    // Unless its lines are read, the server waits.
+    const lines = server.program.stdout.all();
+    const started = performance.now();
+    for (let sent = 0; sent < 20_000; sent += 1000) {
+      for (let i = 0; i < 1000; i++) peer.socket.send("");
+      for (let i = 0; i < 1000; i++) assertEquals(await peer.next(), "");
+    }
+    peer.socket.close();
+    await peer.closed;
+    const { code, stderr } = await stop(server);
+    const stdout = await lines;
+    // What an address may write at once, and in the time this took.
+    const most = 30_000 + (performance.now() - started) / 1000 * 100;
+    assert(stdout.length >= 30_000 && stdout.length <= most + 10, `${stdout.length} lines`);
+    const leftOut = format === "json"
+      ? stderr.map((line) => JSON.parse(line).properties.count)
+      : stderr.map((line) => /^Linhas do registro omitidas .* (\d+)$/.exec(line)?.[1]);
+    const total = leftOut.reduce((sum, count) => sum + Number(count), stdout.length);
+    assertEquals([code, total], [0, 40_004]);
+  });
+}
+
 onEachTransport("server.ts answers a close in kind, without an error", async ({ flags }) => {
   await using folder = await certificatesFolder();
   await using server = await startServer(flags, { cwd: folder.path });

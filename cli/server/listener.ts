@@ -27,6 +27,8 @@ export interface ListenerOptions {
   "max-per-address": number;
   "idle-timeout": number;
   grace: number;
+  /** How many workers listen on the port. @default {1} */
+  workers?: number;
 }
 
 /** A port that is being served. */
@@ -96,6 +98,7 @@ export function startListener(
     upgradeWebSocket: transport.upgradeWebSocket,
     log,
     sentences,
+    ...(options.workers !== undefined && { workers: options.workers }),
   });
   const server = listen(transport, options, pair, shared, requests, sentences);
   return {
@@ -109,6 +112,7 @@ export function startListener(
       if (transport === Deno) await requests.close(options.grace);
       const stopped = server.shutdown();
       if (transport === compressing) await stopped;
+      requests.flushLog();
     },
   };
 }

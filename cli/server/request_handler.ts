@@ -11,6 +11,7 @@ import { deadline } from "@std/async/deadline";
 import { checkUpgrade } from "../../mod.ts";
 import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts";
 import type { Logger } from "./log.ts";
+import { type LoggedPeer, PeerLog } from "./peer_log.ts";
 import { fill, type Sentences, sentencesIn } from "../sentences.ts";
 import { causeOf } from "../failure.ts";
 import { printable } from "../printable.ts";
@@ -41,6 +42,8 @@ export interface RequestHandlerOptions {
   ): { socket: WebSocket; response: Response };
   log: Logger;
   sentences: Sentences;
+  /** How many workers share the limit of the log's lines. @default {1} */
+  workers?: number;
 }
 
 /** The close code of a server that goes away (RFC 6455 section 7.4.1). */
@@ -49,6 +52,8 @@ const GOING_AWAY = 1001;
 /** Handles the server's requests and sockets. */
 export class RequestHandler {
   readonly #options: RequestHandlerOptions;
+  readonly #log: PeerLog;
+  /** The answer to a binary message in mode `reply`. */
   readonly #replyBytes: Uint8Array<ArrayBuffer>;
   /** The open sockets, each with a promise that resolves when the socket has closed. */
   readonly #sockets = new Map<WebSocket, Promise<void>>();
@@ -56,6 +61,7 @@ export class RequestHandler {
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
+    this.#log = new PeerLog(options.log, options.sentences, options.workers ?? 1);
     this.#replyBytes = new TextEncoder().encode(options.reply);
   }
 
@@ -86,16 +92,22 @@ export class RequestHandler {
     }
   }
 
+  /** Reports the lines that the limit of the log left out so far. */
+  flushLog(): void {
+    this.#log.flush();
+  }
+
   #upgrade(request: Request, remoteAddr: Deno.Addr): Response {
-    const { log, sentences, idleTimeout, maxMessageSize, token, upgradeWebSocket } = this.#options;
-    const client = addressText(remoteAddr);
-    log.info(sentences.server.handshake, { event: "handshake", client });
+    const { sentences, idleTimeout, maxMessageSize, token, upgradeWebSocket } = this.#options;
+    const log = this.#log;
+    const peer = PeerLog.peerAt(remoteAddr);
+    log.write("info", "handshake", peer);
 
     const refusal = checkUpgrade(request) ?? this.#checkAccess(request);
     if (refusal !== undefined) {
       const value = { value: JSON.stringify(printable(refusal.value)) };
       const reason = fill(sentences.refusal[refusal.reason], value);
-      log.error(sentences.server.upgradeFailed, { event: "upgradeFailed", client, reason });
+      log.write("error", "upgradeFailed", peer, () => ({ reason }));
       const body = fill(sentencesIn("en").refusal[refusal.reason], value);
       return textResponse(refusal.status, `Cannot upgrade to WebSocket: ${body}.`, refusal.headers);
     }
@@ -107,13 +119,13 @@ export class RequestHandler {
         maxMessageSize,
         ...(protocol !== undefined && { protocol }),
       });
-      this.#serve(socket, client);
+      this.#serve(socket, peer);
       return response;
     } catch (error) {
       // The error of the runtime's own function names the subprotocol, which may contain the token.
       const cause = causeOf(error);
       const reason = printable(token === undefined ? cause : cause.replaceAll(token, "***"));
-      log.error(sentences.server.upgradeFailed, { event: "upgradeFailed", client, reason });
+      log.write("error", "upgradeFailed", peer, () => ({ reason }));
       return textResponse(
         400,
         "Cannot upgrade to WebSocket: the request is not a valid handshake.",
@@ -134,36 +146,32 @@ export class RequestHandler {
     return undefined;
   }
 
-  #serve(socket: WebSocket, client: string): void {
-    const { log, sentences: { server }, mode, reply } = this.#options;
+  #serve(socket: WebSocket, peer: LoggedPeer): void {
+    const { mode, reply } = this.#options;
+    const log = this.#log;
     const closed = Promise.withResolvers<void>();
     this.#sockets.set(socket, closed.promise);
     socket.binaryType = "arraybuffer";
 
     socket.onopen = () => {
       const { extensions } = socket;
-      log.info(server.open, { event: "open", client, extensions });
-      log.debug(server.agreed, { event: "agreed", client, extensions: extensions || "-" });
+      log.write("info", "open", peer, () => ({ extensions }));
+      log.write("debug", "agreed", peer, () => ({ extensions: extensions || "-" }));
     };
 
     socket.onmessage = ({ data }) => {
       const text = typeof data === "string";
-      log.info(server.received, () => ({
-        event: "received",
-        client,
+      log.write("info", "received", peer, () => ({
         data: printable(text ? data : new Uint8Array(data)),
       }));
       const answer = mode === "echo" ? data : text ? reply : this.#replyBytes;
       try {
         socket.send(answer);
       } catch (error) {
-        const reason = printable(causeOf(error));
-        log.error(server.sendFailed, { event: "sendFailed", client, reason });
+        log.write("error", "sendFailed", peer, () => ({ reason: printable(causeOf(error)) }));
         return;
       }
-      log.info(server.sent, () => ({
-        event: "sent",
-        client,
+      log.write("info", "sent", peer, () => ({
         data: printable(text ? answer : new Uint8Array(answer)),
       }));
     };
@@ -174,10 +182,10 @@ export class RequestHandler {
       this.#sockets.delete(socket);
       closed.resolve();
       if (failure !== undefined || !wasClean) {
-        const cause = printable(failure || `${code} ${reason}`.trim());
-        log.error(server.readFailed, { event: "readFailed", client, reason: cause });
+        const cause = failure || `${code} ${reason}`.trim();
+        log.write("error", "readFailed", peer, () => ({ reason: printable(cause) }));
       }
-      log.info(server.closed, { event: "closed", client, code, reason: printable(reason) });
+      log.write("info", "closed", peer, () => ({ code, reason: printable(reason) }));
     };
   }
 }
@@ -198,12 +206,4 @@ function textResponse(
       "Cache-Control": "no-store",
     },
   });
-}
-
-/** An address as `host:port`. An IPv4 address is written as such even on a dual-stack listener. */
-function addressText(address: Deno.Addr): string {
-  if (!("hostname" in address)) return address.transport;
-  const { hostname, port } = address;
-  const host = hostname.replace(/^::ffff:(?=\d+\.)/, "");
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

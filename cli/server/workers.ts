@@ -122,6 +122,7 @@ export class Workers implements Listener {
       options: {
         ...listener,
         port: this.port,
+        workers: count,
         "max-connections": Math.ceil(listener["max-connections"] / count),
         "max-per-address": Math.ceil(listener["max-per-address"] / count),
       },

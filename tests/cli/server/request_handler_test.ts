@@ -341,3 +341,40 @@ Deno.test("RequestHandler sends headers that keep a browser from interpreting an
   assertMatch(headers.get("Content-Security-Policy")!, /default-src 'none'/);
   assertEquals(headers.has("Strict-Transport-Security"), false);
 });
+
+for (const format of ["text", "json"] as const) {
+  Deno.test(`RequestHandler bounds the lines of a flood, and says how many it left out [${format}]`, () => {
+    const fixture = new Fixture({}, format);
+    const socket = fixture.connect();
+    for (let i = 0; i < 20_000; i++) socket.receive("");
+    // Failing handshakes of the same address.
+    for (let i = 0; i < 20_000; i++) fixture.handle("/ws");
+    const lines = fixture.out.length + fixture.err.length;
+    assertEquals(lines < 31_000, true, `${lines} lines`);
+    // Another address is not concerned.
+    fixture.out.length = fixture.err.length = 0;
+    fixture.handle("/ws", {}, { ...LOCAL, hostname: "192.0.2.1" });
+    assertEquals([fixture.out.length, fixture.err.length], [1, 1]);
+    fixture.err.length = 0;
+
+    fixture.handler.flushLog();
+    assertEquals(fixture.err.length, 1);
+    const leftOut = /\d+$/.exec(
+      format === "text" ? fixture.err[0]! : JSON.parse(fixture.err[0]!).message,
+    );
+    assertEquals(lines + Number(leftOut), 80_000);
+  });
+}
+
+Deno.test("RequestHandler does not count lines that the level leaves out", () => {
+  const fixture = new Fixture();
+  openLog({ level: "error", format: "text", timestamps: false }, {
+    out: (line) => void fixture.out.push(line),
+    err: (line) => void fixture.err.push(line),
+  });
+  const socket = fixture.connect();
+  for (let i = 0; i < 20_000; i++) socket.receive("");
+  socket.end(1006, "", false);
+  fixture.handler.flushLog();
+  assertEquals([fixture.out, fixture.err], [[], ["Error reading message: 1006"]]);
+});

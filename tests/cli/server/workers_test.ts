@@ -150,10 +150,10 @@ workers(
     try {
       for (let crash = 1; crash <= 3; crash++) {
         let socket = await open();
-      while (socket.readyState !== WebSocket.OPEN) socket = await open();
-      const closed = next(socket, "close");
-      socket.close();
-      await closed;
+        while (socket.readyState !== WebSocket.OPEN) socket = await open();
+        const closed = next(socket, "close");
+        socket.close();
+        await closed;
         // Each worker has worked for a quarter of an hour.
         later += 900_000;
         await assertRejects(() => started.renew({ cert: "crash", key: "crash" }), Failure);
