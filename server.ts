@@ -32,6 +32,11 @@ import { stopRequested } from "./cli/signals.ts";
 
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
 
+/** A limit that workers share: each needs a part of it. */
+function shared(flag: Flag<number>): Flag<number> {
+  return { ...flag, atLeast: "workers" };
+}
+
 /** A limit that the runtime's own server does not have: it needs `--compression=on`. */
 function limit(placeholder: string, fallback: number, max: number): Flag<number> {
   return { ...integer(placeholder, fallback, 1, max), only: ["compression", "on"] };
@@ -59,8 +64,8 @@ const flags = {
   reply: value("TEXT", "Retorno do servidor!", (text) => text),
   compression: oneOf("on", "off"),
   "max-message-size": limit("BYTES", 16 * 1024 * 1024, 2 ** 30),
-  "max-connections": limit("N", 16_384, 1_000_000),
-  "max-per-address": limit("N", 8192, 1_000_000),
+  "max-connections": shared(limit("N", 16_384, 1_000_000)),
+  "max-per-address": shared(limit("N", 8192, 1_000_000)),
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
   grace: integer("MS", 5000, 0, 600_000),
   workers: integer("N", 1, 1, 256),

@@ -3,7 +3,8 @@
  *
  * A flag `--idle-timeout` may also be set as `WSS_IDLE_TIMEOUT`, if the program may read the environment;
  * the command line wins. The variable of a repeatable flag holds several values, separated by commas, or
- * by line ends if a value may contain commas.
+ * by line ends if a value may contain commas. Nothing that is given is ignored in silence: what is empty,
+ * malformed or without effect is refused.
  *
  * @module
  */
@@ -26,6 +27,8 @@ export interface Flag<T> {
   separator?: "," | "\n";
   /** Another flag and the value it must have: with any other value, this flag has no effect and is refused. */
   only?: [flag: string, value: string];
+  /** Another flag, a number, whose value is the minimum of this one. */
+  atLeast?: string;
   /** Hides the secret in a refused text; absent if the flag holds no secret. */
   show?: (text: string) => string;
 }
@@ -199,6 +202,7 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
     }
   }
   refuseWithoutEffect(flags, values, sources, sentences);
+  refuseTooSmall(flags, values, sources, sentences);
   return values as Values<F> & { _: string[] };
 }
 
@@ -220,6 +224,23 @@ function refuseWithoutEffect(
     setting: `--${other}=${values[other]}`,
     wanted: `--${other}=${wanted}`,
   }));
+}
+
+/** Refuses a number below the value of the flag that is its minimum. */
+function refuseTooSmall(
+  flags: Record<string, Flag<unknown>>,
+  values: Record<string, unknown>,
+  sources: Map<string, string>,
+  { usage, wanted }: Sentences,
+): void {
+  for (const [name, { atLeast }] of Object.entries(flags)) {
+    if (atLeast === undefined || Number(values[name]) >= Number(values[atLeast])) continue;
+    throw new UsageError(fill(usage.badValue, {
+      source: sources.get(name) ?? `--${name}`,
+      value: String(values[name]),
+      wanted: fill(wanted.atLeast, { flag: `--${atLeast}`, min: Number(values[atLeast]) }),
+    }));
+  }
 }
 
 /** The texts of a toggle. `parseArgs` cannot tell: any `--name=text` is true to it, and absence is false. */
@@ -245,7 +266,9 @@ function givenTexts(
   if (value !== undefined) {
     if (flag.separator !== undefined) {
       const texts = value.split(flag.separator).map((part) => part.trim()).filter(Boolean);
-      return { source: variable, texts };
+      // A variable without any value is an empty value, which most flags refuse: ignoring it would, for
+      // instance, accept every origin.
+      return { source: variable, texts: texts.length === 0 ? [""] : texts };
     }
     return { source: variable, texts: [value] };
   }

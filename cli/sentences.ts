@@ -116,6 +116,7 @@ const portuguese = {
   },
   wanted: {
     integer: "um número inteiro de {min} a {max}",
+    atLeast: "ao menos {min}, o valor de {flag}",
     oneOf: "um de: {choices}",
     nonEmpty: "um texto não vazio",
     path: "um caminho que começa com / e não tem espaço, ? nem #",
@@ -303,6 +304,7 @@ const english: Sentences = {
   },
   wanted: {
     integer: "a whole number from {min} to {max}",
+    atLeast: "at least {min}, the value of {flag}",
     oneOf: "one of: {choices}",
     nonEmpty: "a text that is not empty",
     path: "a path that starts with / and has no space, ? or #",

@@ -563,6 +563,22 @@ Deno.test("server.ts refuses what it does not understand", async () => {
       'Sem efeito com --compression=off: "--max-message-size", "--max-connections", "--max-per-address"; ' +
       "retire isso, ou use --compression=on",
     ],
+    ...["max-connections", "max-per-address"].map((name) =>
+      [
+        ["--workers=4", `--${name}=3`],
+        `Valor inválido em --${name}: "3", deve ser ao menos 4, o valor de --workers`,
+      ] as [string[], string]
+    ),
+    ...["max-message-size", "max-connections", "max-per-address"].flatMap((name) =>
+      ["", "0", "-1", "+1", "1e3", " 5", "5 ", "5k", "5.0", "0x10", "Infinity", "5\n"].map((text) =>
+        [
+          [`--${name}=${text}`],
+          `Valor inválido em --${name}: "${text}", deve ser um número inteiro de 1 a ${
+            name === "max-message-size" ? 2 ** 30 : 1_000_000
+          }`,
+        ] as [string[], string]
+      )
+    ),
     [["--lang=fr"], 'Valor inválido em --lang: "fr", deve ser um de: pt-BR, en'],
     [
       ["--log-level=loud"],
@@ -614,6 +630,31 @@ once("server.ts names the variable whose value it refuses", async () => {
       'Valor inválido em WSS_IDLE_TIMEOUT: "x", deve ser um número inteiro de 0 a 86400',
     ],
   });
+});
+
+once("server.ts refuses a limit of the environment that would be ignored", async () => {
+  await using folder = new Folder();
+  const noEffect = (named: string) =>
+    `Sem efeito com --compression=off: ${named}; retire isso, ou use --compression=on`;
+  const cases: [string[], Record<string, string>, string][] = [
+    [["--compression=off"], { WSS_MAX_CONNECTIONS: "5" }, noEffect('"WSS_MAX_CONNECTIONS"')],
+    [["--max-per-address=5"], { WSS_COMPRESSION: "off" }, noEffect('"--max-per-address"')],
+    [[], { WSS_COMPRESSION: "off", WSS_MAX_MESSAGE_SIZE: "5" }, noEffect('"WSS_MAX_MESSAGE_SIZE"')],
+    [
+      [],
+      { WSS_MAX_CONNECTIONS: "" },
+      'Valor inválido em WSS_MAX_CONNECTIONS: "", deve ser um número inteiro de 1 a 1000000',
+    ],
+    [
+      [],
+      { WSS_ORIGIN: "" },
+      'Valor inválido em WSS_ORIGIN: "", deve ser uma origem como https://exemplo.com ou https://*.exemplo.com',
+    ],
+  ];
+  for (const [args, env, line] of cases) {
+    const ending = await run("serve", args, { cwd: folder.path, env });
+    assertEquals(ending, { code: 2, stdout: [], stderr: [line] });
+  }
 });
 
 once("server.ts asks for no variable where the environment may not be read", async () => {

@@ -68,6 +68,11 @@ class Thread {
   }
 }
 
+/** The part of a limit that the worker of an index gets. All parts together are the limit. */
+function shareOf(limit: number, index: number, count: number): number {
+  return Math.floor(limit / count) + (index < limit % count ? 1 : 0);
+}
+
 /** All workers, as one listener. */
 export class Workers implements Listener {
   port: number;
@@ -123,8 +128,8 @@ export class Workers implements Listener {
         ...listener,
         port: this.port,
         workers: count,
-        "max-connections": Math.ceil(listener["max-connections"] / count),
-        "max-per-address": Math.ceil(listener["max-per-address"] / count),
+        "max-connections": shareOf(listener["max-connections"], i, count),
+        "max-per-address": shareOf(listener["max-per-address"], i, count),
       },
       pair: this.#pair,
       log,

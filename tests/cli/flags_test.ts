@@ -103,6 +103,16 @@ Deno.test("parseFlags() splits the variable of a list at its separator", () => {
   assertEquals(parse(["--origin=https://c"], { WSS_ORIGIN: "https://a" }).origin, ["https://c"]);
 });
 
+Deno.test("parseFlags() reads a variable without any value as an empty one", () => {
+  for (const text of ["", " ", ",", " , ,"]) {
+    assertEquals(
+      refusal([], { WSS_ORIGIN: text }),
+      'Bad value of WSS_ORIGIN: "", must be an origin such as https://example.com or https://*.example.com',
+    );
+  }
+  assertEquals(parse([], { WSS_MESSAGE: "" }).message, parse(["--message="]).message);
+});
+
 Deno.test("parseFlags() allows as many arguments without a flag as `positionals` says", () => {
   assertEquals(parse(["a"], {}, 1)._, ["a"]);
   assertEquals(parse(["12"], {}, 1)._, ["12"]);
@@ -185,6 +195,25 @@ Deno.test("parseFlags() refuses a flag that has no effect with another's value",
       message,
       `Without effect with --mode=echo: ${named}; leave that out, or use --mode=reply`,
     );
+  }
+});
+
+Deno.test("parseFlags() refuses a number below the flag that is its minimum", () => {
+  const shared = {
+    workers: integer("N", 1, 1, 10),
+    limit: { ...integer("N", 5, 1, 10), atLeast: "workers" },
+  };
+  const parseShared = (args: string[], environment: Record<string, string> = {}) =>
+    parseFlags(shared, args, sentencesIn("en"), 0, (name) => environment[name]);
+  assertEquals(parseShared(["--workers=5"]), { _: [], workers: 5, limit: 5 });
+  const refused: [string[], Record<string, string>, string][] = [
+    [["--workers=4", "--limit=3"], {}, 'Bad value of --limit: "3", must be at least 4'],
+    [["--workers=4"], { WSS_LIMIT: "3" }, 'Bad value of WSS_LIMIT: "3", must be at least 4'],
+    [[], { WSS_WORKERS: "6" }, 'Bad value of --limit: "5", must be at least 6'],
+  ];
+  for (const [args, environment, sentence] of refused) {
+    const { message } = assertThrows(() => parseShared(args, environment), UsageError);
+    assertEquals(message, `${sentence}, the value of --workers`);
   }
 });
 

@@ -169,3 +169,14 @@ workers(
     await started.stop();
   },
 );
+
+workers("Workers.start() shares a limit among the workers, and never exceeds it", async (start) => {
+  const { started, open } = await start({ listener: { ...LISTENER, "max-connections": 3 } });
+  let opened = 0;
+  // The kernel chooses the worker: after so many attempts, both are full.
+  for (let attempt = 0; attempt < 40; attempt++) {
+    if ((await open()).readyState === WebSocket.OPEN) opened++;
+  }
+  assertEquals(opened, 3);
+  await started.stop();
+});
