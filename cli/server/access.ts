@@ -1,5 +1,5 @@
 /**
- * Who may open a WebSocket: origins (RFC 6454), and a bearer token (RFC 6750).
+ * Decides which requests may open a WebSocket: by their origin (RFC 6454) and bearer token (RFC 6750).
  *
  * @module
  */

@@ -16,7 +16,7 @@ interface Rate {
 
 /**
  * Lines for one address: enough for as many connections as it may have, with a line for each step, or for 50
- * messages a second without end. A line is some 50 bytes of text, so one address writes 430 MB a day at most.
+ * messages a second without end. A line of a small message has some 50 bytes: that is 430 MB a day.
  */
 const PER_ADDRESS: Rate = { burst: 30_000, perSecond: 100 };
 
@@ -53,8 +53,8 @@ class Bucket {
     return this.at(now) === this.#rate.burst;
   }
 
-  take(): void {
-    this.#lines--;
+  take(lines: number): void {
+    this.#lines -= lines;
   }
 }
 
@@ -96,9 +96,15 @@ export class LogLimit {
       this.#leaveOut();
       return false;
     }
-    bucket.take();
-    this.#total.take();
+    bucket.take(1);
+    this.#total.take(1);
     return true;
+  }
+
+  /** Takes more lines for `address`, because a line that was logged is as long as several. */
+  charge(address: string, lines: number, now: number = performance.now()): void {
+    this.#bucketOf(address, now).take(lines);
+    this.#total.take(lines);
   }
 
   /** Reports the lines left out since the last report, if there are any. */

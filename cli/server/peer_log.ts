@@ -29,6 +29,12 @@ export interface LoggedPeer {
   address: string;
 }
 
+/**
+ * A longer text counts as several lines, in characters. A message is shown with fewer, unless much of it has
+ * to be escaped.
+ */
+const LINE_LENGTH = 300;
+
 /** The lines about peers. */
 export class PeerLog {
   readonly #logger: Logger;
@@ -59,15 +65,14 @@ export class PeerLog {
     level: "debug" | "info" | "error",
     event: PeerEvent,
     peer: LoggedPeer,
-    properties?: () => Record<string, unknown>,
+    properties?: () => { data?: string; reason?: string; [name: string]: unknown },
   ): void {
     // A line that the level leaves out does not count.
     if (!this.#logger.isEnabledFor(level) || !this.#limit.take(peer.address)) return;
-    this.#logger[level](this.#sentences[event], {
-      event,
-      client: peer.name,
-      ...properties?.(),
-    });
+    const details = properties?.();
+    const length = (details?.data ?? details?.reason ?? "").length;
+    if (length > LINE_LENGTH) this.#limit.charge(peer.address, Math.floor(length / LINE_LENGTH));
+    this.#logger[level](this.#sentences[event], { event, client: peer.name, ...details });
   }
 
   /** Reports the lines left out so far. */

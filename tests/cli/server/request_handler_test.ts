@@ -366,6 +366,16 @@ for (const format of ["text", "json"] as const) {
   });
 }
 
+Deno.test("RequestHandler bounds the bytes of a flood of long lines", () => {
+  const fixture = new Fixture();
+  const socket = fixture.connect();
+  // Each character becomes eight.
+  for (let i = 0; i < 20_000; i++) socket.receive("\u202e".repeat(256));
+  fixture.handler.flushLog();
+  const bytes = fixture.out.reduce((sum, line) => sum + line.length, 0);
+  assertEquals(bytes < 30_000 * 350, true, `${bytes} bytes`);
+});
+
 Deno.test("RequestHandler does not count lines that the level leaves out", () => {
   const fixture = new Fixture();
   openLog({ level: "error", format: "text", timestamps: false }, {
