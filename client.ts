@@ -10,7 +10,9 @@ import { isToken } from "./cli/grammar.ts";
 import { readAuthority } from "./cli/certificates.ts";
 import { AwaitableSocket } from "./cli/client/awaitable_socket.ts";
 import { backoff, delay } from "./cli/backoff.ts";
-import { dial, type Dialled } from "./cli/client/dial.ts";
+import { dial } from "./cli/client/dial.ts";
+import { Exchange } from "./cli/client/exchange.ts";
+import { Report } from "./cli/client/report.ts";
 import {
   BadValue,
   helpText,
@@ -25,7 +27,6 @@ import {
 import { fill, LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { Failure } from "./cli/failure.ts";
 import { type Output, terminal } from "./cli/output.ts";
-import { printable } from "./cli/printable.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
 import { Stopped, stopRequested, unlessStopped } from "./cli/signals.ts";
 
@@ -92,32 +93,6 @@ function withoutSecrets(url: string): string {
 function withoutValue(header: string): string {
   const name = /^([^\s:]+)[\s:]/.exec(header)?.[1];
   return name === undefined ? "***" : `${name}: ***`;
-}
-
-/** Reports what happened, as a line for a person or as an object for a program. */
-class Report {
-  readonly #json: boolean;
-  readonly #output: Output;
-  constructor(json: boolean, output: Output) {
-    this.#json = json;
-    this.#output = output;
-  }
-
-  /** Reports the exchange itself, on standard output. */
-  out(line: string, event: Record<string, unknown>): void {
-    this.#output.out(this.#json ? JSON.stringify(event) : line);
-  }
-
-  /** Reports what only programs need. */
-  json(event: Record<string, unknown>): void {
-    if (this.#json) this.#output.out(JSON.stringify(event));
-  }
-
-  /** Reports a remark on standard error. As JSON it goes to standard output, in order with the other events. */
-  err(line: string, event: Record<string, unknown>): void {
-    if (this.#json) this.#output.out(JSON.stringify(event));
-    else this.#output.err(line);
-  }
 }
 
 /**
@@ -200,74 +175,6 @@ export function main(
   });
 }
 
-/** The messages of one run of the client, over as many connections as they need. */
-class Exchange {
-  /** How many messages have been answered. */
-  answered = 0;
-  /** How many have been sent. */
-  #sent = 0;
-  /** The sentence for a failure in the current step. */
-  #step: "connectFailed" | "sendFailed" | "readFailed" | "closeFailed" = "connectFailed";
-
-  constructor(
-    readonly texts: string[],
-    readonly binary: boolean,
-    readonly report: Report,
-    readonly sentences: Sentences,
-  ) {}
-
-  /** Sends each message that has no answer yet and waits for one, then closes. */
-  async run(
-    host: string,
-    { socket, explain }: Dialled,
-    connection: AwaitableSocket,
-  ): Promise<void> {
-    const { report, texts, sentences: { client } } = this;
-    this.#step = "connectFailed";
-    await connection.opened(host, explain);
-    const { protocol, extensions } = socket;
-    report.json({ event: "open", protocol: withoutToken(protocol), extensions });
-
-    while (this.answered < texts.length) {
-      this.#step = "sendFailed";
-      const text = texts[this.answered]!;
-      const message = this.binary ? new TextEncoder().encode(text) : text;
-      const data = printable(message);
-      if (this.#sent > this.answered) {
-        report.err(fill(client.resending, { data }), { event: "resending", data });
-      }
-      socket.send(message);
-      this.#sent = this.answered + 1;
-      report.err(fill(client.sent, { data }), dataEvent("sent", message));
-      this.#step = "readFailed";
-      const answer = await connection.nextMessage();
-      this.answered++;
-      const line = fill(client.received, { data: printable(answer) });
-      report.out(line, dataEvent("received", answer));
-    }
-    this.#step = "closeFailed";
-    const closing = await connection.close();
-    report.err(client.closed, { event: "closed", ...closing });
-  }
-
-  /** Reports a failure. */
-  fail({ message }: Failure): void {
-    const line = fill(this.sentences.client[this.#step], { reason: message });
-    this.report.err(line, { event: "error", step: this.#step, message });
-  }
-
-  /** Reports how many messages were answered, not answered, and not sent. */
-  summarize(): void {
-    const counts = {
-      answered: this.answered,
-      unanswered: this.#sent - this.answered,
-      unsent: this.texts.length - this.#sent,
-    };
-    const line = fill(this.sentences.client.summary, counts);
-    this.report.err(line, { event: "summary", ...counts });
-  }
-}
-
 /** The authority that the user named, or else the development one if it exists. */
 async function authorities(cacert: string | undefined, sentences: Sentences): Promise<string[]> {
   if (cacert !== undefined) return [await readAuthority(cacert, sentences)];
@@ -275,12 +182,6 @@ async function authorities(cacert: string | undefined, sentences: Sentences): Pr
   const { state } = await Deno.permissions.query({ name: "read", path: development });
   if (state !== "granted" || !await isThere(development)) return [];
   return [await readAuthority(development, sentences)];
-}
-
-function dataEvent(event: string, data: string | Uint8Array): Record<string, unknown> {
-  return typeof data === "string"
-    ? { event, type: "text", data }
-    : { event, type: "binary", base64: data.toBase64() };
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args, terminal, stopRequested()));
