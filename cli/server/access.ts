@@ -1,19 +1,15 @@
 /**
- * Who may open a WebSocket: origins (RFC 6454), and a bearer token (RFC 6750).
+ * Decides which requests may open a WebSocket: by their origin (RFC 6454) and bearer token (RFC 6750).
  *
  * @module
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
-
-/** How a browser, which cannot set headers, offers the token among its subprotocols. */
-const SUBPROTOCOL_PREFIX = "bearer.";
-
-/** A name of RFC 9110 section 5.6.2: a header's, and a subprotocol's (RFC 6455 section 4.1, item 10). */
-export const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+import { BEARER_PREFIX, isBearer } from "../bearer_subprotocol.ts";
+import { isToken } from "../grammar.ts";
 
 /**
- * Whether `origin` is one of `allowed`: exactly, or below a name as in `https://*.example.com`.
+ * Whether `allowed` contains `origin`, either exactly or by a pattern such as `https://*.example.com`.
  *
  * @example
  * ```ts
@@ -35,33 +31,29 @@ export function isAllowedOrigin(origin: string, allowed: string[]): boolean {
 }
 
 /**
- * The token of a request: of `Authorization: Bearer`, of the query parameter `token`, or of an offered
- * subprotocol `bearer.TOKEN`.
+ * The token of a request: from `Authorization: Bearer`, else from the query parameter `token`, else from
+ * an offered subprotocol `bearer.TOKEN`.
  */
 export function tokenOf(request: Request): string | undefined {
   const authorization = request.headers.get("Authorization");
   const bearer = authorization?.match(/^bearer +(.+)$/i)?.[1];
   return bearer ?? new URL(request.url).searchParams.get("token") ??
-    offeredProtocols(request).find(isTokenProtocol)?.slice(SUBPROTOCOL_PREFIX.length);
+    offeredProtocols(request).find(isBearer)?.slice(BEARER_PREFIX.length);
 }
 
 /**
- * The subprotocol to choose: a browser that carries the token in one wants one of its own back, and
- * better another than that. What is no subprotocol's name cannot be chosen.
+ * The subprotocol to choose for a request that carries its token in one. A browser closes the connection
+ * unless the server chooses one that it offered; any other is better than the one with the token. An
+ * offer that is not a valid name is never chosen.
  */
 export function protocolFor(request: Request): string | undefined {
   const offered = offeredProtocols(request);
-  if (!offered.some(isTokenProtocol)) return undefined;
-  const valid = offered.filter((protocol) => NAME.test(protocol));
-  return valid.find((protocol) => !isTokenProtocol(protocol)) ?? valid[0];
+  if (!offered.some(isBearer)) return undefined;
+  const valid = offered.filter((protocol) => isToken(protocol));
+  return valid.find((protocol) => !isBearer(protocol)) ?? valid[0];
 }
 
-/** A text without the token of a subprotocol that it names. */
-export function withoutToken(text: string): string {
-  return text.replaceAll(/\bbearer\.[^"]+/g, `${SUBPROTOCOL_PREFIX}***`);
-}
-
-/** Whether two secrets are the same, in a time that does not tell how much of them is. */
+/** Whether two secrets are equal. The time this takes does not depend on where they differ. */
 export function isSameSecret(given: string, wanted: string): boolean {
   const hash = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(hash(given), hash(wanted));
@@ -69,8 +61,4 @@ export function isSameSecret(given: string, wanted: string): boolean {
 
 function offeredProtocols(request: Request): string[] {
   return request.headers.get("Sec-WebSocket-Protocol")?.split(",").map((name) => name.trim()) ?? [];
-}
-
-function isTokenProtocol(protocol: string): boolean {
-  return protocol.startsWith(SUBPROTOCOL_PREFIX);
 }

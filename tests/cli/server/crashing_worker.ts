@@ -1,6 +1,6 @@
-/** A worker of the server that crashes when it is told to use the certificate `crash`. */
+/** A worker of the server that crashes when it gets an order to use the certificate `crash`. */
 
-import "../../cli/worker.ts";
+import "../../../cli/server/worker.ts";
 
 addEventListener("message", ({ data }: MessageEventInit) => {
   if (data.type !== "renew" || data.pair.cert !== "crash") return;

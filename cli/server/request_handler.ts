@@ -1,36 +1,37 @@
 /**
- * What the server answers: HTTP requests with a sentence, WebSocket messages with one message each,
- * every step with a line of the log.
+ * Answers each HTTP request with a sentence and each WebSocket message with one message, and logs every
+ * step.
  *
- * Knows nothing of the transport: it is given the `upgradeWebSocket` to use.
+ * It works with either WebSocket: it is given the `upgradeWebSocket` to use.
  *
  * @module
  */
 
 import { deadline } from "@std/async/deadline";
-import { checkUpgrade } from "../mod.ts";
+import { checkUpgrade } from "../../mod.ts";
 import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts";
 import type { Logger } from "./log.ts";
-import { fill, type Messages, messagesIn } from "./messages.ts";
-import { causeOf } from "./output.ts";
-import { printable } from "./printable.ts";
+import { type LoggedPeer, PeerLog } from "./peer_log.ts";
+import { fill, type Sentences, sentencesIn } from "../sentences.ts";
+import { causeOf } from "../failure.ts";
+import { printable } from "../printable.ts";
 
-/** How {@linkcode Endpoint} behaves. */
-export interface EndpointOptions {
+/** How {@linkcode RequestHandler} behaves. */
+export interface RequestHandlerOptions {
   /** Path of the WebSocket. */
   path: string;
   /**
-   * Origins accepted, see {@linkcode isAllowedOrigin}; none means any. A request without `Origin` is not
-   * a browser's, and accepted.
+   * The origins to accept, see {@linkcode isAllowedOrigin}; an empty list accepts all. A request without
+   * `Origin` does not come from a browser, and is accepted.
    */
   origins: string[];
-  /** The bearer token that is asked for, if any. */
+  /** The bearer token that a request must carry, if any. */
   token?: string | undefined;
-  /** `reply` answers every message with {@linkcode EndpointOptions.reply}, `echo` with itself. */
+  /** `reply` answers every message with {@linkcode RequestHandlerOptions.reply}, `echo` with itself. */
   mode: "reply" | "echo";
   /** The answer of mode `reply`. */
   reply: string;
-  /** Longest silence of a peer, in seconds, before it is given up. */
+  /** Longest silence of a peer before its connection is ended, in seconds. */
   idleTimeout: number;
   /** Longest message received, in bytes. */
   maxMessageSize: number;
@@ -40,41 +41,46 @@ export interface EndpointOptions {
     options: { idleTimeout: number; maxMessageSize: number; protocol?: string },
   ): { socket: WebSocket; response: Response };
   log: Logger;
-  messages: Messages;
+  sentences: Sentences;
+  /** How many workers share the limit of the log's lines. @default {1} */
+  workers?: number;
 }
 
 /** The close code of a server that goes away (RFC 6455 section 7.4.1). */
 const GOING_AWAY = 1001;
 
-/** The server's requests and sockets. */
-export class Endpoint {
-  readonly #options: EndpointOptions;
+/** Handles the server's requests and sockets. */
+export class RequestHandler {
+  readonly #options: RequestHandlerOptions;
+  readonly #log: PeerLog;
+  /** The answer to a binary message in mode `reply`. */
   readonly #replyBytes: Uint8Array<ArrayBuffer>;
-  /** The open sockets, each with what resolves when it has closed. */
+  /** The open sockets, each with a promise that resolves when the socket has closed. */
   readonly #sockets = new Map<WebSocket, Promise<void>>();
   #stopping = false;
 
-  constructor(options: EndpointOptions) {
+  constructor(options: RequestHandlerOptions) {
     this.#options = options;
+    this.#log = new PeerLog(options.log, options.sentences, options.workers ?? 1);
     this.#replyBytes = new TextEncoder().encode(options.reply);
   }
 
   /** Answers one request. */
-  readonly handler = (request: Request, info: { remoteAddr: Deno.Addr }): Response => {
-    if (this.#stopping) return sentence(503, "The server is stopping.", { "Retry-After": "5" });
+  readonly handle = (request: Request, info: { remoteAddr: Deno.Addr }): Response => {
+    if (this.#stopping) return textResponse(503, "The server is stopping.", { "Retry-After": "5" });
     const { pathname } = new URL(request.url);
     if (pathname === this.#options.path) return this.#upgrade(request, info.remoteAddr);
-    if (pathname !== "/healthz") return sentence(404, "There is nothing at this path.");
+    if (pathname !== "/healthz") return textResponse(404, "There is nothing at this path.");
     if (request.method !== "GET" && request.method !== "HEAD") {
-      return sentence(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
+      return textResponse(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
     }
-    return sentence(200, "The server is running.");
+    return textResponse(200, "The server is running.");
   };
 
   /**
-   * Closes every socket with 1001, and lets nobody in any more.
+   * Closes every socket with 1001, and refuses every further request.
    *
-   * @param grace Longest wait for the peers' own close, in milliseconds.
+   * @param grace Longest wait for the peers to close, in milliseconds.
    */
   async close(grace: number): Promise<void> {
     this.#stopping = true;
@@ -82,22 +88,28 @@ export class Endpoint {
     try {
       await deadline(Promise.all(this.#sockets.values()), grace);
     } catch {
-      // The grace period is over: who did not close is cut off with the process.
+      // The grace period is over. The end of the process cuts off the sockets that are still open.
     }
   }
 
+  /** Reports the lines that the limit of the log left out so far. */
+  flushLog(): void {
+    this.#log.flush();
+  }
+
   #upgrade(request: Request, remoteAddr: Deno.Addr): Response {
-    const { log, messages, idleTimeout, maxMessageSize, token, upgradeWebSocket } = this.#options;
-    const client = addressText(remoteAddr);
-    log.info(messages.server.handshake, { event: "handshake", client });
+    const { sentences, idleTimeout, maxMessageSize, token, upgradeWebSocket } = this.#options;
+    const log = this.#log;
+    const peer = PeerLog.peerAt(remoteAddr);
+    log.write("info", "handshake", peer);
 
     const refusal = checkUpgrade(request) ?? this.#checkAccess(request);
     if (refusal !== undefined) {
       const value = { value: JSON.stringify(printable(refusal.value)) };
-      const reason = fill(messages.refusal[refusal.reason], value);
-      log.error(messages.server.upgradeFailed, { event: "upgradeFailed", client, reason });
-      const body = fill(messagesIn("en").refusal[refusal.reason], value);
-      return sentence(refusal.status, `Cannot upgrade to WebSocket: ${body}.`, refusal.headers);
+      const reason = fill(sentences.refusal[refusal.reason], value);
+      log.write("error", "upgradeFailed", peer, () => ({ reason }));
+      const body = fill(sentencesIn("en").refusal[refusal.reason], value);
+      return textResponse(refusal.status, `Cannot upgrade to WebSocket: ${body}.`, refusal.headers);
     }
 
     try {
@@ -107,14 +119,17 @@ export class Endpoint {
         maxMessageSize,
         ...(protocol !== undefined && { protocol }),
       });
-      this.#serve(socket, client);
+      this.#serve(socket, peer);
       return response;
     } catch (error) {
-      // The runtime's own names the subprotocol, which may hold the token.
+      // The error of the runtime's own function names the subprotocol, which may contain the token.
       const cause = causeOf(error);
       const reason = printable(token === undefined ? cause : cause.replaceAll(token, "***"));
-      log.error(messages.server.upgradeFailed, { event: "upgradeFailed", client, reason });
-      return sentence(400, "Cannot upgrade to WebSocket: the request is not a valid handshake.");
+      log.write("error", "upgradeFailed", peer, () => ({ reason }));
+      return textResponse(
+        400,
+        "Cannot upgrade to WebSocket: the request is not a valid handshake.",
+      );
     }
   }
 
@@ -131,36 +146,32 @@ export class Endpoint {
     return undefined;
   }
 
-  #serve(socket: WebSocket, client: string): void {
-    const { log, messages: { server }, mode, reply } = this.#options;
+  #serve(socket: WebSocket, peer: LoggedPeer): void {
+    const { mode, reply } = this.#options;
+    const log = this.#log;
     const closed = Promise.withResolvers<void>();
     this.#sockets.set(socket, closed.promise);
     socket.binaryType = "arraybuffer";
 
     socket.onopen = () => {
       const { extensions } = socket;
-      log.info(server.open, { event: "open", client, extensions });
-      log.debug(server.agreed, { event: "agreed", client, extensions: extensions || "-" });
+      log.write("info", "open", peer, () => ({ extensions }));
+      log.write("debug", "agreed", peer, () => ({ extensions: extensions || "-" }));
     };
 
     socket.onmessage = ({ data }) => {
       const text = typeof data === "string";
-      log.info(server.received, () => ({
-        event: "received",
-        client,
+      log.write("info", "received", peer, () => ({
         data: printable(text ? data : new Uint8Array(data)),
       }));
       const answer = mode === "echo" ? data : text ? reply : this.#replyBytes;
       try {
         socket.send(answer);
       } catch (error) {
-        const reason = printable(causeOf(error));
-        log.error(server.sendFailed, { event: "sendFailed", client, reason });
+        log.write("error", "sendFailed", peer, () => ({ reason: printable(causeOf(error)) }));
         return;
       }
-      log.info(server.sent, () => ({
-        event: "sent",
-        client,
+      log.write("info", "sent", peer, () => ({
         data: printable(text ? answer : new Uint8Array(answer)),
       }));
     };
@@ -171,16 +182,20 @@ export class Endpoint {
       this.#sockets.delete(socket);
       closed.resolve();
       if (failure !== undefined || !wasClean) {
-        const cause = printable(failure || `${code} ${reason}`.trim());
-        log.error(server.readFailed, { event: "readFailed", client, reason: cause });
+        const cause = failure || `${code} ${reason}`.trim();
+        log.write("error", "readFailed", peer, () => ({ reason: printable(cause) }));
       }
-      log.info(server.closed, { event: "closed", client, code, reason: printable(reason) });
+      log.write("info", "closed", peer, () => ({ code, reason: printable(reason) }));
     };
   }
 }
 
 /** A response whose body is one plain sentence. */
-function sentence(status: number, body: string, headers: Record<string, string> = {}): Response {
+function textResponse(
+  status: number,
+  body: string,
+  headers: Record<string, string> = {},
+): Response {
   return new Response(`${body}\n`, {
     status,
     headers: {
@@ -191,12 +206,4 @@ function sentence(status: number, body: string, headers: Record<string, string> 
       "Cache-Control": "no-store",
     },
   });
-}
-
-/** An address as `host:port`, IPv4 as such even on a dual-stack listener. */
-function addressText(address: Deno.Addr): string {
-  if (!("hostname" in address)) return address.transport;
-  const { hostname, port } = address;
-  const host = hostname.replace(/^::ffff:(?=\d+\.)/, "");
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -1,14 +1,14 @@
 /**
- * Connecting with either WebSocket, and why it failed in words a person can act on.
+ * Connects with either WebSocket, and explains a failure in words that a person can act on.
  *
  * @module
  */
 
-import { HandshakeError, WebSocket as CompressingWebSocket } from "../mod.ts";
-import { withoutToken } from "./access.ts";
-import { fill, type Messages } from "./messages.ts";
-import { causeOf, Failure } from "./output.ts";
-import { printable } from "./printable.ts";
+import { HandshakeError, WebSocket as CompressingWebSocket } from "../../mod.ts";
+import { withoutToken } from "../bearer_subprotocol.ts";
+import { fill, type Sentences } from "../sentences.ts";
+import { causeOf, Failure } from "../failure.ts";
+import { printable } from "../printable.ts";
 
 /** How {@linkcode dial} connects. */
 export interface DialOptions {
@@ -18,30 +18,30 @@ export interface DialOptions {
   headers: [name: string, value: string][];
   /** Authorities trusted besides the public ones, as PEM. */
   caCerts: string[];
-  /** Whether any certificate is to be accepted. */
+  /** Whether to accept any certificate. */
   insecure: boolean;
 }
 
-/** A connection being made. */
+/** A connection that is being made. */
 export interface Dialled {
   socket: WebSocket;
-  /** Why it failed, from the error that the socket told. */
+  /** Explains why the connection failed, given the socket's error. */
   explain(error: unknown): Promise<Failure>;
   /**
-   * Ends the connection, and releases what it was made with. The runtime's own WebSocket can only ask its
-   * peer to close once it is open.
+   * Ends the connection and releases its resources. Once open, the runtime's own WebSocket cannot be cut
+   * off: it only asks its peer to close.
    */
   [Symbol.dispose](): void;
 }
 
 /** Starts to connect. */
-export function dial(url: URL, options: DialOptions, messages: Messages): Dialled {
+export function dial(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   return options.compression
-    ? dialCompressing(url, options, messages)
-    : dialBuiltIn(url, options, messages);
+    ? dialCompressing(url, options, sentences)
+    : dialBuiltIn(url, options, sentences);
 }
 
-function dialCompressing(url: URL, options: DialOptions, messages: Messages): Dialled {
+function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   const socket = new CompressingWebSocket(url, options);
   return {
     socket,
@@ -49,16 +49,16 @@ function dialCompressing(url: URL, options: DialOptions, messages: Messages): Di
       const cause = printable(withoutToken(causeOf(error)));
       const { status, retryAfter } = error instanceof HandshakeError ? error : {};
       const sentence = status !== undefined && status !== 101
-        ? explainStatus(status, messages)
-        : explainConnectError(cause, url, messages);
-      const message = sentence ?? fill(messages.failure.notWebSocket, { cause });
+        ? explainStatus(status, sentences)
+        : explainConnectError(cause, url, sentences);
+      const message = sentence ?? fill(sentences.failure.notWebSocket, { cause });
       return Promise.resolve(new Failure(message, 1, retryAfter));
     },
     [Symbol.dispose]: () => socket.terminate(),
   };
 }
 
-function dialBuiltIn(url: URL, options: DialOptions, messages: Messages): Dialled {
+function dialBuiltIn(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   const client = Deno.createHttpClient({ caCerts: options.caCerts });
   const { protocols, headers } = options;
   const socket = new WebSocket(url, { protocols, headers, client });
@@ -67,19 +67,21 @@ function dialBuiltIn(url: URL, options: DialOptions, messages: Messages): Dialle
     async explain(error) {
       const cause = printable(withoutToken(causeOf(error)));
       let refused = CERTIFICATE.test(cause);
-      let known = explainConnectError(cause, url, messages);
+      let known = explainConnectError(cause, url, sentences);
       if (known === undefined) {
-        const answer = await askAgain(url, options);
+        const answer = await repeatHandshake(url, options);
         if (answer instanceof Response) {
           const retryAfter = answer.headers.get("Retry-After") ?? undefined;
-          return new Failure(explainStatus(answer.status, messages), 1, retryAfter);
+          return new Failure(explainStatus(answer.status, sentences), 1, retryAfter);
         }
-        known = answer && explainConnectError(answer, url, messages);
-        if (known === undefined) return new Failure(fill(messages.failure.notWebSocket, { cause }));
+        known = answer && explainConnectError(answer, url, sentences);
+        if (known === undefined) {
+          return new Failure(fill(sentences.failure.notWebSocket, { cause }));
+        }
         refused ||= CERTIFICATE.test(answer!);
       }
       // Only Deno's own flag can turn the verification of this WebSocket off.
-      return new Failure(options.insecure && refused ? messages.failure.insecureNeedsFlag : known);
+      return new Failure(options.insecure && refused ? sentences.failure.insecureNeedsFlag : known);
     },
     [Symbol.dispose]() {
       socket.close();
@@ -88,15 +90,17 @@ function dialBuiltIn(url: URL, options: DialOptions, messages: Messages): Dialle
   };
 }
 
-/** How Deno tells that a certificate is not accepted. */
+/** Deno's error for a certificate that is not accepted. */
 const CERTIFICATE = /invalid peer certificate/i;
 
 /**
- * Over TLS, the built-in WebSocket does not tell the status that refused it, nor a certificate's fault
- * where the server speaks no HTTP/2: ask once more, with the same handshake (a plain GET may well be
- * refused for another reason) in a request. Returns the response, or the error's words.
+ * Sends the same handshake again, as an ordinary request. Over TLS, the built-in WebSocket reports neither
+ * the status of a refusal nor, if the server has no HTTP/2, what is wrong with a certificate. A plain GET
+ * would not do: the server may refuse it for another reason.
+ *
+ * @returns The response, or the error's message.
  */
-async function askAgain(
+async function repeatHandshake(
   url: URL,
   { protocols, headers, caCerts }: DialOptions,
 ): Promise<Response | string | undefined> {
@@ -121,8 +125,12 @@ async function askAgain(
   }
 }
 
-/** Why a connection failed before the handshake, or nothing where the words are not known. */
-function explainConnectError(message: string, url: URL, { failure }: Messages): string | undefined {
+/** Explains a failure before the handshake. Undefined if the error's message is not a known one. */
+function explainConnectError(
+  message: string,
+  url: URL,
+  { failure }: Sentences,
+): string | undefined {
   const known: (readonly [RegExp, string])[] = [
     [/UnknownIssuer|self.signed|unable to (get|verify)/i, failure.untrusted],
     [/(Not|not )valid for ?name|does not match/i, failure.wrongName],
@@ -142,8 +150,8 @@ function explainConnectError(message: string, url: URL, { failure }: Messages): 
   return sentence === undefined ? undefined : fill(sentence, { host, cause });
 }
 
-/** Why a server answered with another status than 101. */
-function explainStatus(status: number, { failure }: Messages): string {
+/** Explains a status other than 101. */
+function explainStatus(status: number, { failure }: Sentences): string {
   const hints: Record<string, string> = failure.statusHints;
   return fill(failure.status, { status, hint: hints[status] ?? failure.statusHints.other });
 }

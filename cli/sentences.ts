@@ -25,10 +25,11 @@ const portuguese = {
     readFailed: "Erro ao ler mensagem: {reason}",
     sendFailed: "Erro ao enviar mensagem: {reason}",
     startFailed: "Erro ao iniciar o servidor: {reason}",
-    requestFailed: "Erro ao atender a requisição: {reason}",
     certificateRenewed: 'Certificado renovado de "{path}"',
     certificateKept: "Certificado anterior mantido: {reason}",
     workerFailed: "O worker {worker} falhou, outro toma seu lugar em {ms} ms: {reason}",
+    linesLeftOut:
+      "Linhas do registro omitidas nos últimos {seconds} s, por excesso de tráfego: {count}",
     restartToRenew: "reinicie o servidor para usar o novo certificado com --compression=off",
     certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
     usage:
@@ -115,6 +116,7 @@ const portuguese = {
   },
   wanted: {
     integer: "um número inteiro de {min} a {max}",
+    atLeast: "ao menos {min}, o valor de {flag}",
     oneOf: "um de: {choices}",
     nonEmpty: "um texto não vazio",
     path: "um caminho que começa com / e não tem espaço, ? nem #",
@@ -124,7 +126,7 @@ const portuguese = {
     protocol: "um nome de subprotocolo (RFC 6455), sem repetição",
     host: "um nome de host ou endereço IP",
   },
-  /** Why a request was refused; also the English body of the response. */
+  /** Why a request was refused. The response has the English sentence as its body. */
   refusal: {
     method: "o método é {value}, deve ser GET",
     upgrade: "falta o cabeçalho Upgrade: websocket",
@@ -193,14 +195,13 @@ const portuguese = {
     insecureNeedsFlag:
       "para aceitar qualquer certificado, o WebSocket do próprio Deno precisa de uma opção do Deno: execute deno task client:insecure",
     lost: "a conexão caiu sem encerramento (código {code})",
-    cacertEmpty: '"{path}" não contém um certificado PEM',
   },
 };
 
 /** Every sentence, in one language. */
-export type Messages = typeof portuguese;
+export type Sentences = typeof portuguese;
 
-const english: Messages = {
+const english: Sentences = {
   server: {
     listening: "WebSocket server running on port {port}...",
     handshake: "Handshake received",
@@ -213,10 +214,11 @@ const english: Messages = {
     readFailed: "Error reading message: {reason}",
     sendFailed: "Error sending message: {reason}",
     startFailed: "Error starting the server: {reason}",
-    requestFailed: "Error answering the request: {reason}",
     certificateRenewed: 'Certificate renewed from "{path}"',
     certificateKept: "The old certificate is kept: {reason}",
     workerFailed: "Worker {worker} failed, another takes its place in {ms} ms: {reason}",
+    linesLeftOut:
+      "Lines left out of the log in the last {seconds} s, as there was too much traffic: {count}",
     restartToRenew: "restart the server to use the new certificate with --compression=off",
     certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
     usage:
@@ -302,6 +304,7 @@ const english: Messages = {
   },
   wanted: {
     integer: "a whole number from {min} to {max}",
+    atLeast: "at least {min}, the value of {flag}",
     oneOf: "one of: {choices}",
     nonEmpty: "a text that is not empty",
     path: "a path that starts with / and has no space, ? or #",
@@ -380,18 +383,17 @@ const english: Messages = {
     insecureNeedsFlag:
       "to accept any certificate, Deno's own WebSocket needs a flag of Deno's: run deno task client:insecure",
     lost: "the connection was lost without a close (code {code})",
-    cacertEmpty: '"{path}" holds no PEM certificate',
   },
 };
 
 /** The sentences of `language`. */
-export function messagesIn(language: Language): Messages {
+export function sentencesIn(language: Language): Sentences {
   return language === "en" ? english : portuguese;
 }
 
 /**
- * The language asked for by `args` or the environment, found before the flags are parsed so that an
- * error in them is told in it. Anything unknown is left for the parser to refuse.
+ * The language that `args` or the environment asks for. It is found before the flags are parsed, so that
+ * errors in the flags are told in that language. The parser refuses an unknown language later.
  */
 export function languageOf(args: string[], environment: string | undefined): Language {
   const at = args.findLastIndex((argument) =>
@@ -407,7 +409,7 @@ export function languageOf(args: string[], environment: string | undefined): Lan
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { fill } from "./messages.ts";
+ * import { fill } from "./sentences.ts";
  *
  * assertEquals(fill("port {port}", { port: 8443 }), "port 8443");
  * ```

@@ -1,19 +1,19 @@
 /**
- * One listener and what it serves: by this project's transport or by the runtime's own, on the main
- * thread or in a worker.
+ * Listens on a port and serves it, with this project's WebSocket or the runtime's own, on the main thread
+ * or in a worker.
  *
  * @module
  */
 
-import * as compressing from "../mod.ts";
-import type { CertificatePair } from "./certificates.ts";
-import { Endpoint, type EndpointOptions } from "./endpoint.ts";
+import * as compressing from "../../mod.ts";
+import type { CertificatePair } from "../certificates.ts";
+import { RequestHandler, type RequestHandlerOptions } from "./request_handler.ts";
 import type { Logger } from "./log.ts";
-import { fill, type Messages } from "./messages.ts";
-import { causeOf, Failure } from "./output.ts";
+import { fill, type Sentences } from "../sentences.ts";
+import { causeOf, Failure } from "../failure.ts";
 
-/** What a service is to do, by the names of `server.ts`'s flags: data that a worker can be sent. */
-export interface ServiceOptions {
+/** The options of a listener, under the names of `server.ts`'s flags. They can be sent to a worker. */
+export interface ListenerOptions {
   host: string | undefined;
   port: number;
   path: string;
@@ -27,22 +27,24 @@ export interface ServiceOptions {
   "max-per-address": number;
   "idle-timeout": number;
   grace: number;
+  /** How many workers listen on the port. @default {1} */
+  workers?: number;
 }
 
-/** What is being served. */
-export interface Service {
+/** A port that is being served. */
+export interface Listener {
   readonly port: number;
   /**
    * Serves new connections with another certificate.
    *
-   * @throws {Error} If it will not do; then the old one is kept.
+   * @throws {Error} If the certificate cannot be used. The old one is kept.
    */
   renew(pair: CertificatePair): Promise<void>;
   /** Stops, within the grace period. */
   stop(): Promise<void>;
 }
 
-/** What serves and upgrades: the runtime's own pair, or the one that compresses. */
+/** Serves and upgrades: the runtime's own functions, or this project's, which compress. */
 interface Transport {
   serve(
     options: {
@@ -56,36 +58,36 @@ interface Transport {
       maxConnectionsPerAddress: number;
       gracePeriod: number;
     },
-    handler: Endpoint["handler"],
+    handler: RequestHandler["handle"],
   ): Server;
-  upgradeWebSocket: EndpointOptions["upgradeWebSocket"];
+  upgradeWebSocket: RequestHandlerOptions["upgradeWebSocket"];
 }
 
 interface Server {
   addr: Deno.NetAddr;
   shutdown(): Promise<void>;
-  /** What only the one that compresses can. */
+  /** Only this project's server has it. */
   setCertificate?(cert: string, key: string): Promise<void>;
 }
 
-/** All interfaces: both IP versions where the machine has them, else IPv4 alone. */
+/** All interfaces: both IP versions if the machine has them, else IPv4 alone. */
 const ALL_INTERFACES = ["::", "0.0.0.0"];
 
 /**
  * Starts to serve.
  *
- * @param shared Whether others listen on the same port; needs `--unstable-net`.
- * @throws {Failure} With the remedy, if the port cannot be had.
+ * @param shared Whether other workers listen on the same port; needs `--unstable-net`.
+ * @throws {Failure} With the remedy, if the port cannot be listened on.
  */
-export function startService(
-  options: ServiceOptions,
+export function startListener(
+  options: ListenerOptions,
   pair: CertificatePair,
   shared: boolean,
   log: Logger,
-  messages: Messages,
-): Service {
+  sentences: Sentences,
+): Listener {
   const transport: Transport = options.compression === "on" ? compressing : Deno;
-  const endpoint = new Endpoint({
+  const requests = new RequestHandler({
     path: options.path,
     origins: options.origin,
     token: options.token,
@@ -95,31 +97,33 @@ export function startService(
     maxMessageSize: options["max-message-size"],
     upgradeWebSocket: transport.upgradeWebSocket,
     log,
-    messages,
+    sentences,
+    ...(options.workers !== undefined && { workers: options.workers }),
   });
-  const server = listen(transport, options, pair, shared, endpoint, messages);
+  const server = listen(transport, options, pair, shared, requests, sentences);
   return {
     port: server.addr.port,
     async renew({ cert, key }) {
-      if (server.setCertificate === undefined) throw new Failure(messages.server.restartToRenew);
+      if (server.setCertificate === undefined) throw new Failure(sentences.server.restartToRenew);
       await server.setCertificate(cert, key);
     },
     async stop() {
-      // The runtime's own server would not wait for the closes it sends.
-      if (transport === Deno) await endpoint.close(options.grace);
+      // The runtime's own server does not wait for the peers to answer its Close frames.
+      if (transport === Deno) await requests.close(options.grace);
       const stopped = server.shutdown();
       if (transport === compressing) await stopped;
+      requests.flushLog();
     },
   };
 }
 
 function listen(
   transport: Transport,
-  options: ServiceOptions,
+  options: ListenerOptions,
   { cert, key }: CertificatePair,
   reusePort: boolean,
-  endpoint: Endpoint,
-  messages: Messages,
+  requests: RequestHandler,
+  sentences: Sentences,
 ): Server {
   const hosts = options.host === undefined ? ALL_INTERFACES : [options.host];
   const { port } = options;
@@ -136,17 +140,17 @@ function listen(
         maxConnections: options["max-connections"],
         maxConnectionsPerAddress: options["max-per-address"],
         gracePeriod: options.grace,
-      }, endpoint.handler);
+      }, requests.handle);
     } catch (error) {
       failure = error;
       if (error instanceof Deno.errors.AddrInUse) break;
     }
   }
-  throw new Failure(listenFailure(failure, hosts[0]!, port, messages));
+  throw new Failure(listenFailure(failure, hosts[0]!, port, sentences));
 }
 
-/** Why the port could not be listened on, and what to do about it. */
-function listenFailure(error: unknown, host: string, port: number, { failure }: Messages): string {
+/** Explains why the port cannot be listened on, and what to do about it. */
+function listenFailure(error: unknown, host: string, port: number, { failure }: Sentences): string {
   if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port });
   if (error instanceof Deno.errors.NotCapable) return fill(failure.netNotAllowed, { host });
   if (error instanceof Deno.errors.PermissionDenied) return fill(failure.portDenied, { port });

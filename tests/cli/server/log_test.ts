@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { LOG_LEVELS, type Logger, type LogOptions, openLog } from "../../cli/log.ts";
+import { LOG_LEVELS, type Logger, type LogOptions, openLog } from "../../../cli/server/log.ts";
 
-/** What `write` makes a log write. */
+/** The lines that `write` logs. */
 function logged(
   options: Partial<LogOptions>,
   write: (log: Logger) => void,
@@ -45,7 +45,7 @@ Deno.test("openLog() leaves lower levels out", () => {
   }
 });
 
-Deno.test("openLog() puts the time before each line where it is asked to", () => {
+Deno.test("openLog() puts the time before each line if it is asked to", () => {
   const before = Date.now();
   const { out, err } = logged({ timestamps: true }, everyLevel);
   for (const line of [...out, ...err]) {
@@ -69,7 +69,7 @@ Deno.test("openLog() writes one JSON object a line", () => {
   assertMatch(records[0]["@timestamp"], /^\d{4}-.*Z$/);
 });
 
-Deno.test("openLog() takes the place of the log opened before", () => {
+Deno.test("openLog() replaces the log opened before", () => {
   const first = logged({}, (log) => {
     assertEquals(logged({}, (second) => second.info("2")).out, ["2"]);
     log.info("1");

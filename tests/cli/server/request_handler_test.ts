@@ -1,25 +1,25 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { Endpoint, type EndpointOptions } from "../../cli/endpoint.ts";
-import { openLog } from "../../cli/log.ts";
-import { messagesIn } from "../../cli/messages.ts";
-import { FakeSocket } from "./fake_socket.ts";
+import { RequestHandler, type RequestHandlerOptions } from "../../../cli/server/request_handler.ts";
+import { openLog } from "../../../cli/server/log.ts";
+import { sentencesIn } from "../../../cli/sentences.ts";
+import { FakeSocket } from "../fake_socket.ts";
 
 const LOCAL: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 4000 };
 
-/** An endpoint whose sockets are fakes, and what it logs. */
+/** A handler whose sockets are fakes, and the lines it logs. */
 class Fixture {
   readonly out: string[] = [];
   readonly err: string[] = [];
   readonly sockets: FakeSocket[] = [];
   readonly upgrades: unknown[] = [];
-  readonly endpoint: Endpoint;
+  readonly handler: RequestHandler;
 
-  constructor(options: Partial<EndpointOptions> = {}, format: "text" | "json" = "text") {
+  constructor(options: Partial<RequestHandlerOptions> = {}, format: "text" | "json" = "text") {
     const output = {
       out: (line: string) => void this.out.push(line),
       err: (line: string) => void this.err.push(line),
     };
-    this.endpoint = new Endpoint({
+    this.handler = new RequestHandler({
       path: "/ws",
       origins: [],
       mode: "reply",
@@ -33,14 +33,14 @@ class Fixture {
         return { socket: fake.asWebSocket, response: new Response("upgraded") };
       },
       log: openLog({ level: "info", format, timestamps: false }, output),
-      messages: messagesIn("en"),
+      sentences: sentencesIn("en"),
       ...options,
     });
   }
 
   /** Answers a request for `path`. */
   handle(path: string, init: RequestInit = {}, remoteAddr: Deno.Addr = LOCAL): Response {
-    return this.endpoint.handler(new Request(`https://localhost${path}`, init), { remoteAddr });
+    return this.handler.handle(new Request(`https://localhost${path}`, init), { remoteAddr });
   }
 
   /** Opens a connection. */
@@ -66,7 +66,7 @@ function without(name: keyof typeof HANDSHAKE): Record<string, string> {
   return headers;
 }
 
-Deno.test("Endpoint answers what is no upgrade with a status and one sentence", async () => {
+Deno.test("RequestHandler answers a request that is no upgrade with a status and one sentence", async () => {
   const upgrade = "Cannot upgrade to WebSocket: ";
   const key = `${upgrade}Sec-WebSocket-Key is missing or malformed, must be 16 bytes in base64.`;
   const cases: [string, RequestInit, number, string, Record<string, string>][] = [
@@ -117,10 +117,10 @@ Deno.test("Endpoint answers what is no upgrade with a status and one sentence", 
     ["/ws", { headers: without("Sec-WebSocket-Key") }, 400, key, {}],
     ["/ws", { headers: { ...HANDSHAKE, "Sec-WebSocket-Key": "AAAA" } }, 400, key, {}],
   ];
-  const { endpoint, sockets } = new Fixture();
+  const { handler, sockets } = new Fixture();
   for (const [path, init, status, sentence, headers] of cases) {
     const request = new Request(`https://localhost${path}`, init);
-    const response = endpoint.handler(request, { remoteAddr: LOCAL });
+    const response = handler.handle(request, { remoteAddr: LOCAL });
     const what = `${request.method} ${path} ${JSON.stringify(init)}`;
     assertEquals(response.status, status, what);
     assertEquals(await response.text(), `${sentence}\n`, what);
@@ -132,7 +132,7 @@ Deno.test("Endpoint answers what is no upgrade with a status and one sentence", 
   assertEquals(sockets, []);
 });
 
-Deno.test("Endpoint admits the origins listed, and requests without one", async () => {
+Deno.test("RequestHandler accepts the listed origins, and requests without an origin", async () => {
   const fixture = new Fixture({ origins: ["https://a.example", "null"] });
   for (const origin of ["https://a.example", "https://A.example", "null", undefined]) {
     const headers = { ...HANDSHAKE, ...origin !== undefined && { Origin: origin } };
@@ -148,12 +148,12 @@ Deno.test("Endpoint admits the origins listed, and requests without one", async 
   assertEquals(fixture.sockets.length, 4);
 });
 
-Deno.test("Endpoint admits any origin where none is listed", () => {
+Deno.test("RequestHandler accepts any origin if none is listed", () => {
   const headers = { ...HANDSHAKE, Origin: "https://anywhere.example" };
   assertEquals(new Fixture().handle("/ws", { headers }).status, 200);
 });
 
-Deno.test("Endpoint lets no header of a refused request reach the terminal as it is", async () => {
+Deno.test("RequestHandler escapes the headers of a refused request before it shows them", async () => {
   const fixture = new Fixture({ origins: ["https://a.example"] });
   const headers = { ...HANDSHAKE, Origin: `\x1b[2J"${"x".repeat(5000)}` };
   const body = await fixture.handle("/ws", { headers }).text();
@@ -164,7 +164,7 @@ Deno.test("Endpoint lets no header of a refused request reach the terminal as it
   }
 });
 
-Deno.test("Endpoint logs each handshake, and what it refuses as an error", () => {
+Deno.test("RequestHandler logs each handshake, and a refusal as an error", () => {
   const fixture = new Fixture();
   fixture.handle("/ws");
   fixture.handle("/elsewhere");
@@ -174,7 +174,7 @@ Deno.test("Endpoint logs each handshake, and what it refuses as an error", () =>
   ]);
 });
 
-Deno.test("Endpoint answers 400 where the transport refuses the handshake", async () => {
+Deno.test("RequestHandler answers 400 if the transport refuses the handshake", async () => {
   const fixture = new Fixture({
     upgradeWebSocket() {
       throw new TypeError("no\nsuch thing");
@@ -189,14 +189,14 @@ Deno.test("Endpoint answers 400 where the transport refuses the handshake", asyn
   assertEquals(fixture.err, ["Error upgrading to WebSocket: no such thing"]);
 });
 
-Deno.test("Endpoint upgrades with its idle timeout, and returns the transport's response", async () => {
+Deno.test("RequestHandler upgrades with its idle timeout, and returns the transport's response", async () => {
   const fixture = new Fixture({ path: "/a/b" });
   const response = fixture.handle("/a/b?c", { headers: HANDSHAKE });
   assertEquals(await response.text(), "upgraded");
   assertEquals(fixture.upgrades, [{ idleTimeout: 7, maxMessageSize: 99 }]);
 });
 
-Deno.test("Endpoint answers each message in its type", () => {
+Deno.test("RequestHandler answers each message in its type", () => {
   const fixture = new Fixture();
   const socket = fixture.connect();
   socket.receive("text");
@@ -210,7 +210,7 @@ Deno.test("Endpoint answers each message in its type", () => {
   ]);
 });
 
-Deno.test("Endpoint echoes in mode echo", () => {
+Deno.test("RequestHandler echoes in mode echo", () => {
   const socket = new Fixture({ mode: "echo" }).connect();
   const bytes = new Uint8Array([1, 2]);
   socket.receive("text");
@@ -218,7 +218,7 @@ Deno.test("Endpoint echoes in mode echo", () => {
   assertEquals(socket.sent, ["text", bytes.buffer]);
 });
 
-Deno.test("Endpoint logs an answer that cannot be sent as an error, and not as sent", () => {
+Deno.test("RequestHandler logs an answer that cannot be sent as an error, and not as sent", () => {
   const fixture = new Fixture();
   const socket = fixture.connect();
   socket.failure = new Error("socket is\nCLOSING");
@@ -227,7 +227,7 @@ Deno.test("Endpoint logs an answer that cannot be sent as an error, and not as s
   assertEquals(fixture.err, ["Error sending message: socket is CLOSING"]);
 });
 
-Deno.test("Endpoint logs a clean close as no error, whatever its code", () => {
+Deno.test("RequestHandler logs a clean close as no error, whatever its code", () => {
   for (const code of [1000, 1001, 1005, 4000]) {
     const fixture = new Fixture();
     fixture.connect().end(code, "done");
@@ -235,7 +235,7 @@ Deno.test("Endpoint logs a clean close as no error, whatever its code", () => {
   }
 });
 
-Deno.test("Endpoint logs a lost connection, and one that failed, as errors", () => {
+Deno.test("RequestHandler logs a lost connection, and one that failed, as errors", () => {
   const lost = new Fixture();
   lost.connect().end(1006, "", false);
   assertEquals(lost.err, ["Error reading message: 1006"]);
@@ -249,7 +249,7 @@ Deno.test("Endpoint logs a lost connection, and one that failed, as errors", () 
   assertEquals(failed.out, ["WebSocket connection closed!"]);
 });
 
-Deno.test("Endpoint names the client in its records", () => {
+Deno.test("RequestHandler names the client in its records", () => {
   const addresses: [Deno.Addr, string][] = [
     [LOCAL, "127.0.0.1:4000"],
     [{ ...LOCAL, hostname: "::ffff:192.0.2.1" }, "192.0.2.1:4000"],
@@ -263,29 +263,29 @@ Deno.test("Endpoint names the client in its records", () => {
   }
 });
 
-Deno.test("Endpoint.close() closes every open socket with 1001 and waits for them", async () => {
+Deno.test("RequestHandler.close() closes every open socket with 1001 and waits for them", async () => {
   const fixture = new Fixture();
   const [gone, one, two] = [fixture.connect(), fixture.connect(), fixture.connect()];
   gone.end(1000);
   let done = false;
-  const closing = fixture.endpoint.close(600_000).then(() => done = true);
+  const closing = fixture.handler.close(600_000).then(() => done = true);
   assertEquals([gone.closes, one.closes, two.closes], [[], [1001], [1001]]);
   one.end(1001);
-  // Whatever was going to happen with one of them open has happened by the next task.
+  // If `close()` did not wait for the second socket, it would have settled by the next task.
   await new Promise((resolve) => setTimeout(resolve));
   assertEquals(done, false);
   two.end(1001);
   await closing;
 });
 
-Deno.test("Endpoint.close() waits no longer than the grace period", async () => {
+Deno.test("RequestHandler.close() waits no longer than the grace period", async () => {
   const fixture = new Fixture();
   const socket = fixture.connect();
-  await fixture.endpoint.close(1);
+  await fixture.handler.close(1);
   assertEquals(socket.closes, [1001]);
 });
 
-Deno.test("Endpoint accepts origins below a name, and no others", () => {
+Deno.test("RequestHandler accepts origins below a name, and no others", () => {
   const origins = ["https://*.example.com", "https://example.org", "null"];
   const fixture = new Fixture({ origins });
   const status = (Origin: string) =>
@@ -306,7 +306,7 @@ Deno.test("Endpoint accepts origins below a name, and no others", () => {
   for (const origin of refused) assertEquals(status(origin), 403, origin);
 });
 
-Deno.test("Endpoint asks for its token in a header, the query or a subprotocol", () => {
+Deno.test("RequestHandler asks for its token in a header, the query or a subprotocol", () => {
   const token = "s3cret-token";
   const fixture = new Fixture({ token });
   const open = (path: string, headers: Record<string, string> = {}) =>
@@ -335,9 +335,56 @@ Deno.test("Endpoint asks for its token in a header, the query or a subprotocol",
   assertEquals([...fixture.out, ...fixture.err].join().includes(token), false);
 });
 
-Deno.test("Endpoint sends headers that keep an answer from being anything else", () => {
+Deno.test("RequestHandler sends headers that keep a browser from interpreting an answer", () => {
   const { headers } = new Fixture().handle("/healthz");
   assertEquals(headers.get("X-Content-Type-Options"), "nosniff");
   assertMatch(headers.get("Content-Security-Policy")!, /default-src 'none'/);
   assertEquals(headers.has("Strict-Transport-Security"), false);
+});
+
+for (const format of ["text", "json"] as const) {
+  Deno.test(`RequestHandler bounds the lines of a flood, and says how many it left out [${format}]`, () => {
+    const fixture = new Fixture({}, format);
+    const socket = fixture.connect();
+    for (let i = 0; i < 20_000; i++) socket.receive("");
+    // Failing handshakes of the same address.
+    for (let i = 0; i < 20_000; i++) fixture.handle("/ws");
+    const lines = fixture.out.length + fixture.err.length;
+    assertEquals(lines < 31_000, true, `${lines} lines`);
+    // Another address is not concerned.
+    fixture.out.length = fixture.err.length = 0;
+    fixture.handle("/ws", {}, { ...LOCAL, hostname: "192.0.2.1" });
+    assertEquals([fixture.out.length, fixture.err.length], [1, 1]);
+    fixture.err.length = 0;
+
+    fixture.handler.flushLog();
+    assertEquals(fixture.err.length, 1);
+    const leftOut = /\d+$/.exec(
+      format === "text" ? fixture.err[0]! : JSON.parse(fixture.err[0]!).message,
+    );
+    assertEquals(lines + Number(leftOut), 80_000);
+  });
+}
+
+Deno.test("RequestHandler bounds the bytes of a flood of long lines", () => {
+  const fixture = new Fixture();
+  const socket = fixture.connect();
+  // Each character becomes eight.
+  for (let i = 0; i < 20_000; i++) socket.receive("\u202e".repeat(256));
+  fixture.handler.flushLog();
+  const bytes = fixture.out.reduce((sum, line) => sum + line.length, 0);
+  assertEquals(bytes < 30_000 * 350, true, `${bytes} bytes`);
+});
+
+Deno.test("RequestHandler does not count lines that the level leaves out", () => {
+  const fixture = new Fixture();
+  openLog({ level: "error", format: "text", timestamps: false }, {
+    out: (line) => void fixture.out.push(line),
+    err: (line) => void fixture.err.push(line),
+  });
+  const socket = fixture.connect();
+  for (let i = 0; i < 20_000; i++) socket.receive("");
+  socket.end(1006, "", false);
+  fixture.handler.flushLog();
+  assertEquals([fixture.out, fixture.err], [[], ["Error reading message: 1006"]]);
 });

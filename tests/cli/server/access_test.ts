@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { isSameSecret, protocolFor, tokenOf } from "../../cli/access.ts";
+import { isSameSecret, protocolFor, tokenOf } from "../../../cli/server/access.ts";
 
 function request(url: string, headers: Record<string, string> = {}): Request {
   return new Request(`https://localhost${url}`, { headers });
@@ -16,7 +16,7 @@ Deno.test("tokenOf() prefers the header to the query to the subprotocol", () => 
   assertEquals(tokenOf(request("/ws")), undefined);
 });
 
-Deno.test("protocolFor() gives a browser with a token in its subprotocols one back", () => {
+Deno.test("protocolFor() chooses a subprotocol for a browser that offers its token as one", () => {
   const offer = (value: string) => protocolFor(request("/ws", { "Sec-WebSocket-Protocol": value }));
   assertEquals(offer("bearer.x, chat"), "chat");
   assertEquals(offer("bearer.x"), "bearer.x");
@@ -35,7 +35,7 @@ Deno.test("isSameSecret() compares whole secrets of any length", () => {
 
 Deno.test("isSameSecret() takes as long wherever the secrets begin to differ", () => {
   const wanted = "x".repeat(2 ** 22);
-  /** The shortest of several comparisons, in milliseconds: what else the machine does only adds. */
+  /** The shortest of several comparisons, in milliseconds: other work of the machine can only make one longer. */
   const shortest = (given: string) =>
     Math.min(...Array.from({ length: 5 }, () => {
       const start = performance.now();
@@ -43,6 +43,6 @@ Deno.test("isSameSecret() takes as long wherever the secrets begin to differ", (
       return performance.now() - start;
     }));
   const [early, late] = [shortest(`y${wanted.slice(1)}`), shortest(`${wanted.slice(1)}y`)];
-  // A comparison that stops at the first difference takes next to none.
+  // A comparison that stops at the first difference would take almost no time.
   assert(early > late / 10, `${early} ms, ${late} ms`);
 });

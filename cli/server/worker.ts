@@ -1,24 +1,24 @@
 /**
- * A worker of the server: a {@linkcode Service} on a thread of its own, told what to do by
- * `workers.ts`.
+ * A worker of the server: a {@linkcode Listener} on a thread of its own. `workers.ts` sends it orders.
  *
  * @module
  */
 
-import type { CertificatePair } from "./certificates.ts";
+import type { CertificatePair } from "../certificates.ts";
 import { type LogOptions, openLog } from "./log.ts";
-import { type Language, messagesIn } from "./messages.ts";
-import { causeOf, terminal } from "./output.ts";
+import { type Language, sentencesIn } from "../sentences.ts";
+import { causeOf } from "../failure.ts";
+import { terminal } from "../output.ts";
 import { dropPermissions } from "./permissions.ts";
-import { type Service, type ServiceOptions, startService } from "./service.ts";
+import { type Listener, type ListenerOptions, startListener } from "./listener.ts";
 
-/** What a worker is told. */
+/** What a worker must do. */
 export type Order =
   | {
     type: "start";
-    /** Its number, for the log. */
+    /** The worker's number, for the log. */
     worker: number;
-    options: ServiceOptions;
+    options: ListenerOptions;
     pair: CertificatePair;
     log: LogOptions;
     language: Language;
@@ -26,37 +26,37 @@ export type Order =
   | { type: "renew"; pair: CertificatePair }
   | { type: "stop" };
 
-/** What a worker tells: how an order came out. */
+/** A worker's answer to an order. */
 export interface Outcome {
   order: Order["type"];
-  /** The port, after the start. */
+  /** The port it listens on; present after a start that succeeded. */
   port?: number;
-  /** Why it failed, if so. */
+  /** Why the order failed, if it did. */
   failure?: string;
 }
 
-/** The worker's own global scope, which the types of the main thread do not know. */
+/** The worker's global scope. The types are those of the main thread, which lack these members. */
 const scope = globalThis as unknown as {
   addEventListener(type: "message", listener: (event: MessageEvent<Order>) => void): void;
   postMessage(outcome: Outcome): void;
   close(): void;
 };
 
-let service: Service | undefined;
+let listener: Listener | undefined;
 
 async function obey(order: Order): Promise<Outcome> {
   switch (order.type) {
     case "start": {
       const log = openLog(order.log, terminal).with({ worker: order.worker });
-      service = startService(order.options, order.pair, true, log, messagesIn(order.language));
+      listener = startListener(order.options, order.pair, true, log, sentencesIn(order.language));
       await dropPermissions();
-      return { order: order.type, port: service.port };
+      return { order: order.type, port: listener.port };
     }
     case "renew":
-      await service!.renew(order.pair);
+      await listener!.renew(order.pair);
       break;
     case "stop":
-      await service!.stop();
+      await listener!.stop();
   }
   return { order: order.type };
 }

@@ -1,9 +1,9 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { deadline } from "@std/async/deadline";
-import { Conversation } from "../../cli/conversation.ts";
-import { dial, type Dialled, type DialOptions } from "../../cli/dial.ts";
-import { messagesIn } from "../../cli/messages.ts";
-import { Failure } from "../../cli/output.ts";
+import { AwaitableSocket } from "../../../cli/client/awaitable_socket.ts";
+import { dial, type Dialled, type DialOptions } from "../../../cli/client/dial.ts";
+import { sentencesIn } from "../../../cli/sentences.ts";
+import { Failure } from "../../../cli/failure.ts";
 import {
   brought,
   developmentCertificates,
@@ -12,21 +12,21 @@ import {
   type RawPeer,
   serveHttp,
   serveRaw,
-} from "../programs.ts";
+} from "../../programs.ts";
 
-const MESSAGES = messagesIn("en");
+const SENTENCES = sentencesIn("en");
 
-/** Dials with the transport of `compression`. */
+/** Dials with the WebSocket that `compression` chooses. */
 function dialWith(url: string, options: Partial<DialOptions>): Dialled {
   const defaults = { compression: true, protocols: [], headers: [], caCerts: [], insecure: false };
-  return dial(new URL(url), { ...defaults, ...options }, MESSAGES);
+  return dial(new URL(url), { ...defaults, ...options }, SENTENCES);
 }
 
 /** How a connection to `url` fails. */
 async function failureOf(url: string, options: Partial<DialOptions>): Promise<Failure> {
   using dialled = dialWith(url, options);
-  const conversation = new Conversation(dialled.socket, 10_000, MESSAGES);
-  const opened = conversation.opened(new URL(url).host, dialled.explain);
+  const awaitable = new AwaitableSocket(dialled.socket, 10_000, SENTENCES);
+  const opened = awaitable.opened(new URL(url).host, dialled.explain);
   return await assertRejects(() => opened, Failure);
 }
 
@@ -40,7 +40,7 @@ function servePlain(handler: (request: Request) => Response): Deno.HttpServer<De
   return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, handler);
 }
 
-/** A test of both ways to dial. */
+/** A test that runs with both WebSockets. */
 function onBoth(name: string, body: (compression: boolean) => Promise<void>): void {
   for (const compression of [true, false]) {
     Deno.test(`${name} [${compression ? "compressing" : "runtime"}]`, () => body(compression));
@@ -69,7 +69,7 @@ onBoth("dial() opens a connection with its protocols and headers", async (compre
 });
 
 onBoth(
-  "dial() ends a connection that is given up, before it is open or after",
+  "dial() can end a connection before it is open and after",
   async (compression) => {
     const { ca } = await developmentCertificates();
     for (const opens of [false, true]) {
@@ -78,7 +78,7 @@ onBoth(
       await using server = await serveRaw(async (peer) => {
         await (opens ? peer.accept() : peer.readRequest());
         arrived.resolve(peer);
-        // The runtime's own WebSocket, once open, can only ask for the end.
+        // Once open, the runtime's own WebSocket can only ask its peer to close.
         if (opens && !compression) assertEquals((await peer.readFrame()).opcode, OPCODE.close);
         else await peer.readToEnd();
         ended.resolve();
@@ -100,7 +100,7 @@ onBoth(
   },
 );
 
-onBoth("dial() explains that nobody listens", async (compression) => {
+onBoth("dial() explains that no server listens", async (compression) => {
   const port = freePort();
   for (const scheme of ["ws", "wss"]) {
     assertEquals(
@@ -124,7 +124,7 @@ onBoth("dial() explains that one side speaks TLS and the other does not", async 
 });
 
 onBoth("dial() explains the status that refused the handshake", async (compression) => {
-  // As a WebSocket server has it: the status depends on the handshake, headers and all.
+  // As with a WebSocket server, the status depends on the headers of the handshake.
   const handler = ({ headers }: Request) => {
     const upgrade = headers.get("Upgrade") === "websocket" &&
       headers.get("Sec-WebSocket-Version") === "13" &&
@@ -156,7 +156,7 @@ onBoth("dial() explains the status that refused the handshake", async (compressi
   }
 });
 
-onBoth("dial() tells when the server asks to be tried again", async (compression) => {
+onBoth("dial() passes on the server's Retry-After", async (compression) => {
   for (const asked of ["7", undefined]) {
     const headers = asked === undefined ? {} : { "Retry-After": asked };
     const handler = () => new Response(null, { status: 503, headers });
@@ -185,13 +185,13 @@ onBoth("dial() explains what is wrong with the server's certificate", async (com
     assertMatch(await failure(url, { compression, caCerts }), sentence);
     assertMatch(
       await failure(url, { compression, caCerts, insecure: true }),
-      // Where it can be accepted, the handshake gets as far as the status.
+      // If the certificate can be accepted, the handshake gets as far as the status.
       compression ? /^the server answered HTTP 404/ : /: run deno task client:insecure$/,
     );
   }
 });
 
-Deno.test("dial() explains a failure without the token of a subprotocol", async () => {
+Deno.test("dial() hides the token of a subprotocol when it explains a failure", async () => {
   using dialled = dialWith(`ws://127.0.0.1:${freePort()}/`, {});
   const error = new Error('server chose subprotocol "bearer.s3cret, chat", which was not offered');
   assertEquals(

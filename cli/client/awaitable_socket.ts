@@ -1,13 +1,14 @@
 /**
- * A WebSocket read as a conversation: each step is awaited, and fails with a sentence.
+ * A WebSocket whose steps can be awaited: opening, each message, closing. A step that fails or takes too long
+ * rejects with a sentence for the user.
  *
  * @module
  */
 
 import { deadline } from "@std/async/deadline";
-import { fill, type Messages } from "./messages.ts";
-import { Failure } from "./output.ts";
-import { printable } from "./printable.ts";
+import { fill, type Sentences } from "../sentences.ts";
+import { Failure } from "../failure.ts";
+import { printable } from "../printable.ts";
 
 /** How a connection ended. */
 export interface Closing {
@@ -16,25 +17,28 @@ export interface Closing {
   wasClean: boolean;
 }
 
-/** One connection's steps, in the order the program takes them. */
-export class Conversation {
+/** One connection, whose steps are awaited in the order in which the program takes them. */
+export class AwaitableSocket {
   readonly #socket: WebSocket;
-  readonly #messages: Messages;
+  readonly #sentences: Sentences;
   readonly #timeout: number;
+  /** Messages that arrived and were not asked for yet. */
   readonly #arrived: (string | Uint8Array<ArrayBuffer>)[] = [];
   readonly #opened = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<Closing>();
-  #awaited: PromiseWithResolvers<void> | undefined;
+  /** Resolves when a message arrives or the connection closes; undefined until `nextMessage()` waits. */
+  #arrival: PromiseWithResolvers<void> | undefined;
+  /** What the socket's error event told. */
   #error: unknown = "";
 
   /**
    * @param socket A socket that is connecting.
    * @param timeout Longest wait for a step, in milliseconds.
    */
-  constructor(socket: WebSocket, timeout: number, messages: Messages) {
+  constructor(socket: WebSocket, timeout: number, sentences: Sentences) {
     this.#socket = socket;
     this.#timeout = timeout;
-    this.#messages = messages;
+    this.#sentences = sentences;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#opened.resolve();
     socket.onerror = (event) => {
@@ -42,29 +46,29 @@ export class Conversation {
     };
     socket.onmessage = ({ data }) => {
       this.#arrived.push(typeof data === "string" ? data : new Uint8Array(data));
-      this.#awaited?.resolve();
+      this.#arrival?.resolve();
     };
     socket.onclose = ({ code, reason, wasClean }) => {
       this.#opened.reject(this.#error);
       // Deno's own WebSocket reports a lost connection as 0, the web as 1006 (RFC 6455 section 7.1.5).
       this.#closed.resolve({ code: code || 1006, reason, wasClean });
-      this.#awaited?.resolve();
+      this.#arrival?.resolve();
     };
-    // Who does not wait for the opening is not to be struck down by its failure.
+    // A caller that never calls `opened()` must not get an unhandled rejection.
     this.#opened.promise.catch(() => {});
   }
 
   /**
    * Waits for the opening handshake.
    *
-   * @param host Named when it takes too long.
-   * @param explain Makes of the socket's error a failure that tells why.
+   * @param host The server, named in the sentence about a timeout.
+   * @param explain Turns the socket's error into a failure that says why.
    * @throws {Failure} If the connection fails, or takes too long.
    */
   async opened(host: string, explain: (error: unknown) => Promise<Failure>): Promise<void> {
-    const late = fill(this.#messages.failure.timeout, { host, ms: this.#timeout });
+    const timeoutSentence = fill(this.#sentences.failure.timeout, { host, ms: this.#timeout });
     try {
-      await this.#within(this.#opened.promise, late);
+      await this.#within(this.#opened.promise, timeoutSentence);
     } catch (error) {
       if (error instanceof Failure) throw error;
       throw await explain(error);
@@ -78,9 +82,9 @@ export class Conversation {
    */
   async nextMessage(): Promise<string | Uint8Array<ArrayBuffer>> {
     if (this.#arrived.length === 0 && this.#socket.readyState !== WebSocket.CLOSED) {
-      this.#awaited = Promise.withResolvers();
-      const late = fill(this.#messages.failure.noAnswer, { ms: this.#timeout });
-      await this.#within(this.#awaited.promise, late);
+      this.#arrival = Promise.withResolvers();
+      const timeoutSentence = fill(this.#sentences.failure.noAnswer, { ms: this.#timeout });
+      await this.#within(this.#arrival.promise, timeoutSentence);
     }
     const message = this.#arrived.shift();
     if (message === undefined) throw new Failure(this.#ending(await this.#closed.promise));
@@ -88,29 +92,31 @@ export class Conversation {
   }
 
   /**
-   * Closes with 1000 and waits for the peer's close.
+   * Closes with code 1000 and waits until the connection is closed.
    *
    * @throws {Failure} If the connection does not end cleanly, or the close takes too long.
    */
   async close(): Promise<Closing> {
     this.#socket.close(1000);
-    const late = fill(this.#messages.failure.noClose, { ms: this.#timeout });
-    const closing = await this.#within(this.#closed.promise, late);
+    const timeoutSentence = fill(this.#sentences.failure.noClose, { ms: this.#timeout });
+    const closing = await this.#within(this.#closed.promise, timeoutSentence);
     if (!closing.wasClean) throw new Failure(this.#ending(closing));
     return closing;
   }
 
   #ending({ code, reason, wasClean }: Closing): string {
-    const { failure } = this.#messages;
+    const { failure } = this.#sentences;
     if (!wasClean) return fill(failure.lost, { code });
     return fill(failure.closedEarly, { code, reason: reason && `, "${printable(reason)}"` });
   }
 
-  async #within<T>(promise: Promise<T>, late: string): Promise<T> {
+  async #within<T>(promise: Promise<T>, timeoutSentence: string): Promise<T> {
     try {
       return await deadline(promise, this.#timeout);
     } catch (error) {
-      if (error instanceof DOMException && error.name === "TimeoutError") throw new Failure(late);
+      if (error instanceof DOMException && error.name === "TimeoutError") {
+        throw new Failure(timeoutSentence);
+      }
       throw error;
     }
   }

@@ -1,9 +1,9 @@
 import { deadline } from "@std/async/deadline";
 import { assertEquals } from "@std/assert";
-import { watchRenewal } from "../../cli/renewal.ts";
-import { Folder, RUNNABLE } from "../programs.ts";
+import { watchCertificate } from "../../../cli/server/certificate_watch.ts";
+import { Folder, RUNNABLE } from "../../programs.ts";
 
-/** Longest wait for what a watch tells, in milliseconds. */
+/** Longest wait for a call of the watch, in milliseconds. */
 const LIMIT_MS = 10_000;
 
 /** A watch whose calls are awaited one by one. */
@@ -14,13 +14,13 @@ class Watch implements Disposable {
 
   constructor(folder: string, served: string) {
     const paths = { cert: `${folder}/tls.crt`, key: `${folder}/tls.key` };
-    this.#watch = watchRenewal(paths, { cert: served, key: served }, () => {
+    this.#watch = watchCertificate(paths, { cert: served, key: served }, () => {
       this.calls++;
       this.#called.resolve();
     });
   }
 
-  /** The next call. */
+  /** Waits for the next call. */
   async called(): Promise<void> {
     await deadline(this.#called.promise, LIMIT_MS);
     this.#called = Promise.withResolvers();
@@ -38,12 +38,12 @@ async function writePair(folder: string, text: string): Promise<void> {
 }
 
 Deno.test({
-  name: "watchRenewal() notices that what the files are links to is replaced",
+  name: "watchCertificate() notices that the target of the links is replaced",
   ignore: !RUNNABLE,
   async fn() {
     await using folder = new Folder();
     const { path } = folder;
-    // As Kubernetes mounts a secret: one link is replaced, and the files' own names see no event.
+    // This is how Kubernetes mounts a secret: it replaces one link, and the files' own names get no event.
     const release = async (name: string) => {
       await writePair(`${path}/..${name}`, name);
       await Deno.symlink(`..${name}`, `${path}/..data_tmp`);
@@ -62,14 +62,15 @@ Deno.test({
 });
 
 Deno.test({
-  name: "watchRenewal() notices what was written before it watched, and nothing that is served",
+  name:
+    "watchCertificate() notices a change made before it watched, and no change where there is none",
   ignore: !RUNNABLE,
   async fn() {
     await using folder = new Folder();
     await writePair(folder.path, "new");
     using current = new Watch(folder.path, "new");
     using stale = new Watch(folder.path, "old");
-    // Both look after the same time.
+    // Both watches look at the files after the same time.
     await stale.called();
     assertEquals(current.calls, 0);
     await writePair(folder.path, "newer");

@@ -14,7 +14,7 @@ import {
   type LogLevel,
   type LogRecord,
 } from "@logtape/logtape";
-import type { Output } from "./output.ts";
+import type { Output } from "../output.ts";
 
 export type { Logger };
 
@@ -27,14 +27,14 @@ export interface LogOptions {
   level: typeof LOG_LEVELS[number];
   /** `text`: the message alone. `json`: one object a line. */
   format: "text" | "json";
-  /** Puts the date and time (ISO 8601, UTC) before each line of text; JSON always has them. */
+  /** Whether a line of text begins with the date and time (ISO 8601, UTC); JSON always has them. */
   timestamps: boolean;
 }
 
 /**
- * Sets the log up, for the whole process, and returns it.
+ * Sets up the log of the whole process, and returns it.
  *
- * What a record names in its properties fills the `{name}`s of its message.
+ * A record's properties fill the `{name}`s of its message.
  */
 export function openLog(options: LogOptions, output: Output): Logger {
   const asJson = getJsonLinesFormatter();

@@ -1,17 +1,17 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { generateCertificates } from "../../certs/generate.ts";
-import type { Logger } from "../../cli/log.ts";
-import { messagesIn } from "../../cli/messages.ts";
-import { Failure } from "../../cli/output.ts";
-import type { ServiceOptions } from "../../cli/service.ts";
-import { Workers, type WorkersOptions } from "../../cli/workers.ts";
-import { WebSocket } from "../../mod.ts";
-import { developmentCertificates, granted } from "../programs.ts";
-import { next } from "../websocket/peers.ts";
+import { generateCertificates } from "../../../certs/generate.ts";
+import type { Logger } from "../../../cli/server/log.ts";
+import { sentencesIn } from "../../../cli/sentences.ts";
+import { Failure } from "../../../cli/failure.ts";
+import type { ListenerOptions } from "../../../cli/server/listener.ts";
+import { Workers, type WorkersOptions } from "../../../cli/server/workers.ts";
+import { WebSocket } from "../../../mod.ts";
+import { developmentCertificates, granted } from "../../programs.ts";
+import { next } from "../../websocket/peers.ts";
 
 const READABLE = await granted("read");
 
-const SERVICE: ServiceOptions = {
+const LISTENER: ListenerOptions = {
   host: "127.0.0.1",
   port: 0,
   path: "/ws",
@@ -27,7 +27,7 @@ const SERVICE: ServiceOptions = {
   grace: 5000,
 };
 
-/** What is logged, and who waits for it. */
+/** The records that are logged, which can be awaited. */
 class Records {
   readonly list: Record<string, unknown>[] = [];
   #waiting: (() => void) | undefined;
@@ -52,7 +52,7 @@ async function begin(records: Records, changes: Partial<WorkersOptions> = {}) {
   const started = await Workers.start(
     {
       count: 2,
-      service: SERVICE,
+      listener: LISTENER,
       log: { level: "error", format: "text", timestamps: false },
       language: "en",
       ...changes,
@@ -60,7 +60,7 @@ async function begin(records: Records, changes: Partial<WorkersOptions> = {}) {
     { cert, key },
     records.logger,
   );
-  /** A client that is open, or could not be. */
+  /** A client whose connection is open or has failed. */
   const open = async (authority = ca) => {
     const socket = new WebSocket(`wss://127.0.0.1:${started.port}/ws`, { caCerts: [authority] });
     await Promise.race([next<Event>(socket, "open"), next<Event>(socket, "error")]);
@@ -93,30 +93,33 @@ workers(
   },
 );
 
-workers("Workers.start() fails with what one of them says", async (start) => {
+workers("Workers.start() fails with the failure of a worker", async (start) => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   const { message } = await assertRejects(
-    () => start({ service: { ...SERVICE, port } }),
+    () => start({ listener: { ...LISTENER, port } }),
     Failure,
   );
-  const { portInUse } = messagesIn("en").failure;
+  const { portInUse } = sentencesIn("en").failure;
   assertEquals(message, portInUse.replace("{port}", String(port)));
 });
 
-workers("Workers.renew() changes the certificate of all, or tells why not", async (start) => {
-  const { started, open } = await start();
-  await assertRejects(() => started.renew({ cert: "none", key: "none" }), Failure);
-  const before = await open();
-  const other = await generateCertificates();
-  await started.renew(other);
-  for (let i = 0; i < 8; i++) assertEquals((await open(other.ca)).readyState, WebSocket.OPEN);
-  assertEquals((await open()).readyState, WebSocket.CLOSED);
-  assertEquals(before.readyState, WebSocket.OPEN);
-  await started.stop();
-});
+workers(
+  "Workers.renew() changes the certificate of all workers, or tells why it cannot",
+  async (start) => {
+    const { started, open } = await start();
+    await assertRejects(() => started.renew({ cert: "none", key: "none" }), Failure);
+    const before = await open();
+    const other = await generateCertificates();
+    await started.renew(other);
+    for (let i = 0; i < 8; i++) assertEquals((await open(other.ca)).readyState, WebSocket.OPEN);
+    assertEquals((await open()).readyState, WebSocket.CLOSED);
+    assertEquals(before.readyState, WebSocket.OPEN);
+    await started.stop();
+  },
+);
 
-workers("Workers replaces those that crash", async (start, records) => {
+workers("Workers replaces workers that crash", async (start, records) => {
   const module = new URL("crashing_worker.ts", import.meta.url).href;
   const { started, open } = await start({ module });
   await assertRejects(() => started.renew({ cert: "crash", key: "crash" }), Failure);
@@ -128,10 +131,52 @@ workers("Workers replaces those that crash", async (start, records) => {
     assert(Number(ms) > 0, "one that crashes at its start is not replaced at once");
   }
   let socket = await open();
-  // Until the others are there, nobody listens.
+  // No worker listens until the replacements have started.
   while (socket.readyState !== WebSocket.OPEN) socket = await open();
   const answer = next(socket, "message");
   socket.send("again");
   assertEquals((await answer).data, "again");
+  await started.stop();
+});
+
+workers(
+  "Workers replaces a worker that crashes again and again ever more slowly",
+  async (start, records) => {
+    const module = new URL("crashing_worker.ts", import.meta.url).href;
+    const { started, open } = await start({ module, count: 1 });
+    const { now } = performance;
+    let later = 0;
+    performance.now = () => now.call(performance) + later;
+    try {
+      for (let crash = 1; crash <= 3; crash++) {
+        let socket = await open();
+        while (socket.readyState !== WebSocket.OPEN) socket = await open();
+        const closed = next(socket, "close");
+        socket.close();
+        await closed;
+        // Each worker has worked for a quarter of an hour.
+        later += 900_000;
+        await assertRejects(() => started.renew({ cert: "crash", key: "crash" }), Failure);
+        await records.until(crash);
+      }
+    } finally {
+      performance.now = now;
+    }
+    const [first, second, third] = records.list.map(({ ms }) => Number(ms));
+    assertEquals(first, 0);
+    assert(second! >= 500 && second! <= 1000, `${second} ms`);
+    assert(third! >= 1000 && third! <= 2000, `${third} ms`);
+    await started.stop();
+  },
+);
+
+workers("Workers.start() shares a limit among the workers, and never exceeds it", async (start) => {
+  const { started, open } = await start({ listener: { ...LISTENER, "max-connections": 3 } });
+  let opened = 0;
+  // The kernel chooses the worker: after so many attempts, both are full.
+  for (let attempt = 0; attempt < 40; attempt++) {
+    if ((await open()).readyState === WebSocket.OPEN) opened++;
+  }
+  assertEquals(opened, 3);
   await started.stop();
 });

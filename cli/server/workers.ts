@@ -1,40 +1,38 @@
 /**
- * Several workers on one port, each a thread with its own listener: the kernel shares the connections out
- * among them. To the program they are one {@linkcode Service}.
+ * Several workers on one port. Each is a thread with its own listener, and the kernel distributes the
+ * connections among them. The program uses them as one {@linkcode Listener}.
  *
  * @module
  */
 
-import { backoff, delay } from "./backoff.ts";
-import type { CertificatePair } from "./certificates.ts";
+import { delay } from "../backoff.ts";
+import type { CertificatePair } from "../certificates.ts";
+import { CrashHistory } from "./crash_history.ts";
 import type { Logger, LogOptions } from "./log.ts";
-import { type Language, type Messages, messagesIn } from "./messages.ts";
-import { causeOf, Failure } from "./output.ts";
-import type { Service, ServiceOptions } from "./service.ts";
+import { type Language, type Sentences, sentencesIn } from "../sentences.ts";
+import { causeOf, Failure } from "../failure.ts";
+import type { Listener, ListenerOptions } from "./listener.ts";
 import type { Order, Outcome } from "./worker.ts";
 
-/** What every worker starts with. */
+/** The options of {@linkcode Workers.start}. */
 export interface WorkersOptions {
   count: number;
-  service: ServiceOptions;
+  listener: ListenerOptions;
   log: LogOptions;
   language: Language;
   /** The worker's module, for tests. */
   module?: string;
 }
 
-/** One worker that has lived so long, in milliseconds, has not crashed at its start. */
-const SETTLED_MS = 10_000;
-
-/** What a worker has beyond the grace period to say that it has stopped, in milliseconds. */
+/** How long after the grace period a worker may take to report that it has stopped, in milliseconds. */
 const STOP_MARGIN_MS = 1000;
 
-/** A thread, and what has been asked of it. */
+/** A thread, and the orders it has not answered yet. */
 class Thread {
   readonly #worker: Worker;
-  /** Who waits for the outcome of each order given, in their order for each type. */
+  /** The orders without an outcome. A worker answers orders of one type in the order it got them. */
   #pending: { order: Order["type"]; resolve(outcome: Outcome): void }[] = [];
-  /** Resolves with the reason when it crashes. */
+  /** Resolves with the reason when the thread crashes. */
   readonly crashed: Promise<string>;
 
   constructor(module: string) {
@@ -52,7 +50,7 @@ class Thread {
     };
   }
 
-  /** Gives an order. Never rejects. */
+  /** Sends an order and waits for its outcome. Never rejects. */
   ask(order: Order): Promise<Outcome> {
     return new Promise((resolve) => {
       this.#pending.push({ order: order.type, resolve });
@@ -60,7 +58,7 @@ class Thread {
     });
   }
 
-  end(): void {
+  terminate(): void {
     this.#worker.terminate();
     this.#settleAll("worker was ended");
   }
@@ -70,29 +68,38 @@ class Thread {
   }
 }
 
-/** The workers. */
-export class Workers implements Service {
+/** The part of a limit that the worker of an index gets. All parts together are the limit. */
+function shareOf(limit: number, index: number, count: number): number {
+  return Math.floor(limit / count) + (index < limit % count ? 1 : 0);
+}
+
+/** All workers, as one listener. */
+export class Workers implements Listener {
   port: number;
   readonly #options: WorkersOptions;
-  readonly #messages: Messages;
+  readonly #sentences: Sentences;
   readonly #logger: Logger;
   #pair: CertificatePair;
+  /** The threads by their number; undefined while a crashed one is not replaced yet. */
   readonly #threads: (Thread | undefined)[];
+  /** The crashes of each worker and its replacements. */
+  readonly #crashes: CrashHistory[];
   readonly #stop = new AbortController();
 
   private constructor(options: WorkersOptions, pair: CertificatePair, log: Logger) {
     this.#options = options;
-    this.#messages = messagesIn(options.language);
+    this.#sentences = sentencesIn(options.language);
     this.#logger = log;
     this.#pair = pair;
-    this.port = options.service.port;
+    this.port = options.listener.port;
     this.#threads = Array(options.count);
+    this.#crashes = Array.from({ length: options.count }, () => new CrashHistory());
   }
 
   /**
-   * Starts them, one after the other: the first finds a port where none was named.
+   * Starts the workers one after the other. With port 0, the first one finds a free port for all.
    *
-   * @throws {Failure} If one cannot start; the others are ended.
+   * @throws {Failure} If one cannot start. The others are terminated.
    */
   static async start(
     options: WorkersOptions,
@@ -103,25 +110,26 @@ export class Workers implements Service {
     try {
       for (let i = 0; i < options.count; i++) await workers.#start(i);
     } catch (error) {
-      workers.#end();
+      workers.#terminateAll();
       throw error;
     }
     return workers;
   }
 
   async #start(i: number): Promise<void> {
-    const { count, service, log, language, module } = this.#options;
+    const { count, listener, log, language, module } = this.#options;
     const thread = new Thread(module ?? import.meta.resolve("./worker.ts"));
-    // From now on it hears what all are told.
+    // From now on, orders to all workers reach this one too.
     this.#threads[i] = thread;
     const outcome = await thread.ask({
       type: "start",
       worker: i + 1,
       options: {
-        ...service,
+        ...listener,
         port: this.port,
-        "max-connections": Math.ceil(service["max-connections"] / count),
-        "max-per-address": Math.ceil(service["max-per-address"] / count),
+        workers: count,
+        "max-connections": shareOf(listener["max-connections"], i, count),
+        "max-per-address": shareOf(listener["max-per-address"], i, count),
       },
       pair: this.#pair,
       log,
@@ -129,24 +137,24 @@ export class Workers implements Service {
     });
     if (outcome.port === undefined) {
       this.#threads[i] = undefined;
-      thread.end();
+      thread.terminate();
       throw new Failure(outcome.failure!);
     }
     this.port = outcome.port;
     void this.#replaceIfItCrashes(i, thread);
   }
 
-  /** Puts another in the place of a worker that crashes; the others go on meanwhile. */
+  /** Replaces a worker when it crashes. The other workers go on meanwhile. */
   async #replaceIfItCrashes(i: number, thread: Thread): Promise<void> {
     const startedAt = performance.now();
     let reason = await thread.crashed;
+    let lifetime = performance.now() - startedAt;
     this.#threads[i] = undefined;
-    thread.end();
+    thread.terminate();
     const { signal } = this.#stop;
-    for (let attempt = 1; !signal.aborted; attempt++) {
-      const atStart = attempt > 1 || performance.now() - startedAt < SETTLED_MS;
-      const ms = atStart ? backoff(attempt, undefined) : 0;
-      this.#logger.error(this.#messages.server.workerFailed, {
+    while (!signal.aborted) {
+      const ms = this.#crashes[i]!.record(lifetime);
+      this.#logger.error(this.#sentences.server.workerFailed, {
         event: "workerFailed",
         worker: i + 1,
         reason,
@@ -157,6 +165,7 @@ export class Workers implements Service {
         return await this.#start(i);
       } catch (error) {
         reason = causeOf(error);
+        lifetime = 0;
       }
     }
   }
@@ -167,7 +176,7 @@ export class Workers implements Service {
 
   async renew(pair: CertificatePair): Promise<void> {
     const before = this.#pair;
-    // Whoever takes the place of another meanwhile starts with it.
+    // A worker that is replaced meanwhile starts with the new pair.
     this.#pair = pair;
     const outcomes = await this.#askAll({ type: "renew", pair });
     const failures = outcomes.flatMap(({ failure }) => failure ?? []);
@@ -178,16 +187,16 @@ export class Workers implements Service {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    const limit = this.#options.service.grace + STOP_MARGIN_MS;
+    const limit = this.#options.listener.grace + STOP_MARGIN_MS;
     let timer: ReturnType<typeof setTimeout>;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, limit));
     await Promise.race([this.#askAll({ type: "stop" }), late]);
     clearTimeout(timer!);
-    this.#end();
+    this.#terminateAll();
   }
 
-  #end(): void {
+  #terminateAll(): void {
     this.#stop.abort();
-    for (const thread of this.#threads) thread?.end();
+    for (const thread of this.#threads) thread?.terminate();
   }
 }

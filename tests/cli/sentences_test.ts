@@ -1,9 +1,9 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { fill, languageOf, LANGUAGES, messagesIn } from "../../cli/messages.ts";
+import { fill, languageOf, LANGUAGES, sentencesIn } from "../../cli/sentences.ts";
 
-/** Every sentence below `messages`, by its dotted name. */
-function sentencesOf(messages: object, prefix = ""): [name: string, sentence: string][] {
-  return Object.entries(messages).flatMap(([key, value]) =>
+/** Every sentence in `sentences`, by its dotted name. */
+function sentencesOf(sentences: object, prefix = ""): [name: string, sentence: string][] {
+  return Object.entries(sentences).flatMap(([key, value]) =>
     typeof value === "string"
       ? [[prefix + key, value] as [string, string]]
       : sentencesOf(value, `${prefix}${key}.`)
@@ -14,38 +14,38 @@ function placeholdersOf(sentence: string): string[] {
   return (sentence.match(/\{\w+\}/g) ?? []).sort();
 }
 
-Deno.test("messagesIn() has the same sentences in both languages", () => {
+Deno.test("sentencesIn() has the same sentences in both languages", () => {
   const [portuguese, english] = LANGUAGES.map((language) =>
-    sentencesOf(messagesIn(language)).map(([name]) => name).sort()
+    sentencesOf(sentencesIn(language)).map(([name]) => name).sort()
   );
   assertEquals(portuguese, english);
 });
 
-Deno.test("messagesIn() fills the same placeholders in both languages", () => {
-  const english = new Map(sentencesOf(messagesIn("en")));
-  for (const [name, sentence] of sentencesOf(messagesIn("pt-BR"))) {
+Deno.test("sentencesIn() fills the same placeholders in both languages", () => {
+  const english = new Map(sentencesOf(sentencesIn("en")));
+  for (const [name, sentence] of sentencesOf(sentencesIn("pt-BR"))) {
     assertEquals(placeholdersOf(sentence), placeholdersOf(english.get(name)!), name);
   }
 });
 
-Deno.test("messagesIn() leaves no sentence untranslated or empty", () => {
-  const english = new Map(sentencesOf(messagesIn("en")));
-  for (const [name, sentence] of sentencesOf(messagesIn("pt-BR"))) {
+Deno.test("sentencesIn() leaves no sentence untranslated or empty", () => {
+  const english = new Map(sentencesOf(sentencesIn("en")));
+  for (const [name, sentence] of sentencesOf(sentencesIn("pt-BR"))) {
     assertNotEquals(sentence.trim(), "", name);
     assertNotEquals(sentence, english.get(name), name);
   }
 });
 
-Deno.test("messagesIn() keeps every sentence but the usage on one line", () => {
+Deno.test("sentencesIn() keeps every sentence but the usage on one line", () => {
   for (const language of LANGUAGES) {
-    for (const [name, sentence] of sentencesOf(messagesIn(language))) {
+    for (const [name, sentence] of sentencesOf(sentencesIn(language))) {
       if (!name.endsWith(".usage")) assertEquals(sentence.split("\n").length, 1, name);
     }
   }
 });
 
-Deno.test("messagesIn() says in Portuguese what the demo says", () => {
-  const { server, client } = messagesIn("pt-BR");
+Deno.test("sentencesIn() says in Portuguese what the demo says", () => {
+  const { server, client } = sentencesIn("pt-BR");
   assertEquals(
     fill(server.listening, { port: 8443 }),
     "Servidor WebSocket rodando na porta 8443...",
@@ -78,13 +78,13 @@ Deno.test("languageOf() takes the last --lang, else the environment, else Portug
   assertEquals(languageOf(["--bogus", "--lang=en"], undefined), "en");
 });
 
-Deno.test("languageOf() leaves an unknown language to be refused in Portuguese", () => {
+Deno.test("languageOf() gives Portuguese for an unknown language, in which it is refused", () => {
   assertEquals(languageOf(["--lang=fr"], "en"), "pt-BR");
   assertEquals(languageOf(["--lang"], "en"), "pt-BR");
   assertEquals(languageOf([], "fr"), "pt-BR");
 });
 
-Deno.test("fill() fills each placeholder once, and leaves the unknown", () => {
+Deno.test("fill() fills each placeholder once, and leaves unknown ones", () => {
   assertEquals(fill("{a} e {b} e {a}", { a: 1, b: "x" }), "1 e x e 1");
   assertEquals(fill("{a} {c}", { a: "{b}", b: "no" }), "{b} {c}");
   assertEquals(fill("{a}", { a: "$& $1" }), "$& $1");

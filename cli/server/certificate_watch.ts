@@ -1,27 +1,28 @@
 /**
- * Noticing that a certificate on disk has been renewed.
+ * Notices that a certificate on disk has changed.
  *
  * @module
  */
 
-/** A renewal is several writes: they have ended when they changed nothing for so long, in milliseconds. */
+/** A renewal is several writes. It is complete when the files stay the same for this long, in milliseconds. */
 const SETTLE_MS = 300;
 
-/** A certificate and its key: the paths of their files, or what they hold. */
+/** A certificate and its key: either the paths of their files, or their contents. */
 interface Pair {
   cert: string;
   key: string;
 }
 
 /**
- * Calls `renew` when the files no longer hold what is served, or the process gets `SIGHUP`: the only way
- * to tell of a folder that has been replaced by another.
+ * Calls `renew` when the files no longer hold the pair that is served, and on `SIGHUP`. `SIGHUP` is needed
+ * when the whole folder is replaced by another, which a watch of the folder does not see.
  *
- * @returns Stops that.
+ * @returns Dispose of it to stop watching.
  */
-export function watchRenewal(paths: Pair, served: Pair, renew: () => void): Disposable {
+export function watchCertificate(paths: Pair, served: Pair, renew: () => void): Disposable {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const contents = () => contentOf(paths.cert) + contentOf(paths.key);
+  // What `renew` was last called for, and what the last look found.
   let known = served.cert + served.key;
   let seen = known;
   const renewNow = () => {
@@ -39,15 +40,15 @@ export function watchRenewal(paths: Pair, served: Pair, renew: () => void): Disp
   const lookSoon = () => {
     timer ??= setTimeout(look, SETTLE_MS);
   };
-  // The folders are watched, as a renewal often puts new files in the place of the old, or replaces what
-  // they are links to: the names in an event do not tell whether it matters.
+  // Watch the folders, not the files: a renewal often puts a new file in place, or replaces what the file
+  // links to. So the names in an event do not say whether it matters, and the files are read.
   const watcher = watchFolders([...new Set([paths.cert, paths.key].map(folderOf))]);
   void (async () => {
     for await (const { kind } of watcher ?? []) if (kind !== "access") lookSoon();
   })();
   const signals = Deno.build.os !== "windows";
   if (signals) Deno.addSignalListener("SIGHUP", renewNow);
-  // They may have been written since they were read.
+  // The files may have changed since the server read them.
   lookSoon();
   return {
     [Symbol.dispose]() {
@@ -58,7 +59,7 @@ export function watchRenewal(paths: Pair, served: Pair, renew: () => void): Disp
   };
 }
 
-/** Nothing where the folder may not be read, or the system has no more watches: `SIGHUP` remains. */
+/** Undefined if a folder cannot be watched, or the system has no more watches; `SIGHUP` still works. */
 function watchFolders(folders: string[]): Deno.FsWatcher | undefined {
   try {
     return Deno.watchFs(folders, { recursive: false });
@@ -67,7 +68,7 @@ function watchFolders(folders: string[]): Deno.FsWatcher | undefined {
   }
 }
 
-/** What cannot be read holds nothing; `renew` tells why. */
+/** The file's text; empty if it cannot be read, which `renew` will report. */
 function contentOf(path: string): string {
   try {
     return Deno.readTextFileSync(path);
