@@ -32,32 +32,41 @@ export async function dial(
 ): Promise<Connection> {
   const { caCerts, insecure, signal } = options;
   signal.throwIfAborted();
-  const decided = decideWay();
   const secure = url.protocol === "wss:";
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const port = Number(url.port || (secure ? 443 : 80));
-  const address = { host, port, allowHalfOpen: true };
-  const socket: Socket = secure
-    ? tls().connect({
-      ...address,
-      ALPNProtocols: ALPN_PROTOCOLS,
-      rejectUnauthorized: !insecure,
-      secureContext: trust(caCerts),
-      // A server name is a name, never an address (RFC 6066 section 3).
-      ...(net().isIP(host) === 0 && { servername: host }),
-    })
-    : net().connect(address);
-  const connected = Promise.withResolvers<void>();
-  const abort = () => connected.reject(signal.reason);
+  const raw = net().connect({ host, port, allowHalfOpen: true });
+  await Promise.all([opened(raw, "connect", signal, () => {}), decideWay()]);
+  if (!secure) return connectionOf(raw, receiver);
+  const own = { allowHalfOpen: true };
+  const socket: Socket = tls().connect({
+    ...own,
+    socket: raw,
+    ALPNProtocols: ALPN_PROTOCOLS,
+    rejectUnauthorized: !insecure,
+    secureContext: trust(caCerts),
+    // A server name is a name, never an address (RFC 6066 section 3).
+    ...(net().isIP(host) === 0 ? { servername: host } : { host }),
+  });
+  return await opened(socket, "secureConnect", signal, () => connectionOf(socket, receiver));
+}
+
+/** Resolves with what `take` makes of a socket at the event that tells that it is open. */
+async function opened<T>(
+  socket: Socket,
+  event: string,
+  signal: AbortSignal,
+  take: () => T,
+): Promise<T> {
+  const result = Promise.withResolvers<T>();
+  const abort = () => result.reject(signal.reason);
   signal.addEventListener("abort", abort);
-  socket.once(secure ? "secureConnect" : "connect", () => connected.resolve());
-  socket.on("error", (error: Error) => connected.reject(error));
-  socket.once("close", () => connected.reject(new Error("server closed the connection")));
+  socket.once(event, () => result.resolve(take()));
+  socket.on("error", (error: Error) => result.reject(error));
+  socket.once("close", () => result.reject(new Error("server closed the connection")));
   try {
-    await connected.promise;
-    await decided;
     signal.throwIfAborted();
-    return connectionOf(socket, receiver);
+    return await result.promise;
   } catch (error) {
     socket.destroy();
     throw error;

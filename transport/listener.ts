@@ -123,20 +123,19 @@ class IncomingSocket implements Incoming {
     socket.on("error", () => {});
   }
 
-  async open(receiver: Receiver): Promise<Connection | undefined> {
+  open(receiver: Receiver): Promise<Connection | undefined> {
     const socket = this.#socket;
-    if (socket.destroyed) return undefined;
-    if (this.#context === undefined) return connectionOf(socket, receiver);
+    if (socket.destroyed) return Promise.resolve(undefined);
+    if (this.#context === undefined) return Promise.resolve(connectionOf(socket, receiver));
     const secured = secureServerSocket(socket, this.#context);
     secured.on("error", () => {});
-    const ended = Promise.withResolvers<boolean>();
-    secured.once("secure", () => ended.resolve(true));
-    secured.once("close", () => ended.resolve(false));
-    if (!await ended.promise || secured.destroyed) {
-      socket.destroy();
-      return undefined;
-    }
-    return connectionOf(secured, receiver);
+    return new Promise((resolve) => {
+      secured.once("secure", () => resolve(connectionOf(secured, receiver)));
+      secured.once("close", () => {
+        socket.destroy();
+        resolve(undefined);
+      });
+    });
   }
 
   destroy(): void {

@@ -107,6 +107,8 @@ class NativeConnection implements Connection {
   #writing: Uint8Array | undefined;
   /** Whether the connection is to be ended once the write under way is done. */
   #ending = false;
+  /** Whether the handle has been told to read. */
+  #started = false;
   #error: Error | undefined;
 
   constructor(socket: Socket, handle: Handle, remoteAddr: Deno.Addr, receiver: Receiver) {
@@ -141,9 +143,11 @@ class NativeConnection implements Connection {
 
   resume(): void {
     if (this.#socket.destroyed) return;
+    this.#source.readStart();
+    if (this.#started) return;
+    this.#started = true;
     // Under TLS, bytes that were decrypted during the handshake come at once.
     if (this.#source !== this.#handle) this.#handle.readStart();
-    this.#source.readStart();
   }
 
   pause(): void {

@@ -602,6 +602,7 @@ export class Session implements Receiver {
   #onFlushed(): void {
     this.#drained?.resolve();
     this.#drained = undefined;
+    this.goOn();
     if (!this.#drainDue || this.#protocol.busy || this.#failure !== undefined) return;
     this.#drainDue = false;
     queueMicrotask(() => {

@@ -57,7 +57,7 @@ export class PeerLog {
     const { hostname, port } = address;
     const host = hostname.replace(/^::ffff:(?=\d+\.)/, "");
     const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-    return { name, address: clientKey(hostname) };
+    return { name, address: clientKey(address) };
   }
 
   /** Logs an event. */
