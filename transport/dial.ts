@@ -36,7 +36,7 @@ export async function dial(
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const port = Number(url.port || (secure ? 443 : 80));
   const raw = net().connect({ host, port, allowHalfOpen: true });
-  await Promise.all([opened(raw, "connect", signal, () => {}), decideWay()]);
+  await Promise.all([opened(raw, "connect", host, signal, () => {}), decideWay()]);
   if (!secure) return connectionOf(raw, receiver);
   const own = { allowHalfOpen: true };
   const socket: Socket = tls().connect({
@@ -48,13 +48,14 @@ export async function dial(
     // A server name is a name, never an address (RFC 6066 section 3).
     ...(net().isIP(host) === 0 ? { servername: host } : { host }),
   });
-  return await opened(socket, "secureConnect", signal, () => connectionOf(socket, receiver));
+  return await opened(socket, "secureConnect", host, signal, () => connectionOf(socket, receiver));
 }
 
 /** Resolves with what `take` makes of a socket at the event that tells that it is open. */
 async function opened<T>(
   socket: Socket,
   event: string,
+  host: string,
   signal: AbortSignal,
   take: () => T,
 ): Promise<T> {
@@ -62,8 +63,8 @@ async function opened<T>(
   const abort = () => result.reject(signal.reason);
   signal.addEventListener("abort", abort);
   socket.once(event, () => result.resolve(take()));
-  socket.on("error", (error: Error) => result.reject(error));
-  socket.once("close", () => result.reject(new Error("server closed the connection")));
+  socket.on("error", (error: Error) => result.reject(explain(error, host)));
+  socket.once("close", () => result.reject(explain(undefined, host)));
   try {
     signal.throwIfAborted();
     return await result.promise;
@@ -73,6 +74,33 @@ async function opened<T>(
   } finally {
     signal.removeEventListener("abort", abort);
   }
+}
+
+/** What the codes of Node's errors mean. */
+const MEANINGS: Record<string, string> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset by peer",
+  EHOSTUNREACH: "host is unreachable",
+  ENETUNREACH: "network is unreachable",
+  ENOTFOUND: "name was not found",
+  ETIMEDOUT: "connection timed out",
+  ERR_TLS_CERT_ALTNAME_INVALID: "certificate is not valid for name",
+  CERT_HAS_EXPIRED: "invalid peer certificate: it has expired",
+  CERT_NOT_YET_VALID: "invalid peer certificate: it is not yet valid",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "invalid peer certificate: UnknownIssuer, it is self-signed",
+  SELF_SIGNED_CERT_IN_CHAIN:
+    "invalid peer certificate: UnknownIssuer, its authority is not trusted",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "invalid peer certificate: UnknownIssuer",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "invalid peer certificate: UnknownIssuer",
+};
+
+/** An error that says what could not be done; Deno's own, as of a permission, say it already. */
+function explain(error: (Error & { code?: string }) | undefined, host: string): Error {
+  if (error instanceof Deno.errors.NotCapable) return error;
+  const problem = error === undefined
+    ? "server closed the connection"
+    : MEANINGS[error.code ?? ""] ?? error.message;
+  return new Error(`Cannot connect to "${host}": ${problem}`, { cause: error });
 }
 
 /** The public authorities, and those given. */

@@ -36,6 +36,9 @@ export interface KeyPair {
  * @param pair With it, the round trip goes over TLS too.
  */
 export function decideWay(pair?: KeyPair): Promise<void> {
+  // Before the first promise: Deno runs microtasks while it loads its modules, and a second use of
+  // `getBuiltinModule` from one of them fails.
+  net();
   return decision ??= (async () => {
     if (way !== undefined) return;
     const { state } = await Deno.permissions.query({ name: "net", host: "127.0.0.1" });
