@@ -33,6 +33,11 @@ export class GrowingBuffer {
   /** Whether the memory is somebody else's, to be read alone. */
   #borrowed = false;
 
+  /** Bytes of memory that are its own. */
+  get held(): number {
+    return this.#borrowed ? 0 : this.bytes.length;
+  }
+
   /** Makes room for `count` more bytes after {@linkcode length}. */
   reserve(count: number): void {
     const needed = this.length + count;
@@ -46,11 +51,6 @@ export class GrowingBuffer {
   /** Moves the data into memory of `capacity` bytes. */
   grow(capacity: number): void {
     const old = this.bytes;
-    if (old.length > MAX_POOLED_SIZE && !this.#borrowed) {
-      // Freed at once, and not when the engine next collects its garbage.
-      this.bytes = new Uint8Array(old.buffer.transfer(capacity));
-      return;
-    }
     this.bytes = pooled(capacity) ?? new Uint8Array(capacity);
     if (this.length > 0) this.bytes.set(old.subarray(0, this.length));
     if (!this.#borrowed) recycle(old);
@@ -68,7 +68,7 @@ export class GrowingBuffer {
   /** The data in memory of its own, which this buffer then no longer has. */
   take(): Uint8Array<ArrayBuffer> {
     const { bytes, length } = this;
-    if (bytes.length === length && length !== POOLED_SIZE) {
+    if (bytes.length === length && length !== POOLED_SIZE && !this.#borrowed) {
       this.bytes = EMPTY;
       this.length = 0;
       return bytes;
@@ -105,7 +105,12 @@ function recycle(bytes: Uint8Array<ArrayBuffer>): void {
   const size = bytes.length;
   const power = size - SLACK;
   const ofReserve = size === POOLED_SIZE || power >= POOLED_SIZE && (power & power - 1) === 0;
-  if (!ofReserve || size > MAX_POOLED_SIZE || pooledBytes + size > POOL_LIMIT) return;
+  if (size > MAX_POOLED_SIZE) {
+    // Frees the memory at once, and not when the engine next collects its garbage.
+    bytes.buffer.transfer(0);
+    return;
+  }
+  if (!ofReserve || pooledBytes + size > POOL_LIMIT) return;
   pooledBytes += size;
   const arrays = pool.get(size);
   if (arrays === undefined) pool.set(size, [bytes]);

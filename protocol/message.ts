@@ -8,7 +8,7 @@
 import { GrowingBuffer } from "./buffer.ts";
 import { CloseCode, Opcode } from "./frame.ts";
 import { ProtocolError } from "./protocol_error.ts";
-import { checkUtf8, decodeUtf8 } from "./utf8.ts";
+import { checkUtf8, decodeUtf8, isContinuation } from "./utf8.ts";
 
 /** A whole message. */
 export type Message = string | Uint8Array<ArrayBuffer>;
@@ -16,6 +16,12 @@ export type Message = string | Uint8Array<ArrayBuffer>;
 /** Memory for a message grows with what has come of it, never at once to what its header claims. */
 const FIRST_SIZE = 64 * 1024;
 const GROWTH = 4;
+
+/**
+ * What is decoded at once: of text outside Latin-1, 1 MiB takes 2 ms. A longer text is decoded in steps of
+ * this, and V8 joins the parts when the program first looks into it.
+ */
+export const DECODE_STEP: number = 512 * 1024;
 
 /** Puts one message after the other together. */
 export class MessageAssembly {
@@ -26,6 +32,13 @@ export class MessageAssembly {
   readonly #bytes = new GrowingBuffer();
   /** How many of the bytes are known to be UTF-8. */
   #checked = 0;
+  /** How much of a whole text has been decoded, and what it gave; `undefined` unless it is long. */
+  #decoded: { text: string; length: number } | undefined;
+
+  /** Whether there is a whole text to be decoded by {@linkcode decode}. */
+  get decoding(): boolean {
+    return this.#decoded !== undefined;
+  }
 
   /** Bytes of memory that the message takes. */
   get held(): number {
@@ -70,29 +83,51 @@ export class MessageAssembly {
   /**
    * Ends the message with its last piece.
    *
-   * @returns The message, which is then its only copy.
+   * @returns The message, which is then its only copy; nothing when it is a long text, which
+   * {@linkcode decode} gives.
    * @throws {ProtocolError} With code 1007, if it is text, and not UTF-8.
    */
-  end(piece: Uint8Array, from: number, to: number): Message {
-    const { opcode } = this;
+  end(piece: Uint8Array, from: number, to: number): Message | undefined {
+    const text = this.opcode === Opcode.TEXT;
     if (this.size === 0) {
       this.size = to - from;
       this.opcode = Opcode.CONTINUATION;
-      return opcode === Opcode.TEXT
+      return text
         ? decode(piece.subarray(from, to))
         : piece.slice(from, to) as Uint8Array<ArrayBuffer>;
     }
     this.add(piece, from, to, 0);
-    this.opcode = Opcode.CONTINUATION;
-    if (opcode !== Opcode.TEXT) return this.#bytes.take();
-    const text = decode(this.#bytes.bytes.subarray(0, this.#bytes.length));
-    this.#bytes.release();
-    return text;
+    if (!text) {
+      this.opcode = Opcode.CONTINUATION;
+      return this.#bytes.take();
+    }
+    // A character that is not whole is missing its end.
+    if (this.#checked < this.size) throw notUtf8();
+    this.#decoded = { text: "", length: 0 };
+    return this.size > DECODE_STEP ? undefined : this.decode();
+  }
+
+  /**
+   * Decodes the next part of the whole text.
+   *
+   * @returns The text, once all of it is decoded.
+   */
+  decode(): string | undefined {
+    const { bytes, length } = this.#bytes;
+    const decoded = this.#decoded!;
+    let to = Math.min(length, decoded.length + DECODE_STEP);
+    while (to < length && isContinuation(bytes[to]!)) to++;
+    decoded.text += decodeUtf8(bytes.subarray(decoded.length, to));
+    decoded.length = to;
+    if (to < length) return undefined;
+    this.release();
+    return decoded.text;
   }
 
   /** Forgets the message. */
   release(): void {
     this.#bytes.release();
+    this.#decoded = undefined;
     this.opcode = Opcode.CONTINUATION;
   }
 }

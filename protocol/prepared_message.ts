@@ -6,7 +6,7 @@
 
 import { GrowingBuffer } from "./buffer.ts";
 import { firstByte, headerSize, Opcode, writeHeader } from "./frame.ts";
-import type { PerMessageDeflate } from "./permessage_deflate/codec.ts";
+import type { Deflater, PerMessageDeflate } from "./permessage_deflate/codec.ts";
 
 /** What goes on the wire. */
 interface PreparedFrame {
@@ -25,6 +25,14 @@ function frameOf(first: number, payload: Uint8Array): PreparedFrame {
   return { first, payload: unmasked.subarray(size), unmasked };
 }
 
+/** A long message that is being compressed. */
+interface Compression {
+  deflater: Deflater;
+  target: GrowingBuffer;
+  /** How much of the message has been compressed. */
+  done: number;
+}
+
 /** Made by {@linkcode prepare}, and sent like any other data. */
 export class PreparedMessage {
   /** Bytes of the message. */
@@ -32,6 +40,7 @@ export class PreparedMessage {
   readonly #opcode: number;
   readonly #plain: PreparedFrame;
   readonly #compressed = new Map<string, PreparedFrame>();
+  readonly #compressions = new Map<string, Compression>();
 
   /** @ignore */
   constructor(data: string | BufferSource) {
@@ -39,6 +48,48 @@ export class PreparedMessage {
     const payload = typeof data === "string" ? new TextEncoder().encode(data) : copyOf(data);
     this.size = payload.length;
     this.#plain = frameOf(firstByte(this.#opcode, false), payload);
+  }
+
+  /**
+   * Whether {@linkcode frameFor} has the frame at hand, and need not compress the message first.
+   *
+   * @ignore
+   */
+  isReady(deflate: PerMessageDeflate | undefined): boolean {
+    return deflate === undefined || this.size < deflate.threshold ||
+      this.#compressed.has(deflate.key);
+  }
+
+  /**
+   * Compresses a part of the message, for all connections that need the same frame.
+   *
+   * @param most The most that is compressed.
+   * @returns How much was.
+   * @ignore
+   */
+  step(deflate: PerMessageDeflate, most: number): number {
+    const { key } = deflate;
+    let compression = this.#compressions.get(key);
+    if (compression === undefined) {
+      compression = { deflater: deflate.beginAlone(), target: new GrowingBuffer(), done: 0 };
+      this.#compressions.set(key, compression);
+    }
+    const { deflater, target, done } = compression;
+    const to = Math.min(this.size, done + most);
+    try {
+      deflater.deflatePart(this.#plain.payload, done, to, to === this.size, target);
+    } catch (error) {
+      this.#compressions.delete(key);
+      deflate.dropLong(deflater);
+      throw error;
+    }
+    compression.done = to;
+    if (to === this.size) {
+      this.#compressions.delete(key);
+      deflate.endAlone(deflater);
+      this.#keep(key, target);
+    }
+    return to - done;
   }
 
   /**
@@ -50,18 +101,21 @@ export class PreparedMessage {
     if (deflate === undefined || this.size < deflate.threshold) return this.#plain;
     // The peer's window moves on over a message that our own never saw.
     deflate.forgetSent();
-    let frame = this.#compressed.get(deflate.key);
-    if (frame === undefined) {
-      const target = new GrowingBuffer();
-      if (this.size === 0) deflate.deflate(this.#plain.payload, target);
-      else deflate.deflateAlone(this.#plain.payload, target);
-      frame = frameOf(
-        firstByte(this.#opcode, true),
-        target.bytes.subarray(0, target.length),
-      );
-      target.release();
-      this.#compressed.set(deflate.key, frame);
-    }
+    const { key } = deflate;
+    const frame = this.#compressed.get(key);
+    if (frame !== undefined) return frame;
+    const target = new GrowingBuffer();
+    if (this.size === 0) deflate.deflate(this.#plain.payload, target);
+    else deflate.deflateAlone(this.#plain.payload, target);
+    return this.#keep(key, target);
+  }
+
+  /** Keeps the compressed message for the connections that need the same. */
+  #keep(key: string, target: GrowingBuffer): PreparedFrame {
+    const payload = target.bytes.subarray(0, target.length);
+    const frame = frameOf(firstByte(this.#opcode, true), payload);
+    target.release();
+    this.#compressed.set(key, frame);
     return frame;
   }
 }

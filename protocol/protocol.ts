@@ -175,7 +175,7 @@ export class Protocol {
   #takeControl({ opcode, data }: Received & { type: "control" }): ProtocolEvent {
     switch (opcode) {
       case Opcode.PING:
-        if (this.#pongsLeft-- > 0 && this.#sender.held < MAX_UNSENT) {
+        if (this.#pongsLeft-- > 0 && this.#sender.outputBytes < MAX_UNSENT) {
           this.#control(Opcode.PONG, data);
           this.#unansweredPing = undefined;
         } else {
@@ -229,7 +229,7 @@ export class Protocol {
   allowPongs(): boolean {
     this.#pongsLeft = this.#pongs;
     if (this.#unansweredPing === undefined) return false;
-    if (this.#sender.held >= MAX_UNSENT) return true;
+    if (this.#sender.outputBytes >= MAX_UNSENT) return true;
     this.#control(Opcode.PONG, this.#unansweredPing);
     this.#unansweredPing = undefined;
     this.#pongsLeft--;
@@ -275,6 +275,7 @@ export class Protocol {
    * Does some of the work that {@linkcode busy} tells of.
    *
    * @returns What it counts as, in bytes inflated.
+   * @throws If there is no memory for it: the messages that waited are lost, and the connection must fail.
    */
   step(): number {
     const cost = this.#sender.step();

@@ -2,8 +2,9 @@
  * Sending messages and control frames (RFC 6455 sections 5 and 6.1, RFC 7692 section 7.2.1): each message is
  * one frame.
  *
- * A message that takes long to compress or to mask is worked on in steps, and those after it wait for it;
- * control frames go out before it. All others are written to the output at once.
+ * A message that takes long to compress is worked on in steps, and the messages after it wait for it; control
+ * frames go out before it. All others are written to the output at once: to copy and to mask 16 MiB takes
+ * less than to compress 1 MiB.
  *
  * @module
  */
@@ -20,20 +21,29 @@ export interface Output {
   messageBytes: number;
 }
 
-/** A message that is sent in steps, or waits for one that is. */
+/** A message that is compressed in steps, or waits for one that is. */
 type Job =
   | { type: "message"; opcode: number; bytes: Uint8Array; compress: boolean }
   | { type: "prepared"; message: PreparedMessage; compress: boolean };
 
-/** Longer messages are compressed in steps: 64 KiB take 0.8 ms at level 1, and 3 at level 6. */
+/** The message that is being compressed. */
+interface Long {
+  deflater: Deflater;
+  /** Its frame; the payload starts at `MAX_HEADER`. */
+  frame: GrowingBuffer;
+  mask: number | undefined;
+  /** How much of the message has been compressed. */
+  done: number;
+}
+
+/** Longer messages are compressed in steps: 64 KiB take 0.4 ms at level 1, and up to 4 ms at level 8. */
 const LONGEST_DEFLATED_AT_ONCE = 64 * 1024;
 
-/** Longer messages that are only encoded or masked are worked on in steps: 1 MiB takes half a millisecond. */
-const LONGEST_COPIED_AT_ONCE = 1024 * 1024;
-
-/** What one step compresses, and masks. */
+/** What one step compresses. */
 const DEFLATE_STEP = 32 * 1024;
-const MASK_STEP = 1024 * 1024;
+
+/** Bytes that are copied and masked count as a quarter of a byte inflated each. */
+const COPY_COST = 0.25;
 
 /** Memory that is kept for the next text to be compressed. */
 const MAX_KEPT_TEXT = 64 * 1024;
@@ -64,17 +74,13 @@ export class FrameSender {
 
   readonly #masks: boolean;
   readonly #deflate: PerMessageDeflate | undefined;
-  /** The message that is being worked on, and those that wait for it. */
+  /** The message that is being compressed, and those that wait for it. */
   readonly #jobs: Job[] = [];
-  /** The frame of the first of the jobs; its payload starts at `MAX_HEADER`. */
-  #frame: GrowingBuffer | undefined;
-  #deflater: Deflater | undefined;
-  /** How much of the job's message has been compressed or copied, and of its payload been masked. */
-  #done = 0;
-  #masked = 0;
-  #mask: number | undefined;
-  /** Bytes of the messages in the jobs. */
-  #jobBytes = 0;
+  /** The first of the jobs, once its compression has begun. */
+  #long: Long | undefined;
+  /** Bytes of the messages in the jobs, and bytes of memory that they take. */
+  #jobMessages = 0;
+  #jobMemory = 0;
 
   /** @param masks Whether frames are masked, as a client's are. */
   constructor(masks: boolean, deflate: PerMessageDeflate | undefined) {
@@ -89,15 +95,22 @@ export class FrameSender {
 
   /** Bytes of messages that were given, and not yet taken by {@linkcode takeOutput}. */
   get messageBytes(): number {
-    let bytes = this.#outputMessages + this.#jobBytes;
+    let bytes = this.#outputMessages + this.#jobMessages;
     for (const { messageBytes } of this.#ready) bytes += messageBytes;
     return bytes;
   }
 
-  /** Bytes of memory that all of this takes. */
+  /** Bytes of frames that {@linkcode takeOutput} would give. */
+  get outputBytes(): number {
+    let bytes = this.output.length;
+    for (const { frames } of this.#ready) bytes += frames.length - frames.start;
+    return bytes;
+  }
+
+  /** Bytes of memory that all of this takes. The memory of prepared messages is their own. */
   get held(): number {
-    let bytes = this.output.length + this.#jobBytes + (this.#frame?.bytes.length ?? 0);
-    for (const { frames } of this.#ready) bytes += frames.length;
+    let bytes = this.output.held + this.#jobMemory + (this.#long?.frame.held ?? 0);
+    for (const { frames } of this.#ready) bytes += frames.held;
     return bytes;
   }
 
@@ -119,21 +132,46 @@ export class FrameSender {
    * @param compress Whether it may be compressed.
    */
   send(data: string | Uint8Array, compress: boolean): void {
-    const deflates = compress && this.#deflate !== undefined;
-    const longest = deflates ? LONGEST_DEFLATED_AT_ONCE : LONGEST_COPIED_AT_ONCE;
-    const long = data.length > longest && (deflates || this.#masks || typeof data === "string");
-    if (!long && !this.busy) return this.#sendAtOnce(data, compress);
     const opcode = typeof data === "string" ? Opcode.TEXT : Opcode.BINARY;
-    const bytes = typeof data === "string" ? encodeUtf8(data) : data.slice();
-    this.#jobs.push({ type: "message", opcode, bytes, compress });
-    this.#jobBytes += bytes.length;
+    const deflates = compress && this.#deflate !== undefined;
+    if (this.busy || deflates && data.length > LONGEST_DEFLATED_AT_ONCE) {
+      const bytes = typeof data === "string" ? encodeUtf8(data) : data.slice();
+      return this.#addJob({ type: "message", opcode, bytes, compress });
+    }
+    if (typeof data !== "string") {
+      this.#writeMessage(opcode, data, compress);
+      return;
+    }
+    if (!deflates) {
+      const start = this.#beginFrame(data.length);
+      encodeInto(data, this.output);
+      this.#outputMessages += this.#endFrame(start, data.length, firstByte(opcode, false));
+      return;
+    }
+    encoded.length = 0;
+    encodeInto(data, encoded);
+    const bytes = encoded.bytes.subarray(0, encoded.length);
+    if (bytes.length <= LONGEST_DEFLATED_AT_ONCE) this.#writeMessage(opcode, bytes, compress);
+    else this.#addJob({ type: "message", opcode, bytes: bytes.slice(), compress });
+    if (encoded.bytes.length > MAX_KEPT_TEXT) encoded.release();
   }
 
   /** Sends a message that was prepared. */
   sendPrepared(message: PreparedMessage, compress: boolean): void {
-    if (!this.busy) return this.#sendPreparedAtOnce(message, compress);
-    this.#jobs.push({ type: "prepared", message, compress });
-    this.#jobBytes += message.size;
+    const deflate = compress ? this.#deflate : undefined;
+    if (!this.busy && isPreparedAtOnce(message, deflate)) this.#writePrepared(message, deflate);
+    else this.#addJob({ type: "prepared", message, compress });
+  }
+
+  #addJob(job: Job): void {
+    this.#jobs.push(job);
+    this.#countJob(job, 1);
+  }
+
+  #countJob(job: Job, times: 1 | -1): void {
+    const message = job.type === "message" ? job.bytes.length : job.message.size;
+    this.#jobMessages += times * message;
+    if (job.type === "message") this.#jobMemory += times * message;
   }
 
   /** Writes a control frame (RFC 6455 section 5.5), before the messages that are not yet in the output. */
@@ -147,79 +185,67 @@ export class FrameSender {
    * Does some of the work that {@linkcode busy} tells of.
    *
    * @returns What it counts as, in the unit of a byte inflated.
+   * @throws If there is no memory for it: the messages that waited are then lost.
    */
   step(): number {
     const job = this.#jobs[0];
     if (job === undefined) return 0;
     try {
-      if (job.type === "message" && !this.#isShort(job)) return this.#stepOf(job);
-      this.#endJob();
-      if (job.type === "prepared") {
-        this.#sendPreparedAtOnce(job.message, job.compress);
-        return job.message.size;
-      }
-      this.#writeMessage(job.opcode, job.bytes, job.compress);
-      return 4 * job.bytes.length;
+      return job.type === "message" ? this.#stepOf(job) : this.#stepOfPrepared(job);
     } catch (error) {
       this.abandon();
       throw error;
     }
   }
 
-  #isShort({ bytes: { length }, compress }: { bytes: Uint8Array; compress: boolean }): boolean {
-    return length <= (compress ? LONGEST_DEFLATED_AT_ONCE : LONGEST_COPIED_AT_ONCE);
+  #stepOf(job: Job & { type: "message" }): number {
+    const { opcode, bytes, compress } = job;
+    const deflate = compress ? this.#deflate : undefined;
+    if (this.#long === undefined) {
+      if (bytes.length <= LONGEST_DEFLATED_AT_ONCE || !deflate?.compresses(bytes.length)) {
+        this.#endJob();
+        const compressed = this.#writeMessage(opcode, bytes, compress);
+        return (compressed ? deflate!.cost : COPY_COST) * bytes.length;
+      }
+      const frame = new GrowingBuffer();
+      frame.reserve(MAX_HEADER);
+      frame.length = MAX_HEADER;
+      const mask = this.#masks ? nextMask() : undefined;
+      this.#long = { deflater: deflate.beginLong(), frame, mask, done: 0 };
+    }
+    const { deflater, frame, mask, done } = this.#long;
+    const to = Math.min(bytes.length, done + DEFLATE_STEP);
+    const last = to === bytes.length;
+    const from = frame.length;
+    deflater.deflatePart(bytes, done, to, last, frame);
+    if (mask !== undefined) applyMask(frame.bytes, from, frame.length, mask, from - MAX_HEADER);
+    this.#long.done = to;
+    if (last) {
+      const length = frame.length - MAX_HEADER;
+      frame.start = MAX_HEADER - headerSize(length, this.#masks);
+      writeHeader(frame.bytes, frame.start, firstByte(opcode, true), length, mask);
+      deflate!.endLong(deflater, bytes.length, length);
+      this.#long = undefined;
+      this.#endJob();
+      this.#closeOutput();
+      this.#ready.push({ frames: frame, messageBytes: bytes.length });
+    }
+    return deflate!.cost * (to - done);
   }
 
-  /** One step of a long message: compressing or copying, then masking, then the header. */
-  #stepOf({ opcode, bytes, compress }: Job & { type: "message" }): number {
+  #stepOfPrepared({ message, compress }: Job & { type: "prepared" }): number {
     const deflate = compress ? this.#deflate : undefined;
-    const compressed = deflate !== undefined && bytes.length >= deflate.threshold;
-    if (this.#frame === undefined) {
-      this.#frame = new GrowingBuffer();
-      this.#frame.reserve(MAX_HEADER);
-      this.#frame.length = MAX_HEADER;
-      this.#done = this.#masked = 0;
-      this.#mask = this.#masks ? nextMask() : undefined;
-      if (compressed) this.#deflater = deflate.beginLong();
+    if (!isPreparedAtOnce(message, deflate)) {
+      return message.step(deflate!, DEFLATE_STEP) * deflate!.cost;
     }
-    const frame = this.#frame;
-    if (this.#done < bytes.length) {
-      const from = this.#done;
-      const to = Math.min(bytes.length, from + (compressed ? DEFLATE_STEP : MASK_STEP));
-      this.#done = to;
-      if (!compressed) {
-        frame.append(bytes.subarray(from, to));
-        return (to - from) / 4;
-      }
-      this.#deflater!.deflatePart(bytes, from, to, to === bytes.length, frame);
-      if (to === bytes.length) this.#endDeflating();
-      return 4 * (to - from);
-    }
-    if (this.#mask !== undefined && this.#masked < frame.length - MAX_HEADER) {
-      const from = MAX_HEADER + this.#masked;
-      const to = Math.min(frame.length, from + MASK_STEP);
-      applyMask(frame.bytes, from, to, this.#mask, this.#masked);
-      this.#masked += to - from;
-      return (to - from) / 4;
-    }
-    const length = frame.length - MAX_HEADER;
-    frame.start = MAX_HEADER - headerSize(length, this.#masks);
-    writeHeader(frame.bytes, frame.start, firstByte(opcode, compressed), length, this.#mask);
+    const cost = message.isReady(deflate) ? COPY_COST : deflate!.cost;
     this.#endJob();
-    this.#frame = undefined;
-    this.#closeOutput();
-    this.#ready.push({ frames: frame, messageBytes: bytes.length });
-    return 0;
+    this.#writePrepared(message, deflate);
+    return cost * message.size;
   }
 
   #endJob(): void {
-    const job = this.#jobs.shift()!;
-    this.#jobBytes -= job.type === "message" ? job.bytes.length : job.message.size;
-  }
-
-  #endDeflating(): void {
-    this.#deflate!.endLong(this.#deflater!);
-    this.#deflater = undefined;
+    this.#countJob(this.#jobs.shift()!, -1);
   }
 
   /** Has what is in the output written before what is ready next. */
@@ -232,14 +258,11 @@ export class FrameSender {
 
   /** Forgets the messages that are not yet in the output. */
   abandon(): void {
-    this.#jobs.length = this.#jobBytes = 0;
-    this.#frame?.release();
-    this.#frame = undefined;
-    if (this.#deflater !== undefined) {
-      // It may have stopped in the middle of a message, from which nothing goes on.
-      this.#deflate!.dropLong(this.#deflater);
-      this.#deflater = undefined;
-    }
+    this.#jobs.length = this.#jobMessages = this.#jobMemory = 0;
+    if (this.#long === undefined) return;
+    this.#long.frame.release();
+    this.#deflate!.dropLong(this.#long.deflater);
+    this.#long = undefined;
   }
 
   /** Forgets all that is to be written. */
@@ -250,28 +273,13 @@ export class FrameSender {
     this.#outputMessages = 0;
   }
 
-  #sendAtOnce(data: string | Uint8Array, compress: boolean): void {
-    const deflates = compress && this.#deflate !== undefined;
-    const opcode = typeof data === "string" ? Opcode.TEXT : Opcode.BINARY;
-    if (typeof data !== "string") return this.#writeMessage(opcode, data, compress);
-    if (!deflates) {
-      const start = this.#beginFrame(data.length);
-      encodeInto(data, this.output);
-      this.#outputMessages += this.#endFrame(start, data.length, firstByte(opcode, false));
-      return;
-    }
-    encoded.length = 0;
-    encodeInto(data, encoded);
-    this.#writeMessage(opcode, encoded.bytes.subarray(0, encoded.length), compress);
-    if (encoded.bytes.length > MAX_KEPT_TEXT) encoded.release();
-  }
-
-  #writeMessage(opcode: number, bytes: Uint8Array, compress: boolean): void {
+  /** Writes a message. Returns whether it was compressed. */
+  #writeMessage(opcode: number, bytes: Uint8Array, compress: boolean): boolean {
     const deflate = compress ? this.#deflate : undefined;
-    const compressed = deflate !== undefined && bytes.length >= deflate.threshold;
+    const compressed = deflate?.compresses(bytes.length) ?? false;
     const start = this.#beginFrame(bytes.length);
     try {
-      if (compressed) deflate.deflate(bytes, this.output);
+      if (compressed) deflate!.deflate(bytes, this.output);
       else this.output.append(bytes);
       this.#endFrame(start, bytes.length, firstByte(opcode, compressed));
     } catch (error) {
@@ -281,15 +289,19 @@ export class FrameSender {
       throw error;
     }
     this.#outputMessages += bytes.length;
+    return compressed;
   }
 
-  #sendPreparedAtOnce(message: PreparedMessage, compress: boolean): void {
-    const { first, payload, unmasked } = message.frameFor(compress ? this.#deflate : undefined);
+  #writePrepared(message: PreparedMessage, deflate: PerMessageDeflate | undefined): void {
+    const { first, payload, unmasked } = message.frameFor(deflate);
+    if (!this.#masks && this.output.length === 0) {
+      this.output.borrow(unmasked);
+    } else {
+      const start = this.#beginFrame(payload.length);
+      this.output.append(payload);
+      this.#endFrame(start, payload.length, first);
+    }
     this.#outputMessages += message.size;
-    if (!this.#masks && this.output.length === 0) return this.output.borrow(unmasked);
-    const start = this.#beginFrame(payload.length);
-    this.output.append(payload);
-    this.#endFrame(start, payload.length, first);
   }
 
   /** Leaves room for a header, for a payload that will likely be of `length` bytes. */
@@ -317,6 +329,13 @@ export class FrameSender {
     if (mask !== undefined) applyMask(output.bytes, from, output.length, mask, 0);
     return length;
   }
+}
+
+function isPreparedAtOnce(
+  message: PreparedMessage,
+  deflate: PerMessageDeflate | undefined,
+): boolean {
+  return message.size <= LONGEST_DEFLATED_AT_ONCE || message.isReady(deflate);
 }
 
 /** Appends `text` as UTF-8: in one pass where it is ASCII, without three times its room otherwise. */

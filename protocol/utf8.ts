@@ -42,11 +42,16 @@ export function checkUtf8(bytes: Uint8Array, from: number, to: number): number {
 function startOfLastIncomplete(bytes: Uint8Array, from: number, to: number): number {
   for (let at = to - 1; at >= from && at >= to - 3; at--) {
     const byte = bytes[at]!;
-    if ((byte & 0xc0) === 0x80) continue;
+    if (isContinuation(byte)) continue;
     const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
     return at + length > to ? at : to;
   }
   return to;
+}
+
+/** Whether a byte is not the first of its character. */
+export function isContinuation(byte: number): boolean {
+  return (byte & 0xc0) === 0x80;
 }
 
 const encoder = new TextEncoder();

@@ -157,47 +157,49 @@ export class Inflater {
     this.push(TAIL, 0, TAIL.length);
   }
 
+  /** Whether the input has been used up, and all that it gives been pulled. */
+  get done(): boolean {
+    return this.#at === this.#end && !this.#outputFull;
+  }
+
   /**
-   * Writes what the input gives into `output` from `from` up to `to`.
+   * Writes some of what the input gives into `output` from `from` up to `to`: one native call, so that
+   * input that gives nothing can be counted too.
    *
-   * @returns The bytes written; 0 when there are none left.
+   * @returns The bytes written, which may be none before the inflater is {@linkcode done}.
    * @throws {ProtocolError} With code 1007, if the input is not DEFLATE.
    */
   pull(output: Uint8Array, from: number, to: number = output.length): number {
     const free = to - from;
-    while (this.#at < this.#end || this.#outputFull) {
-      const length = this.#end - this.#at;
-      this.#native.writeSync(
-        Z_SYNC_FLUSH,
-        this.#input,
-        this.#at,
-        length,
-        output,
-        from,
-        free,
+    this.#native.writeSync(
+      Z_SYNC_FLUSH,
+      this.#input,
+      this.#at,
+      this.#end - this.#at,
+      output,
+      from,
+      free,
+    );
+    if (this.#error !== undefined) {
+      const problem = this.#error;
+      this.#error = undefined;
+      throw new ProtocolError(
+        CloseCode.INVALID_PAYLOAD,
+        "NOT_DEFLATE",
+        `Cannot decompress: ${problem}`,
       );
-      if (this.#error !== undefined) {
-        const problem = this.#error;
-        this.#error = undefined;
-        throw new ProtocolError(
-          CloseCode.INVALID_PAYLOAD,
-          "NOT_DEFLATE",
-          `Cannot decompress: ${problem}`,
-        );
-      }
-      const [room, left] = this.#state as unknown as [number, number];
-      this.#at = this.#end - left;
-      this.#outputFull = room === 0;
-      // Input left beside free output: a block with BFINAL ended the stream (section 7.2.3.4), and
-      // what follows starts the next. The tail after a message that ends so is no block of its own.
-      if (left > 0 && room > 0) {
-        this.#native.reset();
-        if (this.#input === TAIL && left === TAIL.length) this.#at = this.#end;
-      }
-      if (room < free) return free - room;
     }
-    this.#input = NO_BYTES;
-    return 0;
+    const [room, left] = this.#state as unknown as [number, number];
+    this.#at = this.#end - left;
+    this.#outputFull = room === 0;
+    // Input left beside free output: a block with BFINAL ended the stream (section 7.2.3.4), and
+    // what follows starts the next. The tail after a message that ends so is no block of its own.
+    if (left > 0 && room > 0) {
+      this.#native.reset();
+      if (this.#input === TAIL && left === TAIL.length) this.#at = this.#end;
+    }
+    if (this.done) this.#input = NO_BYTES;
+    return free - room;
   }
 
   /** Forgets what it decompressed. */
@@ -252,6 +254,14 @@ export function releaseIdleContexts(): void {
   }
 }
 
+/**
+ * What compressing a byte takes at most, beside a byte inflated. Seen for 64 KiB of JSON and of random
+ * bytes: 0.4 ms at level 1, 0.9 at level 3, 1 at level 6, 4 at level 8.
+ */
+function costOf(level: number): number {
+  return level === 1 ? 2 : level <= 6 ? 5 : 20;
+}
+
 /** The codec of one connection. */
 export class PerMessageDeflate {
   /** Messages of fewer bytes are not worth compressing. */
@@ -260,6 +270,8 @@ export class PerMessageDeflate {
   readonly windowBits: number;
   /** The same for all connections whose messages, compressed alone, are the same. */
   readonly key: string;
+  /** What compressing a byte counts as, in the unit of a byte inflated: 3 ns. */
+  readonly cost: number;
   readonly #level: number;
   readonly #memLevel: number;
   readonly #keepsOwn: boolean;
@@ -279,9 +291,15 @@ export class PerMessageDeflate {
     this.#keepsPeers =
       !(server ? agreement.clientNoContextTakeover : agreement.serverNoContextTakeover);
     this.#level = settings.level;
+    this.cost = costOf(settings.level);
     this.#memLevel = settings.memLevel;
     this.key = `${settings.level} ${settings.memLevel} ${this.windowBits}`;
     this.threshold = this.windowBits < MIN_DEFLATE_WINDOW_BITS ? Infinity : settings.threshold;
+  }
+
+  /** Whether a message of `length` bytes is to be compressed. */
+  compresses(length: number): boolean {
+    return length >= this.threshold;
   }
 
   /** Appends the compressed `message` to `target`. */
@@ -328,13 +346,22 @@ export class PerMessageDeflate {
 
   /** A compressor for one message that is compressed in parts; given back by {@linkcode endLong}. */
   beginLong(): Deflater {
-    return this.#context() ?? idleDeflaters.get(this.key)?.pop() ??
+    return this.#context() ?? this.beginAlone();
+  }
+
+  /** A compressor for one message that is compressed in parts without regard to any other. */
+  beginAlone(): Deflater {
+    return idleDeflaters.get(this.key)?.pop() ??
       new Deflater(this.#level, this.#memLevel, this.windowBits);
   }
 
   /** The message has been compressed to its end. */
-  endLong(deflater: Deflater): void {
-    if (deflater === this.#deflater) return;
+  endLong(deflater: Deflater, _plain: number, _compressed: number): void {
+    if (deflater !== this.#deflater) this.endAlone(deflater);
+  }
+
+  /** The message of {@linkcode beginAlone} has been compressed to its end. */
+  endAlone(deflater: Deflater): void {
     deflater.reset();
     const idle = idleDeflaters.get(this.key);
     if (idle === undefined) idleDeflaters.set(this.key, [deflater]);

@@ -34,7 +34,6 @@ Deno.test("CloseCode has the values of the registry (RFC 6455 section 7.4.1)", (
     NORMAL: 1000,
     GOING_AWAY: 1001,
     PROTOCOL_ERROR: 1002,
-    UNSUPPORTED_DATA: 1003,
     NO_STATUS: 1005,
     ABNORMAL: 1006,
     INVALID_PAYLOAD: 1007,
@@ -42,6 +41,7 @@ Deno.test("CloseCode has the values of the registry (RFC 6455 section 7.4.1)", (
     MESSAGE_TOO_BIG: 1009,
     MANDATORY_EXTENSION: 1010,
     INTERNAL_ERROR: 1011,
+    TRY_AGAIN_LATER: 1013,
   });
 });
 

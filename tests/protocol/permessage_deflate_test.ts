@@ -454,7 +454,7 @@ function inflate(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const output = new Uint8Array(1 << 20);
   let length = 0;
   const pull = () => {
-    for (let count; (count = inflater.pull(output, length)) > 0;) length += count;
+    while (!inflater.done) length += inflater.pull(output, length);
   };
   inflater.push(bytes, 0, bytes.length);
   pull();
@@ -526,10 +526,10 @@ Deno.test("PerMessageDeflate.deflate takes each level and memLevel, and data tha
           const { inflater } = client;
           inflater.push(target.bytes, 3, target.length);
           let length = 0;
-          for (let count; (count = inflater.pull(output, length)) > 0;) length += count;
+          while (!inflater.done) length += inflater.pull(output, length);
           assertEquals(length, size);
           inflater.pushTail();
-          assertEquals(inflater.pull(output, length), 0);
+          while (!inflater.done) assertEquals(inflater.pull(output, length), 0);
           assertEquals(output.slice(0, length), message);
           client.endMessage();
         }
@@ -714,14 +714,15 @@ Deno.test("Inflater.pull fills the output, and goes on where it was full", () =>
     inflater.push(concat([9], bytes, [9]), 1, 1 + bytes.length);
     const output = new Uint8Array(2 + size);
     const pieces: Uint8Array[] = [];
-    for (let count; (count = inflater.pull(output, 2)) > 0;) {
-      pieces.push(output.slice(2, 2 + count));
+    while (!inflater.done) {
+      const count = inflater.pull(output, 2);
+      if (count > 0) pieces.push(output.slice(2, 2 + count));
     }
     assertEquals(concat(...pieces), message, `${size} at a time`);
     assertEquals(pieces.length, Math.ceil(1000 / size));
     assertEquals(output.slice(0, 2), hex("0000"));
     inflater.pushTail();
-    assertEquals(inflater.pull(output, 0), 0);
+    assertEquals([inflater.pull(output, 0), inflater.done], [0, true]);
   }
   inflater.close();
 });
@@ -735,9 +736,9 @@ Deno.test("Inflater.pull goes on after a block with BFINAL, wherever the output 
       inflater.push(bytes, 0, bytes.length);
       const output = new Uint8Array(size);
       const pieces: Uint8Array[] = [];
-      for (let count; (count = inflater.pull(output, 0)) > 0;) pieces.push(output.slice(0, count));
+      while (!inflater.done) pieces.push(output.slice(0, inflater.pull(output, 0)));
       inflater.pushTail();
-      assertEquals(inflater.pull(output, 0), 0);
+      while (!inflater.done) assertEquals(inflater.pull(output, 0), 0);
       const text = "Hello".repeat(end.length > 1 ? 4 : 3);
       assertEquals(concat(...pieces), bytesOf(text), `${size} at a time`);
     }

@@ -1,7 +1,19 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { contextCount } from "../../protocol/permessage_deflate/codec.ts";
 import { prepare, PreparedMessage } from "../../protocol/prepared_message.ts";
-import { codec, concat, Driver, hex, NO_CONTEXT, RSV1, ZlibPeer } from "./driver.ts";
+import { FrameSender } from "../../protocol/sender.ts";
+import {
+  bytesOf,
+  codec,
+  concat,
+  Driver,
+  hex,
+  NO_CONTEXT,
+  PING,
+  readFrames,
+  RSV1,
+  ZlibPeer,
+} from "./driver.ts";
 
 /** Text that repeats itself. */
 const TEXT = "Hello, hello, hello! ".repeat(10);
@@ -77,7 +89,11 @@ Deno.test("PreparedMessage is understood between messages that share a context (
         for (const message of prepared) {
           for (const data of [TEXT, message, `${TEXT}!`, message, message]) {
             if (typeof data === "string") driver.protocol.send(data, true);
-            else assertEquals(driver.protocol.sendPrepared(data, true), data.size);
+            else driver.protocol.sendPrepared(data, true);
+            assertEquals(
+              driver.protocol.messageBytes,
+              data instanceof PreparedMessage ? data.size : bytesOf(data).length,
+            );
             const [frame] = driver.takeFrames();
             assertEquals(frame!.rsv, RSV1);
             const text = new TextDecoder().decode(await peer.decompress(frame!.payload));
@@ -93,16 +109,21 @@ Deno.test("A prepared message is one piece of memory to all servers, whatever th
   const message = prepare("shared ".repeat(3000));
   const { unmasked } = message.frameFor(undefined);
   const before = unmasked.slice();
-  const drivers = Array.from({ length: 3 }, () => new Driver("server"));
-  for (const { protocol } of drivers) {
-    protocol.sendPrepared(message, true);
-    assert(protocol.output.bytes === unmasked);
+  const senders = Array.from({ length: 3 }, () => new FrameSender(false, undefined));
+  for (const sender of senders) {
+    sender.sendPrepared(message, true);
+    assert(sender.output.bytes === unmasked);
+    // It takes no memory of the sender's.
+    assertEquals([sender.held, sender.outputBytes], [0, unmasked.length]);
   }
-  drivers[0]!.protocol.send("after", true);
-  drivers[1]!.protocol.ping(new Uint8Array(3));
-  drivers[2]!.protocol.output.release();
-  for (const driver of drivers) driver.protocol.send("later", true);
+  senders[0]!.send("after", true);
+  senders[1]!.sendControl(PING, new Uint8Array(3));
+  senders[2]!.output.release();
+  for (const sender of senders) sender.send("later", true);
   assertEquals(unmasked, before);
-  const sent = drivers.map((driver) => driver.takeFrames().map(({ payload }) => payload.length));
+  const sent = senders.map((sender) => {
+    const { frames } = sender.takeOutput()!;
+    return readFrames(frames.bytes.subarray(0, frames.length)).map(({ payload }) => payload.length);
+  });
   assertEquals(sent, [[21_000, 5, 5], [21_000, 3, 5], [5]]);
 });
