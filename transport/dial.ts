@@ -5,6 +5,7 @@
  */
 
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Connection, Receiver } from "./connection.ts";
 import { net, tls } from "./node.ts";
 import { ALPN_PROTOCOLS, connectionOf, decideWay } from "./sockets.ts";
@@ -39,16 +40,30 @@ export async function dial(
   await Promise.all([opened(raw, "connect", host, signal, () => {}), decideWay()]);
   if (!secure) return connectionOf(raw, receiver);
   const own = { allowHalfOpen: true };
-  const socket: Socket = tls().connect({
+  const socket = tls().connect({
     ...own,
     socket: raw,
     ALPNProtocols: ALPN_PROTOCOLS,
-    rejectUnauthorized: !insecure,
+    // Checked below: Deno reports an expired certificate as one of an unknown authority.
+    rejectUnauthorized: false,
     secureContext: trust(caCerts),
     // A server name is a name, never an address (RFC 6066 section 3).
     ...(net().isIP(host) === 0 ? { servername: host } : { host }),
   });
-  return await opened(socket, "secureConnect", host, signal, () => connectionOf(socket, receiver));
+  return await opened(socket, "secureConnect", host, signal, () => {
+    if (!insecure && socket.authorized !== true) throw explain(certificateError(socket), host);
+    return connectionOf(socket, receiver);
+  });
+}
+
+/** What is wrong with the certificate of a server that is not trusted. */
+function certificateError(socket: TLSSocket): Error & { code?: string } {
+  const code = String(socket.authorizationError);
+  const { valid_from: from, valid_to: to } = socket.getPeerCertificate();
+  const expired = Date.parse(to) < Date.now();
+  const early = Date.parse(from) > Date.now();
+  const reason = expired ? "CERT_HAS_EXPIRED" : early ? "CERT_NOT_YET_VALID" : code;
+  return Object.assign(new Error(`invalid peer certificate: ${code}`), { code: reason });
 }
 
 /** Resolves with what `take` makes of a socket at the event that tells that it is open. */
@@ -62,9 +77,16 @@ async function opened<T>(
   const result = Promise.withResolvers<T>();
   const abort = () => result.reject(signal.reason);
   signal.addEventListener("abort", abort);
-  socket.once(event, () => result.resolve(take()));
+  socket.once(event, () => {
+    try {
+      result.resolve(take());
+    } catch (error) {
+      result.reject(error);
+    }
+  });
   socket.on("error", (error: Error) => result.reject(explain(error, host)));
   socket.once("close", () => result.reject(explain(undefined, host)));
+  socket.once("end", () => result.reject(explain(undefined, host)));
   try {
     signal.throwIfAborted();
     return await result.promise;

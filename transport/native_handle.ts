@@ -13,6 +13,8 @@
  *   `streamBaseState[kLastWriteWasAsync]` is 0. A `TLSWrap` copies them, and must not be given the next
  *   before it calls `oncomplete`.
  * - `server._listen2` listens before it returns.
+ * - A server that has met a connection for which the process had no file descriptor accepts none after it,
+ *   until `listen` of its handle is called once more.
  *
  * {@linkcode proveNativeHandles} checks all of this by a round trip over loopback. Where it fails, the
  * public streams of `stream_connection.ts` take the place of this file.
@@ -268,4 +270,12 @@ export function listenAtOnce(
   const flags = reusePort ? UV_TCP_REUSEPORT : 0;
   _listen2.call(server, address, port, family, BACKLOG, undefined, flags);
   return server.address() !== null;
+}
+
+/** Has `server` look for connections that it may have passed over, for want of a file descriptor. */
+export function acceptAgain(server: Server): void {
+  const { _handle: handle } = server as unknown as {
+    _handle?: { listen?: (backlog: number) => number } | null;
+  };
+  handle?.listen?.(BACKLOG);
 }

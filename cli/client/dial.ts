@@ -133,14 +133,14 @@ function explainConnectError(
 ): string | undefined {
   const known: (readonly [RegExp, string])[] = [
     [/UnknownIssuer|self.signed|unable to (get|verify)/i, failure.untrusted],
-    [/(Not|not )valid for ?name|does not match/i, failure.wrongName],
+    [/not ?valid for ?name/i, failure.wrongName],
     [/certificate.*expired/i, failure.peerExpired],
     [/invalid peer certificate/i, failure.peerCertificate],
     ...url.protocol === "ws:"
       ? [[/invalid HTTP version|Cannot read (head|response)/i, failure.speaksTls] as const]
       : [],
     [/InvalidContentType|corrupt message|wrong version number/i, failure.notTls],
-    [/dns error|lookup address|ENOTFOUND/i, failure.nameNotFound],
+    [/dns error|lookup address|name was not found/i, failure.nameNotFound],
     [/tcp connect error|refused|unreachable/i, failure.refused],
     [/NotCapable|Requires net access/i, failure.netNotAllowed],
   ];
