@@ -27,10 +27,15 @@ interface Process {
 class Tasks {
   readonly #turns: Turns;
   #current = 0;
-  #scheduled = false;
+  #isEnding = false;
+  #isTickDue = false;
   #waiting: Continuing[] = [];
   /** When the tasks began that now follow each other; 0 when there are none. */
   #chainStart = 0;
+  readonly #end = () => {
+    this.#current++;
+    this.#isEnding = false;
+  };
   readonly #next = () => this.#run();
   readonly #tick = () => this.#process.nextTick(this.#next);
   #process: Process = (globalThis as unknown as { process: Process }).process;
@@ -39,29 +44,29 @@ class Tasks {
     this.#turns = turns;
   }
 
-  /** The number of the task that is running: another once its microtasks are done. */
+  /**
+   * The number of the task that is running: another once its microtasks run, in the midst of which nothing
+   * comes from the network.
+   */
   get current(): number {
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      // A tick comes after all microtasks there are, and all they start.
-      queueMicrotask(this.#tick);
+    if (!this.#isEnding) {
+      this.#isEnding = true;
+      queueMicrotask(this.#end);
     }
     return this.#current;
   }
 
-  /** Calls `continue()` of `work` in the next task. */
+  /** Calls `continue()` of `work` in a task of its own, once all microtasks of this one are done. */
   after(work: Continuing): void {
-    void this.current;
     this.#waiting.push(work);
+    if (this.#isTickDue) return;
+    this.#isTickDue = true;
+    // A tick comes after all microtasks there are, and all they start.
+    queueMicrotask(this.#tick);
   }
 
   #run(): void {
-    this.#scheduled = false;
-    this.#current++;
-    if (this.#waiting.length === 0) {
-      this.#chainStart = 0;
-      return;
-    }
+    this.#isTickDue = false;
     const now = performance.now();
     if (this.#chainStart === 0) this.#chainStart = now;
     const waiting = this.#waiting;
@@ -79,6 +84,7 @@ class Tasks {
         reportError(error);
       }
     }
+    if (this.#waiting.length === 0) this.#chainStart = 0;
   }
 }
 
