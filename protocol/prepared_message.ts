@@ -80,7 +80,7 @@ export class PreparedMessage {
       deflater.deflatePart(this.#plain.payload, done, to, to === this.size, target);
     } catch (error) {
       this.#compressions.delete(key);
-      deflate.dropLong(deflater);
+      deflater.close();
       throw error;
     }
     compression.done = to;

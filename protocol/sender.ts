@@ -224,7 +224,7 @@ export class FrameSender {
       const length = frame.length - MAX_HEADER;
       frame.start = MAX_HEADER - headerSize(length, this.#masks);
       writeHeader(frame.bytes, frame.start, firstByte(opcode, true), length, mask);
-      deflate!.endLong(deflater, bytes.length, length);
+      deflate!.endLong(bytes.length, length);
       this.#long = undefined;
       this.#endJob();
       this.#closeOutput();
@@ -261,7 +261,7 @@ export class FrameSender {
     this.#jobs.length = this.#jobMessages = this.#jobMemory = 0;
     if (this.#long === undefined) return;
     this.#long.frame.release();
-    this.#deflate!.dropLong(this.#long.deflater);
+    this.#deflate!.dropLong();
     this.#long = undefined;
   }
 

@@ -347,9 +347,11 @@ export function codec(
   role: Role,
   given: Partial<Agreement> = {},
   options: CompressionOptions = {},
+  address?: string,
+  now?: () => number,
 ): PerMessageDeflate {
   const settings = compressionSettings({ threshold: 0, ...options }, role)!;
-  return new PerMessageDeflate(agreement(given), role, settings);
+  return new PerMessageDeflate(agreement(given), role, settings, address, now);
 }
 
 export const NO_CONTEXT: Partial<Agreement> = {
