@@ -191,7 +191,8 @@ export class Inflater {
         `Cannot decompress: ${problem}`,
       );
     }
-    const [room, left] = this.#state as unknown as [number, number];
+    const room = this.#state[0]!;
+    const left = this.#state[1]!;
     this.#at = this.#end - left;
     this.#outputFull = room === 0;
     // Input left beside free output: a block with BFINAL ended the stream (section 7.2.3.4), and
@@ -234,6 +235,19 @@ const MAX_IDLE_INFLATERS = 16;
 /** The contexts of all connections that compress. */
 const contexts = new ContextPool();
 
+/** The latest time that was read, and how often it was asked for. */
+let latestTime = 0;
+let timesAsked = 0;
+
+/**
+ * The time, read for every sixteenth message: reading takes 0.1 µs, a twentieth of what a message takes.
+ * Where messages are few, {@linkcode releaseIdleContexts} reads it.
+ */
+function roughTime(): number {
+  if ((timesAsked++ & 15) === 0) latestTime = performance.now();
+  return latestTime;
+}
+
 /** How many connections hold a compressor's context. */
 export function contextCount(): number {
   return contexts.size;
@@ -252,8 +266,8 @@ export function setContextBudget(bytes: number): void {
  * Gives the contexts back that have not been used for ten seconds. To be called now and then, while
  * {@linkcode contextCount} is not zero.
  */
-export function releaseIdleContexts(now: number = performance.now()): void {
-  contexts.releaseIdle(now);
+export function releaseIdleContexts(now?: number): void {
+  contexts.releaseIdle(now ?? (latestTime = performance.now()));
 }
 
 /**
@@ -299,7 +313,7 @@ export class PerMessageDeflate implements ContextHolder {
     role: "client" | "server",
     settings: CompressionSettings,
     address: string = "",
-    now: () => number = () => performance.now(),
+    now: () => number = roughTime,
   ) {
     const server = role === "server";
     this.windowBits = server ? agreement.serverMaxWindowBits : agreement.clientMaxWindowBits;
