@@ -44,6 +44,8 @@ function nativeStream(stream: unknown): { native: NativeStream; state: Uint32Arr
   if (typeof native?.writeSync !== "function" || state === undefined) {
     throw new Error("Cannot compress: this runtime's node:zlib has no synchronous stream");
   }
+  // So that a `writeSync` that does nothing does not look as if it had filled the output.
+  state.fill(1);
   return { native, state };
 }
 
