@@ -6,6 +6,7 @@
  */
 
 import { GrowingBuffer } from "./buffer.ts";
+import { TOKEN } from "./grammar.ts";
 
 /** Bounds of a head; both are generous to browsers with cookies. */
 export interface HeadLimits {
@@ -119,7 +120,6 @@ export class HeadReader {
   }
 }
 
-const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const REQUEST_LINE = new RegExp(`^(${TOKEN}) ([\\x21\\x22\\x24-\\x7e]+) HTTP/(\\d)\\.(\\d)$`);
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-9]\d\d)(?: (.*))?$/;
 /** The value begins and ends with what is no space, so that no run of spaces is gone over twice. */

@@ -288,9 +288,9 @@ export class Protocol {
     return this.#sender.messageBytes;
   }
 
-  /** Bytes of memory of what is to be written. */
+  /** Bytes of frames for {@linkcode takeOutput}, and of messages that are not yet frames. */
   get unsent(): number {
-    return this.#sender.held;
+    return this.#sender.unsent;
   }
 
   /** Takes what is to be written to the network next, or nothing if there is nothing. */

@@ -107,6 +107,11 @@ export class FrameSender {
     return bytes;
   }
 
+  /** Bytes of those frames, and of messages that are not yet frames. */
+  get unsent(): number {
+    return this.outputBytes + this.#jobMessages;
+  }
+
   /** Bytes of memory that all of this takes. The memory of prepared messages is their own. */
   get held(): number {
     let bytes = this.output.held + this.#jobMemory + (this.#long?.frame.held ?? 0);

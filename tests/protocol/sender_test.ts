@@ -401,13 +401,14 @@ Deno.test("FrameSender.held does not count a prepared message, which is shared",
     const sender = new FrameSender(false, deflate);
     sender.sendPrepared(message, true);
     while (sender.busy) {
-      assertEquals([sender.held, sender.messageBytes], [0, 500_000]);
+      assertEquals([sender.held, sender.messageBytes, sender.unsent], [0, 500_000, 500_000]);
       sender.step();
     }
     assertEquals([sender.held, sender.messageBytes], [0, 500_000]);
     assertGreater(sender.outputBytes, 499_999);
+    assertEquals(sender.unsent, sender.outputBytes);
     sender.release();
-    assertEquals([sender.held, sender.messageBytes, sender.outputBytes], [0, 0, 0]);
+    assertEquals([sender.held, sender.messageBytes, sender.unsent], [0, 0, 0]);
     deflate?.close();
   }
 });
