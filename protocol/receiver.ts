@@ -101,7 +101,8 @@ export class FrameReceiver {
 
   /** Bytes of memory held by what has come and is not yet an event. */
   get held(): number {
-    return this.#message.held + (this.#ownsInput ? this.#input.length : 0);
+    return this.#message.held + (this.#ownsInput ? this.#input.length : 0) +
+      (this.#deflate?.held ?? 0);
   }
 
   /**
@@ -152,6 +153,7 @@ export class FrameReceiver {
   release(): void {
     this.#dropInput();
     this.#message.release();
+    this.#deflate?.endMessage();
     this.#inflating = false;
   }
 

@@ -234,6 +234,9 @@ const idleInflaters: Inflater[] = [];
 /** More than this many messages are seldom half received at the same moment. */
 const MAX_IDLE_INFLATERS = 16;
 
+/** Bytes of memory that a decompressor with a window of 15 bits takes. */
+const INFLATER_BYTES = 41 * 1024;
+
 /** The contexts of all connections that compress. */
 const contexts = new ContextPool();
 
@@ -437,7 +440,12 @@ export class PerMessageDeflate implements ContextHolder {
       : idleInflaters.pop() ?? new Inflater(MAX_WINDOW_BITS);
   }
 
-  /** A message has been decompressed to its end. */
+  /** Bytes of memory that the message that is arriving takes, beyond what is kept between messages. */
+  get held(): number {
+    return this.#inflater === undefined || this.#keepsPeers ? 0 : INFLATER_BYTES;
+  }
+
+  /** A message has been decompressed to its end, or is given up. */
   endMessage(): void {
     if (this.#inflater === undefined || this.#keepsPeers) return;
     this.#inflater.reset();

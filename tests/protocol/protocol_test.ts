@@ -874,6 +874,24 @@ Deno.test("Protocol owns no memory for input while no frame is half received", (
   }
 });
 
+Deno.test("Protocol.held counts the decompressor of a message that is half received", () => {
+  const bytes = compressedFrame("server", deflated(LONG));
+  for (const [agreed, kib] of [[NO_CONTEXT, 41], [{}, 0]] as const) {
+    using driver = new Driver("server", { deflate: codec("server", agreed) });
+    const { protocol } = driver;
+    driver.feed(bytes.subarray(0, 1000));
+    assertGreater(protocol.held, kib * 1024);
+    assertLess(protocol.held, kib * 1024 + 20_000);
+    driver.feed(bytes.subarray(1000));
+    assertEquals(protocol.held, 0);
+    // Given up, it serves the next connection at once.
+    driver.feed(bytes.subarray(0, 1000));
+    protocol.fail(new ProtocolError(1013, "OUT_OF_MEMORY", "Cannot go on"));
+    driver.takeFrames();
+    assertEquals(protocol.held, 0);
+  }
+});
+
 Deno.test("Protocol keeps a part of a frame wherever what was read ends", () => {
   for (const role of roles) {
     const ping = frame(role, PING, "a".repeat(100));
