@@ -1,15 +1,18 @@
 /**
- * The client of the demo: sends messages over WebSocket, prints the answers, closes. See `--help`.
+ * The demo's client: sends messages over WebSocket, prints the answers, closes. See `--help`.
  *
  * @module
  */
 
 import { FOLDER, isThere } from "./certs/generate.ts";
-import { NAME, withoutToken } from "./cli/access.ts";
+import { withoutToken } from "./cli/bearer_subprotocol.ts";
+import { isToken } from "./cli/grammar.ts";
 import { readAuthority } from "./cli/certificates.ts";
-import { Conversation } from "./cli/conversation.ts";
+import { AwaitableSocket } from "./cli/client/awaitable_socket.ts";
 import { backoff, delay } from "./cli/backoff.ts";
-import { dial, type Dialled } from "./cli/dial.ts";
+import { dial } from "./cli/client/dial.ts";
+import { Exchange } from "./cli/client/exchange.ts";
+import { Report } from "./cli/client/report.ts";
 import {
   BadValue,
   helpText,
@@ -21,9 +24,9 @@ import {
   toggle,
   UsageError,
 } from "./cli/flags.ts";
-import { fill, LANGUAGES, type Messages } from "./cli/messages.ts";
-import { Failure, type Output, terminal } from "./cli/output.ts";
-import { printable } from "./cli/printable.ts";
+import { fill, LANGUAGES, type Sentences } from "./cli/sentences.ts";
+import { Failure } from "./cli/failure.ts";
+import { type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
 import { Stopped, stopRequested, unlessStopped } from "./cli/signals.ts";
 
@@ -36,7 +39,7 @@ const flags = {
   protocol: {
     ...list("NAME", ",", (name, index, names) => {
       const isSame = (other: string) => other.toLowerCase() === name.toLowerCase();
-      if (!NAME.test(name) || names.findIndex(isSame) !== index) throw new BadValue("protocol");
+      if (!isToken(name) || names.findIndex(isSame) !== index) throw new BadValue("protocol");
       return name;
     }),
     show: withoutToken,
@@ -63,22 +66,22 @@ function parseHeader(header: string): [name: string, value: string] {
   const colon = header.indexOf(":");
   const [name, value] = [header.slice(0, colon), header.slice(colon + 1).trim()];
   // deno-lint-ignore no-control-regex
-  if (colon < 1 || !NAME.test(name) || /[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(value)) {
+  if (colon < 1 || !isToken(name) || /[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(value)) {
     throw new BadValue("header");
   }
   return [name, value];
 }
 
-function parseUrl(text: string, messages: Messages): URL {
+function parseUrl(text: string, sentences: Sentences): URL {
   const url = URL.parse(text);
   if (url === null || !/^wss?:$/.test(url.protocol) || text.includes("#")) {
-    const details = { source: "URL", value: withoutSecrets(text), wanted: messages.wanted.url };
-    throw new UsageError(fill(messages.usage.badValue, details));
+    const details = { source: "URL", value: withoutSecrets(text), wanted: sentences.wanted.url };
+    throw new UsageError(fill(sentences.usage.badValue, details));
   }
   return url;
 }
 
-/** A URL as it may be shown, even a malformed one: a fragment may be the end of a token with a `#`. */
+/** Hides the secrets of a URL, even of a malformed one. A token that contains `#` ends in the fragment. */
 function withoutSecrets(url: string): string {
   return url
     .replace(/^(\w+:\/\/)?[^/?#]*@/, "$1")
@@ -86,44 +89,18 @@ function withoutSecrets(url: string): string {
     .replace(/(?<=#).+/s, "***");
 }
 
-/** A header as it may be shown: its name, where it has one. */
+/** Hides the value of a header, and all of a header without a name. */
 function withoutValue(header: string): string {
   const name = /^([^\s:]+)[\s:]/.exec(header)?.[1];
   return name === undefined ? "***" : `${name}: ***`;
-}
-
-/** What happened, as a line for a person or an object for a program. */
-class Report {
-  readonly #json: boolean;
-  readonly #output: Output;
-  constructor(json: boolean, output: Output) {
-    this.#json = json;
-    this.#output = output;
-  }
-
-  /** The conversation itself, on standard output. */
-  out(line: string, event: Record<string, unknown>): void {
-    this.#output.out(this.#json ? JSON.stringify(event) : line);
-  }
-
-  /** What is for programs alone. */
-  json(event: Record<string, unknown>): void {
-    if (this.#json) this.#output.out(JSON.stringify(event));
-  }
-
-  /** What accompanies it, on standard error; as JSON, in its place among the other events. */
-  err(line: string, event: Record<string, unknown>): void {
-    if (this.#json) this.#output.out(JSON.stringify(event));
-    else this.#output.err(line);
-  }
 }
 
 /**
  * Runs the client.
  *
  * @param args The command line.
- * @param output Where its lines go.
- * @param stop Aborts, with {@linkcode Stopped}, when the client is to stop.
+ * @param output Where it writes its lines.
+ * @param stop Aborts with {@linkcode Stopped} when the client must stop.
  * @returns The exit code.
  */
 export function main(
@@ -131,50 +108,53 @@ export function main(
   output: Output,
   stop: AbortSignal = new AbortController().signal,
 ): Promise<number> {
-  return runProgram(args, output, async (messages) => {
-    const options = parseFlags(flags, args, messages, 1);
+  return runProgram(args, output, async (sentences) => {
+    const options = parseFlags(flags, args, sentences, 1);
     if (options.help) {
-      output.out(helpText(messages.client.usage, flags, messages.client.flags));
+      output.out(helpText(sentences.client.usage, flags, sentences.client.flags));
       return 0;
     }
     if (options.version) {
       output.out(VERSION);
       return 0;
     }
-    const url = parseUrl(options._[0] ?? DEFAULT_URL, messages);
+    const url = parseUrl(options._[0] ?? DEFAULT_URL, sentences);
     const shown = withoutSecrets(url.href);
     const report = new Report(options.json, output);
     const texts = options.message.length > 0 ? options.message : [DEFAULT_MESSAGE];
-    const exchange = new Exchange(texts, options.binary, report, messages);
+    const exchange = new Exchange(texts, options.binary, report, sentences);
     const connect = async () => {
-      report.out(fill(messages.client.connecting, { url: shown }), {
+      report.out(fill(sentences.client.connecting, { url: shown }), {
         event: "connecting",
         url: shown,
       });
-      if (options.insecure) report.err(messages.client.insecure, { event: "insecure" });
-      const caCerts = await authorities(options.cacert, messages);
+      if (options.insecure) report.err(sentences.client.insecure, { event: "insecure" });
+      const caCerts = await authorities(options.cacert, sentences);
       const dialled = dial(url, {
         compression: options.compression === "on",
         protocols: options.protocol,
         headers: options.header.map(parseHeader),
         caCerts,
         insecure: options.insecure,
-      }, messages);
-      return { dialled, conversation: new Conversation(dialled.socket, options.timeout, messages) };
+      }, sentences);
+      return {
+        dialled,
+        connection: new AwaitableSocket(dialled.socket, options.timeout, sentences),
+      };
     };
 
     try {
       for (let attempt = 1;; attempt++) {
         const answered = exchange.answered;
         try {
-          const { dialled, conversation } = await connect();
+          const { dialled, connection } = await connect();
           using _ = dialled;
-          await unlessStopped(exchange.run(url.host, dialled, conversation), stop);
+          await unlessStopped(exchange.run(url.host, dialled, connection), stop);
           return 0;
         } catch (error) {
           if (!(error instanceof Failure)) throw error;
           exchange.fail(error);
-          // An answer is a sign that it is worth going on.
+          // An answer shows that the server works: count the attempts anew.
           if (exchange.answered > answered) attempt = 1;
           if (attempt > options.reconnect) {
             if (options.reconnect > 0) exchange.summarize();
@@ -182,7 +162,7 @@ export function main(
           }
           const ms = backoff(attempt, error.retryAfter);
           const details = { ms, attempt, limit: options.reconnect };
-          const line = fill(messages.client.reconnecting, details);
+          const line = fill(sentences.client.reconnecting, details);
           report.err(line, { event: "reconnecting", ...details });
           await delay(ms, stop);
         }
@@ -195,83 +175,13 @@ export function main(
   });
 }
 
-/** The messages of one run of the client, over as many connections as it takes. */
-class Exchange {
-  /** How many messages have been answered. */
-  answered = 0;
-  /** How many have been sent. */
-  #sent = 0;
-  /** Which sentence a failure belongs into, by the step that is being taken. */
-  #step: "connectFailed" | "sendFailed" | "readFailed" | "closeFailed" = "connectFailed";
-
-  constructor(
-    readonly texts: string[],
-    readonly binary: boolean,
-    readonly report: Report,
-    readonly messages: Messages,
-  ) {}
-
-  /** Sends each message that has no answer yet and waits for one, then closes. */
-  async run(host: string, { socket, explain }: Dialled, conversation: Conversation): Promise<void> {
-    const { report, texts, messages: { client } } = this;
-    this.#step = "connectFailed";
-    await conversation.opened(host, explain);
-    const { protocol, extensions } = socket;
-    report.json({ event: "open", protocol: withoutToken(protocol), extensions });
-
-    while (this.answered < texts.length) {
-      this.#step = "sendFailed";
-      const text = texts[this.answered]!;
-      const message = this.binary ? new TextEncoder().encode(text) : text;
-      const data = printable(message);
-      if (this.#sent > this.answered) {
-        report.err(fill(client.resending, { data }), { event: "resending", data });
-      }
-      socket.send(message);
-      this.#sent = this.answered + 1;
-      report.err(fill(client.sent, { data }), dataEvent("sent", message));
-      this.#step = "readFailed";
-      const answer = await conversation.nextMessage();
-      this.answered++;
-      const line = fill(client.received, { data: printable(answer) });
-      report.out(line, dataEvent("received", answer));
-    }
-    this.#step = "closeFailed";
-    const closing = await conversation.close();
-    report.err(client.closed, { event: "closed", ...closing });
-  }
-
-  /** Tells what went wrong. */
-  fail({ message }: Failure): void {
-    const line = fill(this.messages.client[this.#step], { reason: message });
-    this.report.err(line, { event: "error", step: this.#step, message });
-  }
-
-  /** Tells what became of the messages. */
-  summarize(): void {
-    const counts = {
-      answered: this.answered,
-      unanswered: this.#sent - this.answered,
-      unsent: this.texts.length - this.#sent,
-    };
-    const line = fill(this.messages.client.summary, counts);
-    this.report.err(line, { event: "summary", ...counts });
-  }
-}
-
-/** The authority asked for, or else the development one where there is one. */
-async function authorities(cacert: string | undefined, messages: Messages): Promise<string[]> {
-  if (cacert !== undefined) return [await readAuthority(cacert, messages)];
+/** The authority that the user named, or else the development one if it exists. */
+async function authorities(cacert: string | undefined, sentences: Sentences): Promise<string[]> {
+  if (cacert !== undefined) return [await readAuthority(cacert, sentences)];
   const development = `${FOLDER}/ca.crt`;
   const { state } = await Deno.permissions.query({ name: "read", path: development });
   if (state !== "granted" || !await isThere(development)) return [];
-  return [await readAuthority(development, messages)];
-}
-
-function dataEvent(event: string, data: string | Uint8Array): Record<string, unknown> {
-  return typeof data === "string"
-    ? { event, type: "text", data }
-    : { event, type: "binary", base64: data.toBase64() };
+  return [await readAuthority(development, sentences)];
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args, terminal, stopRequested()));

@@ -19,28 +19,18 @@
  */
 
 export { checkUpgrade, HandshakeError, type UpgradeRefusal } from "./protocol/handshake.ts";
+export type { Message } from "./protocol/message.ts";
 export type { CompressionOptions } from "./protocol/permessage_deflate/options.ts";
-export type { Message } from "./protocol/protocol.ts";
-export { ProtocolError } from "./protocol/frame.ts";
 export { prepare, type PreparedMessage } from "./protocol/prepared_message.ts";
-export {
-  type HttpServer,
-  serve,
-  type ServeHandler,
-  type ServeHandlerInfo,
-  type ServeOptions,
-} from "./server/serve.ts";
-export {
-  type EventHandler,
-  type SendData,
-  type SendOptions,
-  type SocketEventMap,
-  type SocketOptions,
-  WebSocket,
-  type WebSocketOptions,
-} from "./websocket/socket.ts";
+export { ProtocolError, type Violation } from "./protocol/protocol_error.ts";
+export type { HttpServer, ServeHandler, ServeHandlerInfo, ServeOptions } from "./server/options.ts";
+export { serve } from "./server/serve.ts";
 export {
   upgradeWebSocket,
   type UpgradeWebSocketOptions,
   type WebSocketUpgrade,
 } from "./server/upgrade.ts";
+export type { SendData } from "./websocket/data.ts";
+export type { EventHandler, SocketEventMap } from "./websocket/handlers.ts";
+export type { SendOptions, SocketOptions, WebSocketOptions } from "./websocket/options.ts";
+export { WebSocket } from "./websocket/websocket.ts";

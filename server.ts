@@ -1,10 +1,10 @@
 /**
- * The server of the demo: WebSocket over TLS, one answer for each message. See `--help`.
+ * The demo's server: WebSocket over TLS, one answer to each message. See `--help`.
  *
  * @module
  */
 
-import { FOLDER, isThere, makeCertificates, wasCutShort } from "./certs/generate.ts";
+import { FOLDER, lockCertificates, makeMissingCertificates } from "./certs/generate.ts";
 import { type CertificatePair, readCertificatePair } from "./cli/certificates.ts";
 import {
   BadValue,
@@ -19,19 +19,25 @@ import {
   toggle,
   value,
 } from "./cli/flags.ts";
-import { LOG_LEVELS, type Logger, openLog } from "./cli/log.ts";
-import { fill, LANGUAGES, type Messages } from "./cli/messages.ts";
-import { dropPermissions } from "./cli/permissions.ts";
-import { type Service, startService } from "./cli/service.ts";
-import { Workers } from "./cli/workers.ts";
-import { causeOf, Failure, type Output, terminal } from "./cli/output.ts";
+import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
+import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
+import { dropPermissions } from "./cli/server/permissions.ts";
+import { type Listener, startListener } from "./cli/server/listener.ts";
+import { Workers } from "./cli/server/workers.ts";
+import { causeOf, Failure } from "./cli/failure.ts";
+import { type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
-import { watchRenewal } from "./cli/renewal.ts";
+import { watchCertificate } from "./cli/server/certificate_watch.ts";
 import { stopRequested } from "./cli/signals.ts";
 
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
 
-/** A limit that the runtime's own server does not have. */
+/** A limit that workers share: each needs a part of it. */
+function shared(flag: Flag<number>): Flag<number> {
+  return { ...flag, atLeast: "workers" };
+}
+
+/** A limit that the runtime's own server does not have: it needs `--compression=on`. */
 function limit(placeholder: string, fallback: number, max: number): Flag<number> {
   return { ...integer(placeholder, fallback, 1, max), only: ["compression", "on"] };
 }
@@ -58,8 +64,8 @@ const flags = {
   reply: value("TEXT", "Retorno do servidor!", (text) => text),
   compression: oneOf("on", "off"),
   "max-message-size": limit("BYTES", 16 * 1024 * 1024, 2 ** 30),
-  "max-connections": limit("N", 16_384, 1_000_000),
-  "max-per-address": limit("N", 8192, 1_000_000),
+  "max-connections": shared(limit("N", 16_384, 1_000_000)),
+  "max-per-address": shared(limit("N", 8192, 1_000_000)),
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
   grace: integer("MS", 5000, 0, 600_000),
   workers: integer("N", 1, 1, 256),
@@ -75,8 +81,8 @@ const flags = {
  * Runs the server until `stop` aborts.
  *
  * @param args The command line.
- * @param output Where its lines go.
- * @param stop Aborts when the server is to stop.
+ * @param output Where it writes its lines.
+ * @param stop Aborts when the server must stop.
  * @param onListening Called once the server listens.
  * @returns The exit code.
  */
@@ -86,10 +92,10 @@ export function main(
   stop: AbortSignal,
   onListening: (port: number) => void | Promise<void> = () => {},
 ): Promise<number> {
-  return runProgram(args, output, async (messages) => {
-    const options = parseFlags(flags, args, messages);
+  return runProgram(args, output, async (sentences) => {
+    const options = parseFlags(flags, args, sentences);
     if (options.help) {
-      output.out(helpText(messages.server.usage, flags, messages.server.flags));
+      output.out(helpText(sentences.server.usage, flags, sentences.server.flags));
       return 0;
     }
     if (options.version) {
@@ -104,69 +110,68 @@ export function main(
     const log = openLog(logOptions, output);
 
     try {
-      const pair = await certificatePair(options, messages, log);
-      const service: Service = options.workers === 1
-        ? startService(options, pair, false, log, messages)
+      const pair = await certificatePair(options, sentences, log);
+      const listener: Listener = options.workers === 1
+        ? startListener(options, pair, false, log, sentences)
         : await Workers.start(
-          { count: options.workers, service: options, log: logOptions, language: options.lang },
+          { count: options.workers, listener: options, log: logOptions, language: options.lang },
           pair,
           log,
         );
-      const { port } = service;
-      log.info(messages.server.listening, { event: "listening", port });
+      const { port } = listener;
+      log.info(sentences.server.listening, { event: "listening", port });
 
       await onListening(port);
-      using _renewal = watchRenewal(options, pair, () => {
-        void renew(service, options, messages, log);
+      using _renewal = watchCertificate(options, pair, () => {
+        void renew(listener, options, sentences, log);
       });
       await aborted(stop);
-      await service.stop();
+      await listener.stop();
       return 0;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      log.error(messages.server.startFailed, { event: "startFailed", reason: error.message });
+      log.error(sentences.server.startFailed, { event: "startFailed", reason: error.message });
       return error.exitCode;
     }
   });
 }
 
-/** The certificate to serve with: made on the spot where the default one is missing. */
+/** Reads the certificate to serve with. If the default one is missing, makes it first. */
 async function certificatePair(
   paths: { cert: string; key: string },
-  messages: Messages,
+  sentences: Sentences,
   log: Logger,
 ): Promise<CertificatePair> {
-  if (paths.cert === DEFAULT_PAIR.cert && paths.key === DEFAULT_PAIR.key) {
-    const [cert, key] = [await isThere(paths.cert), await isThere(paths.key)];
-    if ((!cert && !key) || await wasCutShort(FOLDER)) {
-      await makeCertificates(FOLDER, {}, messages);
-      // On standard error: standard output holds the demo's lines alone.
-      log.warn(messages.certs.made, { event: "certificateMade", folder: FOLDER });
-    } else if (cert !== key) {
-      const [present, missing] = cert ? [paths.cert, paths.key] : [paths.key, paths.cert];
-      throw new Failure(fill(messages.failure.halfPair, { present, missing }));
-    }
+  const isDefault = paths.cert === DEFAULT_PAIR.cert && paths.key === DEFAULT_PAIR.key;
+  if (isDefault && await makeMissingCertificates(FOLDER, sentences)) {
+    // A warning, which goes to standard error: standard output holds only the demo's lines.
+    log.warn(sentences.certs.made, { event: "certificateMade", folder: FOLDER });
   }
-  const pair = await readCertificatePair(paths, messages);
+  const read = () => readCertificatePair(paths, sentences);
+  // A failure may come from a pair that is just being replaced: read again when that is done.
+  const pair = await (isDefault ? read().catch(() => lockCertificates(FOLDER, read)) : read());
   if (pair.warning !== undefined) {
     log.warn("{warning}", { event: "certificateExpiring", warning: pair.warning });
   }
   return pair;
 }
 
-/** Serves with the pair that is on disk now; one that will not do changes nothing. Never rejects. */
+/** Serves with the pair that is on disk now. A pair that cannot be used changes nothing. Never rejects. */
 async function renew(
-  service: Service,
+  listener: Listener,
   paths: { cert: string; key: string },
-  messages: Messages,
+  sentences: Sentences,
   log: Logger,
 ): Promise<void> {
   try {
-    await service.renew(await readCertificatePair(paths, messages));
-    log.warn(messages.server.certificateRenewed, { event: "certificateRenewed", path: paths.cert });
+    await listener.renew(await readCertificatePair(paths, sentences));
+    log.warn(sentences.server.certificateRenewed, {
+      event: "certificateRenewed",
+      path: paths.cert,
+    });
   } catch (error) {
     const reason = causeOf(error);
-    log.error(messages.server.certificateKept, { event: "certificateKept", reason });
+    log.error(sentences.server.certificateKept, { event: "certificateKept", reason });
   }
 }
 

@@ -5,7 +5,6 @@
  * @module
  */
 
-import { writeAll } from "../transport/connection.ts";
 import { AnswerCounter, concat } from "./answers.ts";
 import type { FrameStream, Mode } from "./frames.ts";
 
@@ -161,4 +160,9 @@ export class LoadConnection {
     this.#closed = true;
     this.#connection.close();
   }
+}
+
+/** Writes all of `bytes`. */
+export async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
 }

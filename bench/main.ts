@@ -14,7 +14,8 @@ import {
   parseFlags,
   toggle,
 } from "../cli/flags.ts";
-import { causeOf, Failure, type Output, terminal } from "../cli/output.ts";
+import { causeOf, Failure } from "../cli/failure.ts";
+import { type Output, terminal } from "../cli/output.ts";
 import { runProgram } from "../cli/program.ts";
 import { DEFAULT, FULL, isNamed, type Load, type Plan, QUICK, titleOf } from "./loads.ts";
 import { describeMachine } from "./machine.ts";

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { writeAll } from "../transport/connection.ts";
 import type { ClientJob } from "./client.ts";
-import { dial } from "./connection.ts";
+import { dial, writeAll } from "./connection.ts";
 import type { Job, Outcome } from "./load.ts";
 import type { Load } from "./loads.ts";
 import type { Stretch } from "./meter.ts";

@@ -1,6 +1,6 @@
 /**
- * Development certificates: `server.crt` and `server.key`, signed by an authority `ca.crt` whose own
- * key is never written, so that nobody can sign anything else with it.
+ * Makes development certificates: `server.crt` and `server.key`, signed by an authority `ca.crt`. The
+ * authority's own key is never written, so nobody can sign anything else with it.
  *
  * Run by `deno task certs`, and by the server at its first start.
  *
@@ -9,20 +9,22 @@
 
 import { AUTHORITY_NAME, isDevelopmentCertificate } from "../cli/certificates.ts";
 import { BadValue, helpText, integer, list, oneOf, parseFlags, toggle } from "../cli/flags.ts";
-import { fill, LANGUAGES, type Messages } from "../cli/messages.ts";
-import { causeOf, Failure, type Output, terminal } from "../cli/output.ts";
+import { fill, LANGUAGES, type Sentences } from "../cli/sentences.ts";
+import { causeOf, Failure } from "../cli/failure.ts";
+import { withFileLock } from "../cli/file_lock.ts";
+import { type Output, terminal } from "../cli/output.ts";
 import { runProgram } from "../cli/program.ts";
 
-/** Where the programs look for their certificates, below the current folder. */
+/** The folder of the certificates, in the current folder. */
 export const FOLDER = "certs";
 
-/** Longest validity, in days: what browsers accept of a server certificate is 398. */
+/** Longest validity, in days: browsers accept a server certificate for at most 398. */
 export const MAX_DAYS = 397;
 
-/** The names every development certificate is valid for. */
+/** The names for which every development certificate is valid. */
 export const LOCAL_NAMES = ["localhost", "127.0.0.1", "::1"];
 
-/** A certificate, its key, and the authority that signed it, each as PEM. */
+/** A certificate, its key, and the certificate of the authority that signed it, each as PEM. */
 export interface DevelopmentCertificates {
   ca: string;
   cert: string;
@@ -38,8 +40,8 @@ export interface GenerateOptions {
 }
 
 /**
- * Makes an authority and a server certificate signed by it: ECDSA on P-256, as RFC 5280 and browsers
- * want them.
+ * Makes an authority and a server certificate signed by it: ECDSA on P-256, with the extensions that
+ * RFC 5280 and browsers want.
  *
  * @param options Names and validity.
  * @returns The three PEM texts.
@@ -48,7 +50,7 @@ export async function generateCertificates(
   options: GenerateOptions = {},
 ): Promise<DevelopmentCertificates> {
   const { hosts = [], days = MAX_DAYS } = options;
-  // Loaded here, where it is needed, so that a server with certificates starts without it.
+  // Loaded only here, so that a server that has certificates starts without it.
   await import("reflect-metadata");
   const x509 = await import("@peculiar/x509");
 
@@ -63,7 +65,7 @@ export async function generateCertificates(
   const caNumber = randomSerial();
   const ca = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: caNumber,
-    // Its number in its name: an importer of several never mistakes one for another.
+    // The name contains the number, so that several imported authorities can be told apart.
     name: `CN=${AUTHORITY_NAME} ${caNumber.slice(0, 8)}`,
     notBefore,
     notAfter,
@@ -117,14 +119,14 @@ function isAddress(name: string): boolean {
   return name.includes(":") || /^\d+(\.\d+){3}$/.test(name);
 }
 
-/** Where a pair is made before it is moved in place: its presence tells of a run that was cut short. */
+/** The folder in which the files are completed. If it is there, a run is at work or was cut short. */
 const STAGING = ".new";
 
 /**
- * Writes the three files into `folder`, `server.key` readable by its owner alone.
+ * Writes the three files into `folder`; only the owner can read `server.key`.
  *
- * They are completed in a folder beside, and `server.crt` goes first and comes back last: whenever a
- * crash or a full disk cuts the writing short, there is a whole pair or no `server.crt`.
+ * The files are completed in a folder beside. Then `server.crt` is removed first and put in place last: if a
+ * crash or a full disk cuts the writing short, there is either a whole pair or no `server.crt`.
  *
  * @param folder Made if missing.
  * @param made The PEM texts.
@@ -133,8 +135,20 @@ export async function writeCertificates(
   folder: string,
   made: DevelopmentCertificates,
 ): Promise<void> {
-  const staging = `${folder}/${STAGING}`;
   await Deno.mkdir(folder, { recursive: true });
+  await lockCertificates(folder, () => writeLocked(folder, made));
+}
+
+/**
+ * Runs `body` while no other process writes certificates into `folder`, if the folder can be written. So
+ * `body` never sees a half-written pair, nor a certificate of one pair and the key of another.
+ */
+export async function lockCertificates<T>(folder: string, body: () => Promise<T>): Promise<T> {
+  return await withFileLock(`${folder}/.lock`, body);
+}
+
+async function writeLocked(folder: string, made: DevelopmentCertificates): Promise<void> {
+  const staging = `${folder}/${STAGING}`;
   await removeIfThere(staging);
   await Deno.mkdir(staging, { mode: 0o700 });
   try {
@@ -152,7 +166,10 @@ export async function writeCertificates(
   await removeIfThere(staging);
 }
 
-/** Whether a run of {@linkcode writeCertificates} was cut short, so that what lies there is nobody's. */
+/**
+ * Whether {@linkcode writeCertificates} was cut short, so that the files in `folder` are of no use. The
+ * answer holds only under {@linkcode lockCertificates}: without it, the writing may still go on.
+ */
 export async function wasCutShort(folder: string): Promise<boolean> {
   return await isThere(`${folder}/${STAGING}`) && !await isThere(`${folder}/server.crt`);
 }
@@ -174,7 +191,7 @@ async function removeIfThere(path: string): Promise<void> {
   }
 }
 
-/** Whether there is anything at `path`: so too where the user may not look, to be told at the reading. */
+/** Whether there is anything at `path`. Also true if the user may not look: the reading will report that. */
 export async function isThere(path: string): Promise<boolean> {
   try {
     await Deno.lstat(path);
@@ -188,7 +205,7 @@ export async function isThere(path: string): Promise<boolean> {
   }
 }
 
-/** The file in `folder` that a user brought in place of those made here, if there is one. */
+/** A certificate or key in `folder` that was not made here, if there is one. */
 async function broughtFile(folder: string): Promise<string | undefined> {
   const cert = `${folder}/server.crt`;
   const key = `${folder}/server.key`;
@@ -197,24 +214,64 @@ async function broughtFile(folder: string): Promise<string | undefined> {
 }
 
 /**
- * Makes the certificates and writes them, with failures told as one sentence.
+ * Makes the certificates and writes them.
  *
- * @throws {Failure} If they cannot be written.
+ * @throws {Failure} With the reason in one sentence, if they cannot be written.
  */
 export async function makeCertificates(
   folder: string,
   options: GenerateOptions,
-  messages: Messages,
+  sentences: Sentences,
 ): Promise<void> {
-  try {
+  await inOneSentence(folder, sentences, async () => {
     await writeCertificates(folder, await generateCertificates(options));
+  });
+}
+
+/**
+ * Makes the certificates of a folder that has none. Of several processes that start at the same time, one
+ * makes them, and the others wait until the pair is complete.
+ *
+ * @returns Whether this process made them.
+ * @throws {Failure} With the reason in one sentence, if they cannot be written, or if there is a certificate
+ * without its key, or a key without its certificate.
+ */
+export async function makeMissingCertificates(
+  folder: string,
+  sentences: Sentences,
+): Promise<boolean> {
+  const cert = `${folder}/server.crt`;
+  const key = `${folder}/server.key`;
+  if (await isThere(cert) && await isThere(key)) return false;
+  return await inOneSentence(folder, sentences, async () => {
+    await Deno.mkdir(folder, { recursive: true });
+    return await lockCertificates(folder, async () => {
+      const [hasCert, hasKey] = [await isThere(cert), await isThere(key)];
+      if ((!hasCert && !hasKey) || await wasCutShort(folder)) {
+        await writeLocked(folder, await generateCertificates());
+        return true;
+      }
+      if (hasCert === hasKey) return false;
+      const [present, missing] = hasCert ? [cert, key] : [key, cert];
+      throw new Failure(fill(sentences.failure.halfPair, { present, missing }));
+    });
+  });
+}
+
+/** Runs `body`, whose errors become failures about writing to `folder`. */
+async function inOneSentence<T>(
+  folder: string,
+  { failure }: Sentences,
+  body: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await body();
   } catch (error) {
+    if (error instanceof Failure) throw error;
     if (error instanceof Deno.errors.NotCapable) {
-      throw new Failure(fill(messages.failure.writeNotAllowed, { path: folder }));
+      throw new Failure(fill(failure.writeNotAllowed, { path: folder }));
     }
-    throw new Failure(
-      fill(messages.failure.cannotWrite, { path: folder, cause: causeOf(error) }),
-    );
+    throw new Failure(fill(failure.cannotWrite, { path: folder, cause: causeOf(error) }));
   }
 }
 
@@ -235,18 +292,20 @@ const flags = {
 
 /** Runs `deno task certs`; returns its exit code. */
 export function main(args: string[], output: Output = terminal): Promise<number> {
-  return runProgram(args, output, async (messages) => {
-    const options = parseFlags(flags, args, messages);
+  return runProgram(args, output, async (sentences) => {
+    const options = parseFlags(flags, args, sentences);
     if (options.help) {
-      output.out(helpText(messages.certs.usage, flags, messages.certs.flags));
+      output.out(helpText(sentences.certs.usage, flags, sentences.certs.flags));
       return 0;
     }
-    const path = options.force ? undefined : await broughtFile(FOLDER);
+    const path = options.force
+      ? undefined
+      : await lockCertificates(FOLDER, () => broughtFile(FOLDER));
     if (path !== undefined) {
-      throw new Failure(fill(messages.failure.foreignCertificate, { path }));
+      throw new Failure(fill(sentences.failure.foreignCertificate, { path }));
     }
-    await makeCertificates(FOLDER, { hosts: options.host, days: options.days }, messages);
-    output.out(fill(messages.certs.made, { folder: FOLDER }));
+    await makeCertificates(FOLDER, { hosts: options.host, days: options.days }, sentences);
+    output.out(fill(sentences.certs.made, { folder: FOLDER }));
     return 0;
   });
 }

@@ -1,5 +1,5 @@
 /**
- * How long to wait before connecting again: longer each time, never in step with others.
+ * How long to wait before the next attempt: longer each time, and partly random.
  *
  * @module
  */
@@ -9,17 +9,18 @@ import { unlessStopped } from "./signals.ts";
 /** The first wait, in milliseconds. */
 const FIRST_MS = 500;
 
-/** The longest. */
+/** The longest wait, in milliseconds. */
 const LONGEST_MS = 30_000;
 
 /**
- * The wait before attempt `attempt` (from 1): doubled each time up to half a minute, the upper half of
- * it random, so that a crowd does not come back at once. What the server asks for is waited at least.
+ * The wait before attempt `attempt` (from 1). It doubles with each attempt, up to half a minute, and its
+ * upper half is random, so that many clients do not come back at the same moment. It is never shorter
+ * than what the server asks for.
  *
- * @param retryAfter A `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
- * @param random From 0 to 1.
- * @param now The time, in milliseconds since 1970.
- * @returns Milliseconds.
+ * @param retryAfter The server's `Retry-After` (RFC 9110 section 10.2.3), if any: seconds, or a date.
+ * @param random A number from 0 to 1.
+ * @param now The current time, in milliseconds since 1970.
+ * @returns The wait in milliseconds.
  *
  * @example
  * ```ts
@@ -44,7 +45,7 @@ export function backoff(
   return asked > 0 ? Math.min(asked, 3_600_000) + wait : wait;
 }
 
-/** Waits `ms` milliseconds; rejects with the reason of `stop` when that aborts first. */
+/** Waits `ms` milliseconds. Rejects with the reason of `stop` if `stop` aborts first. */
 export async function delay(ms: number, stop: AbortSignal): Promise<void> {
   const waited = Promise.withResolvers<void>();
   const timer = setTimeout(waited.resolve, ms);

@@ -1,45 +1,45 @@
 /**
- * Reading a certificate and its key, and telling in one sentence what is wrong with them before TLS
- * would tell it in its own words.
+ * Reads certificates and keys, and checks them, so that the user gets one clear sentence instead of an
+ * error of TLS.
  *
  * @module
  */
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { fill, type Messages } from "./messages.ts";
-import { Failure } from "./output.ts";
+import { fill, type Sentences } from "./sentences.ts";
+import { Failure } from "./failure.ts";
 
-/** How the names of the authorities of `certs/generate.ts` begin. */
+/** The name of every authority that `certs/generate.ts` makes begins with this. */
 export const AUTHORITY_NAME = "permessage-deflate development CA";
 
-/** A certificate that expires sooner than this is warned about. */
+/** A certificate that expires within this time gets a warning, in milliseconds. */
 const EXPIRY_WARNING_MS = 7 * 24 * 60 * 60 * 1000;
 
-/** A checked pair, as PEM. */
+/** A certificate and its key, both checked, as PEM. */
 export interface CertificatePair {
   cert: string;
   key: string;
-  /** A sentence about a certificate that expires soon. */
+  /** The sentence to warn with, if the certificate expires soon. */
   warning?: string;
 }
 
 /**
- * Reads a certificate and its key, and checks that they are what a server needs: PEM, of one another,
- * and valid now.
+ * Reads a certificate and its key, and checks that a server can use them: both are PEM, they belong
+ * together, and the certificate is valid now.
  *
  * @param paths The two files.
- * @param messages The language of the failures.
- * @param now The time to judge by, in milliseconds since 1970.
- * @throws {Failure} With the remedy, if the pair will not do.
+ * @param sentences The language of the failures.
+ * @param now The current time, in milliseconds since 1970.
+ * @throws {Failure} With the remedy, if the pair cannot be used.
  */
 export async function readCertificatePair(
   paths: { cert: string; key: string },
-  messages: Messages,
+  sentences: Sentences,
   now: number = Date.now(),
 ): Promise<CertificatePair> {
-  const { failure } = messages;
-  const cert = await readPem(paths.cert, "--cert", messages);
-  const key = await readPem(paths.key, "--key", messages);
+  const { failure } = sentences;
+  const cert = await readPem(paths.cert, "--cert", sentences);
+  const key = await readPem(paths.key, "--key", sentences);
 
   const certificate = parseCertificate(cert);
   if (certificate === undefined) {
@@ -61,13 +61,13 @@ export async function readCertificatePair(
     throw new Failure(fill(failure.certificateExpired, { ...details, date: day(to) }));
   }
   if (to.getTime() - now < EXPIRY_WARNING_MS) {
-    const warning = fill(messages.server.certificateExpiring, { ...details, date: day(to) });
+    const warning = fill(sentences.server.certificateExpiring, { ...details, date: day(to) });
     return { cert, key, warning };
   }
   return { cert, key };
 }
 
-/** Whether the file at `path` is a certificate that `certs/generate.ts` made: not so if it is unreadable. */
+/** Whether `certs/generate.ts` made the certificate at `path`. False if the file cannot be read. */
 export async function isDevelopmentCertificate(path: string): Promise<boolean> {
   try {
     const certificate = parseCertificate(await Deno.readTextFile(path));
@@ -79,19 +79,19 @@ export async function isDevelopmentCertificate(path: string): Promise<boolean> {
 }
 
 /**
- * Reads the certificates of an authority to trust.
+ * Reads the certificate of an authority to trust.
  *
- * @throws {Failure} With the remedy, if the file cannot be read or holds none.
+ * @throws {Failure} With the remedy, if the file cannot be read or is no certificate.
  */
-export async function readAuthority(path: string, messages: Messages): Promise<string> {
-  const pem = await readPem(path, "--cacert", messages);
+export async function readAuthority(path: string, sentences: Sentences): Promise<string> {
+  const pem = await readPem(path, "--cacert", sentences);
   if (parseCertificate(pem) === undefined) {
-    throw new Failure(fill(messages.failure.notCertificate, { path }));
+    throw new Failure(fill(sentences.failure.notCertificate, { path }));
   }
   return pem;
 }
 
-async function readPem(path: string, flag: string, { failure }: Messages): Promise<string> {
+async function readPem(path: string, flag: string, { failure }: Sentences): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * `deno task compile`: the two programs as single binaries in `dist/`, their permissions baked in.
+ * `deno task compile`: builds the two programs as single binaries in `dist/`, with fixed permissions.
  *
  * @module
  */
@@ -7,13 +7,13 @@
 import { terminal } from "./output.ts";
 
 /**
- * The network and reading without bounds, unlike the tasks: a binary can be given nothing more when it
- * runs, and only then is it known what `--host`, a URL, `--cert` and `--cacert` name.
+ * Unlike the tasks, a binary may use the whole network and read every file. A binary cannot be given more
+ * permissions when it runs, and what `--host`, a URL, `--cert` and `--cacert` name is known only then.
  */
 const PERMISSIONS = ["--no-prompt", "--allow-net", "--allow-env=WSS_*"];
 
 const PROGRAMS = {
-  server: ["--allow-read", "--allow-write=certs", "--include=cli/worker.ts"],
+  server: ["--allow-read", "--allow-write=certs", "--include=cli/server/worker.ts"],
   client: ["--allow-read"],
 };
 
@@ -39,7 +39,7 @@ async function main(): Promise<number> {
   return 0;
 }
 
-/** Deno's base binary comes from its own download server, which many networks do not reach. */
+/** Explains an error. Deno downloads its base binary from a server that many networks cannot reach. */
 function explain(stderr: string): string {
   const address = /error sending request for url \((\S+)\)/.exec(stderr)?.[1];
   return address === undefined

@@ -1,18 +1,18 @@
 /**
- * `deno task demo`: the server and the client of the demo, one exchange, and both outputs.
+ * `deno task demo`: runs the server and the client for one exchange, and prints the output of both.
  *
  * @module
  */
 
 import { main as runClient } from "../client.ts";
 import { main as runServer } from "../server.ts";
-import { languageOf, messagesIn } from "./messages.ts";
+import { languageOf, sentencesIn } from "./sentences.ts";
 import { type Output, terminal } from "./output.ts";
 import { readEnvironment } from "./flags.ts";
 
 const PORT = 8443;
 
-/** Keeps the lines of one program, in the order they were written. */
+/** Collects the lines of one program, in the order in which they were written. */
 class Transcript implements Output {
   readonly lines: string[] = [];
 
@@ -25,19 +25,19 @@ class Transcript implements Output {
   }
 }
 
-/** Whether the demo's own port can be had. */
+/** Whether the demo's own port is free. */
 function isFree(port: number): boolean {
   try {
     Deno.listen({ hostname: "::", port }).close();
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) return false;
-    return true; // Whatever else is the matter, the server says it better.
+    return true; // The server explains any other error better.
   }
 }
 
 async function main(args: string[]): Promise<number> {
-  const messages = messagesIn(languageOf(args, readEnvironment("WSS_LANG")));
+  const sentences = sentencesIn(languageOf(args, readEnvironment("WSS_LANG")));
   const stop = new AbortController();
   const server = new Transcript();
   const client = new Transcript();
@@ -58,9 +58,9 @@ async function main(args: string[]): Promise<number> {
   }
   const serverCode = await serverEnd;
 
-  terminal.out(`# ${messages.demo.server}`);
+  terminal.out(`# ${sentences.demo.server}`);
   server.lines.forEach(terminal.out);
-  terminal.out(`\n# ${messages.demo.client}`);
+  terminal.out(`\n# ${sentences.demo.client}`);
   client.lines.forEach(terminal.out);
   return serverCode === 0 ? clientCode : serverCode;
 }

@@ -1,44 +1,47 @@
 /**
- * A program's flags, declared once: parsing, the environment and `--help` follow from the table.
+ * A program declares its flags once, in a table; parsing, the environment and `--help` follow from it.
  *
- * A flag `--idle-timeout` may also be set as `WSS_IDLE_TIMEOUT`, where the environment may be read;
- * the command line wins. A repeatable flag takes several values from its variable, cut at commas, or
- * at line ends where its values may hold commas.
+ * A flag `--idle-timeout` may also be set as `WSS_IDLE_TIMEOUT`, if the program may read the environment;
+ * the command line wins. The variable of a repeatable flag holds several values, separated by commas, or
+ * by line ends if a value may contain commas. Nothing that is given is ignored in silence: what is empty,
+ * malformed or without effect is refused.
  *
  * @module
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { fill, type Messages } from "./messages.ts";
-import { Failure } from "./output.ts";
+import { fill, type Sentences } from "./sentences.ts";
+import { Failure } from "./failure.ts";
 
 /** One flag: how its text becomes a value, and how `--help` shows it. */
 export interface Flag<T> {
   /** Turns the given texts (none when the flag is absent) into the value. Throws {@linkcode BadValue}. */
   parse(texts: string[]): T;
-  /** What stands for the value in `--help`; absent for a flag without one. */
+  /** Stands for the value in `--help`; absent for a flag without a value. */
   placeholder?: string;
   /** The value's text when neither command line nor environment gives one. */
   fallback?: string;
   /** One letter that also names the flag. */
   alias?: string;
-  /** May be given more than once; its variable's values are cut here. */
+  /** Present if the flag may be repeated: separates the values in its variable. */
   separator?: "," | "\n";
-  /** The flag and the value of it without which this one can do nothing, and is refused. */
+  /** Another flag and the value it must have: with any other value, this flag has no effect and is refused. */
   only?: [flag: string, value: string];
-  /** A text as it may be shown when it will not do; absent where it holds no secret. */
+  /** Another flag, a number, whose value is the minimum of this one. */
+  atLeast?: string;
+  /** Hides the secret in a refused text; absent if the flag holds no secret. */
   show?: (text: string) => string;
 }
 
 /** The values of a table of flags. */
 export type Values<F> = { [K in keyof F]: F[K] extends Flag<infer T> ? T : never };
 
-/** What a value should have been; thrown by a flag's `parse`. */
+/** Thrown by a flag's `parse`: says what the value must be. */
 export class BadValue extends Error {
   override name = "BadValue";
-  readonly kind: keyof Messages["wanted"];
+  readonly kind: keyof Sentences["wanted"];
   readonly details: Record<string, string | number>;
-  constructor(kind: keyof Messages["wanted"], details: Record<string, string | number> = {}) {
+  constructor(kind: keyof Sentences["wanted"], details: Record<string, string | number> = {}) {
     super(kind);
     this.kind = kind;
     this.details = details;
@@ -66,7 +69,7 @@ export function toggle(alias?: string): Flag<boolean> {
   };
 }
 
-/** A flag with one value, which `parse` checks; without it, the value of `fallback`. */
+/** A flag with one value, which `parse` checks; `fallback` is the text of the default. */
 export function value<T>(
   placeholder: string,
   fallback: string,
@@ -75,7 +78,7 @@ export function value<T>(
   return { placeholder, fallback, parse: (texts) => parse(texts.at(-1)!) };
 }
 
-/** A flag with one value that may be left out. */
+/** A flag with one value and no default. */
 export function optional(placeholder: string): Flag<string | undefined> {
   return {
     placeholder,
@@ -83,7 +86,7 @@ export function optional(placeholder: string): Flag<string | undefined> {
   };
 }
 
-/** For {@linkcode value}: any text but the empty one. */
+/** For {@linkcode value}: accepts any text that is not empty. */
 export function notEmpty(text: string): string {
   if (text === "") throw new BadValue("nonEmpty");
   return text;
@@ -125,7 +128,7 @@ export function variableOf(name: string): string {
   return `WSS_${name.toUpperCase().replaceAll("-", "_")}`;
 }
 
-/** Reads a variable, or nothing where the environment may not be read: never asks. */
+/** Reads a variable. Undefined if the program may not read it: the user is not asked for permission. */
 export function readEnvironment(variable: string): string | undefined {
   const { state } = Deno.permissions.querySync({ name: "env", variable });
   return state === "granted" ? Deno.env.get(variable) : undefined;
@@ -136,23 +139,23 @@ export function readEnvironment(variable: string): string | undefined {
  *
  * @param flags The table.
  * @param args The command line, as in `Deno.args`.
- * @param messages The language of the errors.
- * @param positionals How many arguments without a flag are taken.
+ * @param sentences The language of the errors.
+ * @param positionals How many arguments without a flag are allowed.
  * @param environment Reads one variable.
- * @returns The values, with those of no flag under `_`.
- * @throws {UsageError} If a flag is unknown, lacks its value, has one that will not do, or does nothing.
+ * @returns The values; arguments without a flag are under `_`.
+ * @throws {UsageError} If a flag is unknown, lacks its value, has a bad value, or has no effect.
  */
 export function parseFlags<F extends Record<string, Flag<unknown>>>(
   flags: F,
   args: string[],
-  messages: Messages,
+  sentences: Sentences,
   positionals = 0,
   environment: (variable: string) => string | undefined = readEnvironment,
 ): Values<F> & { _: string[] } {
-  const usage = messages.usage;
+  const usage = sentences.usage;
   const names = Object.keys(flags);
   const withValue = names.filter((name) => flags[name]!.placeholder !== undefined);
-  refuseMissingValue(withValue, args, messages);
+  refuseMissingValue(withValue, args, sentences);
   // `parseArgs` takes `--no-port=1` for `--port=1`.
   const negated = beforeEnd(args).find((argument) => argument.startsWith("--no-"));
   if (negated !== undefined) {
@@ -194,35 +197,53 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
       throw new UsageError(fill(usage.badValue, {
         source,
         value: texts.map(flag.show ?? String).join(", "),
-        wanted: fill(messages.wanted[error.kind], error.details),
+        wanted: fill(sentences.wanted[error.kind], error.details),
       }));
     }
   }
-  refuseWithoutEffect(flags, values, sources, messages);
+  refuseWithoutEffect(flags, values, sources, sentences);
+  refuseTooSmall(flags, values, sources, sentences);
   return values as Values<F> & { _: string[] };
 }
 
-/** Whoever sets a limit counts on it: one that would not hold is not passed over in silence. */
+/** Refuses flags that have no effect: a user who sets a limit relies on it. */
 function refuseWithoutEffect(
   flags: Record<string, Flag<unknown>>,
   values: Record<string, unknown>,
   sources: Map<string, string>,
-  { usage }: Messages,
+  { usage }: Sentences,
 ): void {
-  const idle = [...sources].flatMap(([name, source]) => {
+  const withoutEffect = [...sources].flatMap(([name, source]) => {
     const [other, wanted] = flags[name]!.only ?? [];
     return other === undefined || values[other] === wanted ? [] : [{ source, other, wanted }];
   });
-  if (idle.length === 0) return;
-  const { other, wanted } = idle[0]!;
+  if (withoutEffect.length === 0) return;
+  const { other, wanted } = withoutEffect[0]!;
   throw new UsageError(fill(usage.noEffect, {
-    flags: idle.map(({ source }) => `"${source}"`).join(", "),
+    flags: withoutEffect.map(({ source }) => `"${source}"`).join(", "),
     setting: `--${other}=${values[other]}`,
     wanted: `--${other}=${wanted}`,
   }));
 }
 
-/** `parseArgs` takes any `--name=text` of a toggle for true, and an absent one for false: look closer. */
+/** Refuses a number below the value of the flag that is its minimum. */
+function refuseTooSmall(
+  flags: Record<string, Flag<unknown>>,
+  values: Record<string, unknown>,
+  sources: Map<string, string>,
+  { usage, wanted }: Sentences,
+): void {
+  for (const [name, { atLeast }] of Object.entries(flags)) {
+    if (atLeast === undefined || Number(values[name]) >= Number(values[atLeast])) continue;
+    throw new UsageError(fill(usage.badValue, {
+      source: sources.get(name) ?? `--${name}`,
+      value: String(values[name]),
+      wanted: fill(wanted.atLeast, { flag: `--${atLeast}`, min: Number(values[atLeast]) }),
+    }));
+  }
+}
+
+/** The texts of a toggle. `parseArgs` cannot tell: any `--name=text` is true to it, and absence is false. */
 function toggleTexts(name: string, args: string[], parsed: unknown): string[] {
   const last = beforeEnd(args).findLast((argument) =>
     argument === `--${name}` || argument.startsWith(`--${name}=`)
@@ -245,7 +266,9 @@ function givenTexts(
   if (value !== undefined) {
     if (flag.separator !== undefined) {
       const texts = value.split(flag.separator).map((part) => part.trim()).filter(Boolean);
-      return { source: variable, texts };
+      // A variable without any value is an empty value, which most flags refuse: ignoring it would, for
+      // instance, accept every origin.
+      return { source: variable, texts: texts.length === 0 ? [""] : texts };
     }
     return { source: variable, texts: [value] };
   }
@@ -253,19 +276,19 @@ function givenTexts(
   return { source: `--${name}`, texts, isDefault: true };
 }
 
-/** `parseArgs` reads `--port --host=x` as an empty port: say that the value is missing instead. */
-function refuseMissingValue(withValue: string[], args: string[], messages: Messages): void {
+/** Refuses a flag without its value. `parseArgs` would read `--port --host=x` as an empty port. */
+function refuseMissingValue(withValue: string[], args: string[], sentences: Sentences): void {
   const flagsOnly = beforeEnd(args);
   flagsOnly.forEach((argument, index) => {
     if (!argument.startsWith("--") || !withValue.includes(argument.slice(2))) return;
     const next = flagsOnly[index + 1];
     if (next === undefined || next === "" || next.startsWith("-")) {
-      throw new UsageError(fill(messages.usage.missingValue, { flag: argument }));
+      throw new UsageError(fill(sentences.usage.missingValue, { flag: argument }));
     }
   });
 }
 
-/** The arguments before `--`, behind which nothing is a flag. */
+/** The arguments before `--`; those after it are never flags. */
 function beforeEnd(args: string[]): string[] {
   const end = args.indexOf("--");
   return end === -1 ? args : args.slice(0, end);
@@ -276,7 +299,7 @@ function beforeEnd(args: string[]): string[] {
  *
  * @param usage The first lines: what the program is and how it is called.
  * @param flags The table.
- * @param descriptions One line a flag.
+ * @param descriptions One line for each flag.
  */
 export function helpText<F extends Record<string, Flag<unknown>>>(
   usage: string,

@@ -1,14 +1,14 @@
 /**
- * Where the programs' lines go: standard output and standard error, or a test's arrays.
+ * Where the programs write their lines: standard output and standard error, or the arrays of a test.
  *
  * @module
  */
 
-/** Takes whole lines, without their line end. */
+/** Takes whole lines, without the line end. */
 export interface Output {
-  /** What the program is for: standard output. */
+  /** Writes to standard output: the program's results. */
   out(line: string): void;
-  /** What went wrong, or is only for the person watching: standard error. */
+  /** Writes to standard error: failures, and remarks for the person who watches. */
   err(line: string): void;
 }
 
@@ -25,25 +25,7 @@ function writeLine(stream: { writeSync(bytes: Uint8Array): number }, line: strin
       written += stream.writeSync(bytes.subarray(written));
     }
   } catch (error) {
-    // The reader of a pipe may leave (`serve | head`); that is no reason to stop serving.
+    // The reader of a pipe may exit (`serve | head`). The program goes on.
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
   }
-}
-
-/** A failure told to the user in one sentence, with the program's exit code. */
-export class Failure extends Error {
-  override name = "Failure";
-  readonly exitCode: number;
-  /** When the peer asks to be tried again: a `Retry-After`. */
-  readonly retryAfter: string | undefined;
-  constructor(message: string, exitCode = 1, retryAfter?: string) {
-    super(message);
-    this.exitCode = exitCode;
-    this.retryAfter = retryAfter;
-  }
-}
-
-/** The message of anything thrown, on one line. */
-export function causeOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, " ");
 }

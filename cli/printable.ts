@@ -1,5 +1,5 @@
 /**
- * What came from the network, made safe to print: one line, bounded, and nothing a terminal obeys.
+ * Makes data from the network safe to print: one line of bounded length, without control characters.
  *
  * @module
  */
@@ -11,16 +11,16 @@ export const MAX_TEXT = 256;
 export const MAX_BINARY = 64;
 
 /**
- * Everything that moves a cursor, breaks a line, reorders text or is not a character: controls, line
- * separators, format characters but the two joiners words and emoji are made with, lone surrogates.
+ * Everything that moves the cursor, breaks the line, reorders text or is not a character: controls, line
+ * separators, lone surrogates, and format characters except the two joiners that words and emoji need.
  */
 const UNPRINTABLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 const SHORT: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /**
- * One line for a message: a text with its control characters escaped, bytes as hexadecimal; what is
- * too long is cut and its size named.
+ * One line for a message: text with its control characters escaped, or bytes as hexadecimal. A long
+ * message is cut, and its size is given.
  *
  * @param data The message.
  * @returns The line.
@@ -40,7 +40,7 @@ export function printable(data: string | Uint8Array): string {
     return `${data.subarray(0, MAX_BINARY).toHex()}${more} (${bytes(data.length)})`.trimStart();
   }
   if (data.length <= MAX_TEXT) return escape(data);
-  // Never half a surrogate pair.
+  // Do not cut a surrogate pair in half.
   const end = /[\ud800-\udbff]/.test(data[MAX_TEXT - 1]!) ? MAX_TEXT - 1 : MAX_TEXT;
   const size = new TextEncoder().encode(data).length;
   return `${escape(data.slice(0, end))}… (${bytes(size)})`;

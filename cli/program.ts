@@ -1,30 +1,31 @@
 /**
- * What the programs have in common: the language, the version, and how they fail.
+ * What the programs share: the language, the version, and how they fail.
  *
  * @module
  */
 
 import { readEnvironment } from "./flags.ts";
-import { languageOf, type Messages, messagesIn } from "./messages.ts";
-import { Failure, type Output } from "./output.ts";
+import { languageOf, type Sentences, sentencesIn } from "./sentences.ts";
+import { Failure } from "./failure.ts";
+import type { Output } from "./output.ts";
 import config from "../deno.json" with { type: "json" };
 
 /** The project's version, as in `deno.json`. */
 export const VERSION: string = config.version;
 
 /**
- * Runs a program's body in the language its arguments ask for. A {@linkcode Failure} becomes one line
- * on standard error and an exit code; anything else is a fault of ours and keeps its stack.
+ * Runs a program's body in the language that its arguments ask for. A {@linkcode Failure} becomes one line
+ * on standard error and an exit code. Any other error is a bug of this project, and keeps its stack.
  *
  * @returns The exit code.
  */
 export async function runProgram(
   args: string[],
   output: Output,
-  body: (messages: Messages) => Promise<number>,
+  body: (sentences: Sentences) => Promise<number>,
 ): Promise<number> {
   try {
-    return await body(messagesIn(languageOf(args, readEnvironment("WSS_LANG"))));
+    return await body(sentencesIn(languageOf(args, readEnvironment("WSS_LANG"))));
   } catch (error) {
     if (!(error instanceof Failure || error instanceof Deno.errors.NotCapable)) throw error;
     // Deno's own sentence about a permission names the flag that grants it.

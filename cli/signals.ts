@@ -1,5 +1,5 @@
 /**
- * The operating system's ways of asking a program to stop.
+ * The signals by which the operating system asks a program to stop.
  *
  * @module
  */
@@ -8,7 +8,7 @@ const STOP_SIGNALS: Partial<Record<Deno.Signal, number>> = Deno.build.os === "wi
   ? { SIGINT: 2, SIGBREAK: 21 }
   : { SIGINT: 2, SIGTERM: 15 };
 
-/** Why the process is to stop, with the shell's exit code for it: 128 and the signal's number. */
+/** Why the process stops, with the shell's exit code for it: 128 plus the signal's number. */
 export class Stopped extends Error {
   override name = "Stopped";
   readonly exitCode: number;
@@ -19,8 +19,8 @@ export class Stopped extends Error {
 }
 
 /**
- * A signal that aborts, with {@linkcode Stopped}, when the process is asked to stop. Asked a second time,
- * the process exits at once.
+ * Returns an `AbortSignal` that aborts with {@linkcode Stopped} when the process is asked to stop. When it
+ * is asked a second time, the process exits at once.
  */
 export function stopRequested(): AbortSignal {
   const controller = new AbortController();
@@ -33,7 +33,7 @@ export function stopRequested(): AbortSignal {
   return controller.signal;
 }
 
-/** What `work` results in, unless `stop` aborts first: then rejects with its reason. */
+/** Settles as `work` does, or rejects with the reason of `stop` if `stop` aborts first. */
 export async function unlessStopped<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
   const stopped = Promise.withResolvers<never>();
   const abort = () => stopped.reject(stop.reason);

@@ -5,8 +5,8 @@
  * @module
  */
 
-import { type Connection, lingerAndClose, writeAll } from "../transport/connection.ts";
 import { formatHead, type HeaderLines, type RequestHead, statusLine } from "../protocol/http.ts";
+import type { HttpExchange } from "../transport/http_exchange.ts";
 
 /**
  * The response, if it is one that can be sent.
@@ -29,11 +29,16 @@ const CONNECTION_HEADERS = new Set(["connection", "keep-alive", "transfer-encodi
 /** Statuses without a body (RFC 9110 section 6.4.1). */
 const BODILESS = new Set([204, 304]);
 
-/** Sends a response and ends the connection; rejects when the client or the body does not go on. */
+/**
+ * Sends a response and ends the connection; rejects when the client or the body does not go on.
+ *
+ * @param timeout Longest wait for the client to take a part of it, in milliseconds.
+ */
 export async function sendResponse(
-  connection: Connection,
+  exchange: HttpExchange,
   request: RequestHead,
   response: Response,
+  timeout: number,
 ): Promise<void> {
   const headers: HeaderLines = [...response.headers].filter(([name]) =>
     !CONNECTION_HEADERS.has(name)
@@ -50,18 +55,19 @@ export async function sendResponse(
   }
   const head = formatHead(statusLine(response.status, response.statusText), headers);
   if (bodiless || response.body === null) {
-    await writeAll(connection, head);
+    await exchange.write(head, timeout);
     await response.body?.cancel();
-    return await lingerAndClose(connection, true);
+    return await exchange.end();
   }
   const reader = response.body.getReader();
   let gone = false;
-  void untilEnd(connection).then(() => {
+  exchange.onGone = () => {
     gone = true;
-    return reader.cancel().catch(() => {});
-  });
+    void reader.cancel().catch(() => {});
+  };
+  exchange.watchPeer();
   try {
-    await writeAll(connection, head);
+    await exchange.write(head, timeout);
     for (;;) {
       const { value, done } = await reader.read();
       if (gone) throw new Error("Cannot respond: client has gone");
@@ -69,33 +75,17 @@ export async function sendResponse(
       if (!(value instanceof Uint8Array)) {
         throw new TypeError("Cannot respond: body must consist of Uint8Arrays");
       }
-      if (!chunked) await writeAll(connection, value);
-      else if (value.length > 0) await writeAll(connection, chunk(value));
+      if (!chunked) await exchange.write(value, timeout);
+      else if (value.length > 0) await exchange.write(chunk(value), timeout);
     }
-    if (chunked) await writeAll(connection, LAST_CHUNK);
+    if (chunked) await exchange.write(LAST_CHUNK, timeout);
   } catch (error) {
     await reader.cancel(error).catch(() => {});
     throw error;
   }
-  await lingerAndClose(connection, true);
+  exchange.onGone = () => {};
+  await exchange.end();
 }
-
-/** Resolves when the client ends the connection; what it still says is of no matter. Never rejects. */
-async function untilEnd(connection: Connection): Promise<void> {
-  const sink = new Uint8Array(512);
-  try {
-    for (let count = 0; count < MAX_IGNORED;) {
-      const read = await connection.read(sink);
-      if (read === null) return;
-      count += read;
-    }
-  } catch {
-    // It has ended.
-  }
-}
-
-/** With more bytes behind its request, a client has ended all talk. */
-const MAX_IGNORED = 64 * 1024;
 
 const LAST_CHUNK = new TextEncoder().encode("0\r\n\r\n");
 

@@ -4,20 +4,16 @@
  * @module
  */
 
-import { type Connection, writeAll } from "../transport/connection.ts";
+import type { HttpExchange } from "../transport/http_exchange.ts";
 import { parseExtensions } from "../protocol/extension_header.ts";
 import { acceptOf, areValidProtocols, checkUpgrade } from "../protocol/handshake.ts";
 import { formatHead, type HeaderLines, statusLine } from "../protocol/http.ts";
-import { acceptOffer } from "../protocol/permessage_deflate/negotiation.ts";
 import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
 import { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
-import {
-  abandon,
-  Accepted,
-  socketLimits,
-  type SocketOptions,
-  WebSocket,
-} from "../websocket/socket.ts";
+import { acceptOffer } from "../protocol/permessage_deflate/negotiation.ts";
+import { socketLimits, type SocketOptions } from "../websocket/options.ts";
+import { Session } from "../websocket/session.ts";
+import { acceptedSocket, type WebSocket } from "../websocket/websocket.ts";
 
 /** Options of {@linkcode upgradeWebSocket}. */
 export interface UpgradeWebSocketOptions extends SocketOptions {
@@ -35,7 +31,7 @@ export interface WebSocketUpgrade {
 
 /** What {@linkcode upgradeWebSocket} prepares, and {@linkcode sendUpgrade} completes. */
 export interface Upgrade {
-  socket: WebSocket;
+  session: Session;
   key: string;
 }
 
@@ -47,9 +43,10 @@ export const upgrades: WeakMap<Response, Upgrade> = new WeakMap();
 
 /** Sends the response of an upgrade. */
 export async function sendUpgrade(
-  connection: Connection,
+  exchange: HttpExchange,
   response: Response,
-  { socket, key }: Upgrade,
+  { session, key }: Upgrade,
+  timeout: number,
 ): Promise<void> {
   try {
     const headers: HeaderLines = [
@@ -58,9 +55,9 @@ export async function sendUpgrade(
       ["Sec-WebSocket-Accept", acceptOf(key)],
       ...response.headers,
     ];
-    await writeAll(connection, formatHead(statusLine(101, ""), headers));
+    await exchange.write(formatHead(statusLine(101, ""), headers), timeout);
   } catch (error) {
-    abandon(socket, error);
+    session.abandon(error);
     throw error;
   }
 }
@@ -73,7 +70,8 @@ export async function sendUpgrade(
  * @param request The request; {@linkcode checkUpgrade} tells beforehand whether it can be upgraded.
  * @param options The subprotocol, compression and limits.
  * @returns The socket, and the response that the handler is to return.
- * @throws {TypeError} If the request is not a WebSocket handshake, or did not come by a server.
+ * @throws {TypeError} If the request is not a WebSocket handshake, or did not come by a server; if it
+ * came by `Deno.serve`, and a limit is given that `Deno.upgradeWebSocket` cannot keep.
  * @throws {RangeError} If an option is out of its range.
  *
  * @example
@@ -116,6 +114,7 @@ export function upgradeWebSocket(
     );
   }
   if (!ownRequests.delete(request)) {
+    refuseLimits(options);
     const native = { idleTimeout: limits.idleTimeout, ...(protocol !== "" && { protocol }) };
     return Deno.upgradeWebSocket(request, native) as unknown as WebSocketUpgrade;
   }
@@ -124,18 +123,36 @@ export function upgradeWebSocket(
   const agreed = settings && acceptOffer(offers, settings);
   const url = new URL(request.url);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(
-    new Accepted(
-      url.href,
-      protocol,
-      agreed?.response ?? "",
-      agreed && new PerMessageDeflate(agreed.agreement, "server", settings!),
-      limits,
-    ),
+  const session = new Session("server", limits);
+  session.agree(
+    protocol,
+    agreed?.response ?? "",
+    agreed && new PerMessageDeflate(agreed.agreement, "server", settings!),
   );
+  const socket = acceptedSocket(session, url.href);
   const response = new Response(null, { status: 101 });
   if (protocol !== "") response.headers.set("Sec-WebSocket-Protocol", protocol);
   if (agreed) response.headers.set("Sec-WebSocket-Extensions", agreed.response);
-  upgrades.set(response, { socket, key: headers.get("Sec-WebSocket-Key")! });
+  upgrades.set(response, { session, key: headers.get("Sec-WebSocket-Key")! });
   return { socket, response };
+}
+
+/** The limits that `Deno.upgradeWebSocket` does not have. */
+const OWN_LIMITS = [
+  "maxMessageSize",
+  "messageTimeout",
+  "highWaterMark",
+  "maxBufferedAmount",
+  "maxPingsPerSecond",
+] as const;
+
+/** A limit that would not be kept is refused, not passed over. */
+function refuseLimits(options: UpgradeWebSocketOptions): void {
+  const given = OWN_LIMITS.filter((name) => options[name] !== undefined);
+  if (given.length === 0) return;
+  throw new TypeError(
+    `Cannot upgrade to WebSocket: the request came by Deno.serve, which cannot keep ${
+      given.join(", ")
+    }; use serve of this library`,
+  );
 }

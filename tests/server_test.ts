@@ -7,7 +7,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { generateCertificates } from "../certs/generate.ts";
+import { generateCertificates, lockCertificates } from "../certs/generate.ts";
 import config from "../deno.json" with { type: "json" };
 import { WebSocket } from "../mod.ts";
 import { main } from "../server.ts";
@@ -276,6 +276,34 @@ onEachTransport(
   },
 );
 
+for (const format of ["text", "json"]) {
+  onEachTransport(`server.ts bounds the lines of a flood in ${format}`, async ({ flags }) => {
+    await using folder = await certificatesFolder();
+    const args = [...flags, `--log-format=${format}`, "--reply="];
+    await using server = await startServer(args, { cwd: folder.path });
+    await using peer = await Peer.open(`wss://127.0.0.1:${server.port}/ws`);
+    // Unless its lines are read, the server waits.
+    const lines = server.program.stdout.all();
+    const started = performance.now();
+    for (let sent = 0; sent < 20_000; sent += 1000) {
+      for (let i = 0; i < 1000; i++) peer.socket.send("");
+      for (let i = 0; i < 1000; i++) assertEquals(await peer.next(), "");
+    }
+    peer.socket.close();
+    await peer.closed;
+    const { code, stderr } = await stop(server);
+    const stdout = await lines;
+    // What an address may write at once, and in the time this took.
+    const most = 30_000 + (performance.now() - started) / 1000 * 100;
+    assert(stdout.length >= 30_000 && stdout.length <= most + 10, `${stdout.length} lines`);
+    const leftOut = format === "json"
+      ? stderr.map((line) => JSON.parse(line).properties.count)
+      : stderr.map((line) => /^Linhas do registro omitidas .* (\d+)$/.exec(line)?.[1]);
+    const total = leftOut.reduce((sum, count) => sum + Number(count), stdout.length);
+    assertEquals([code, total], [0, 40_004]);
+  });
+}
+
 onEachTransport("server.ts answers a close in kind, without an error", async ({ flags }) => {
   await using folder = await certificatesFolder();
   await using server = await startServer(flags, { cwd: folder.path });
@@ -535,6 +563,22 @@ Deno.test("server.ts refuses what it does not understand", async () => {
       'Sem efeito com --compression=off: "--max-message-size", "--max-connections", "--max-per-address"; ' +
       "retire isso, ou use --compression=on",
     ],
+    ...["max-connections", "max-per-address"].map((name) =>
+      [
+        ["--workers=4", `--${name}=3`],
+        `Valor inválido em --${name}: "3", deve ser ao menos 4, o valor de --workers`,
+      ] as [string[], string]
+    ),
+    ...["max-message-size", "max-connections", "max-per-address"].flatMap((name) =>
+      ["", "0", "-1", "+1", "1e3", " 5", "5 ", "5k", "5.0", "0x10", "Infinity", "5\n"].map((text) =>
+        [
+          [`--${name}=${text}`],
+          `Valor inválido em --${name}: "${text}", deve ser um número inteiro de 1 a ${
+            name === "max-message-size" ? 2 ** 30 : 1_000_000
+          }`,
+        ] as [string[], string]
+      )
+    ),
     [["--lang=fr"], 'Valor inválido em --lang: "fr", deve ser um de: pt-BR, en'],
     [
       ["--log-level=loud"],
@@ -586,6 +630,31 @@ once("server.ts names the variable whose value it refuses", async () => {
       'Valor inválido em WSS_IDLE_TIMEOUT: "x", deve ser um número inteiro de 0 a 86400',
     ],
   });
+});
+
+once("server.ts refuses a limit of the environment that would be ignored", async () => {
+  await using folder = new Folder();
+  const noEffect = (named: string) =>
+    `Sem efeito com --compression=off: ${named}; retire isso, ou use --compression=on`;
+  const cases: [string[], Record<string, string>, string][] = [
+    [["--compression=off"], { WSS_MAX_CONNECTIONS: "5" }, noEffect('"WSS_MAX_CONNECTIONS"')],
+    [["--max-per-address=5"], { WSS_COMPRESSION: "off" }, noEffect('"--max-per-address"')],
+    [[], { WSS_COMPRESSION: "off", WSS_MAX_MESSAGE_SIZE: "5" }, noEffect('"WSS_MAX_MESSAGE_SIZE"')],
+    [
+      [],
+      { WSS_MAX_CONNECTIONS: "" },
+      'Valor inválido em WSS_MAX_CONNECTIONS: "", deve ser um número inteiro de 1 a 1000000',
+    ],
+    [
+      [],
+      { WSS_ORIGIN: "" },
+      'Valor inválido em WSS_ORIGIN: "", deve ser uma origem como https://exemplo.com ou https://*.exemplo.com',
+    ],
+  ];
+  for (const [args, env, line] of cases) {
+    const ending = await run("serve", args, { cwd: folder.path, env });
+    assertEquals(ending, { code: 2, stdout: [], stderr: [line] });
+  }
 });
 
 once("server.ts asks for no variable where the environment may not be read", async () => {
@@ -788,6 +857,84 @@ once("server.ts makes its certificates again where their making was cut short", 
   const names = [...Deno.readDirSync(certs)].map(({ name }) => name).sort();
   assertEquals(names, ["ca.crt", "server.crt", "server.key"]);
 });
+
+/** Completes a TLS handshake with a server, whose certificate must be of the authority `ca`. */
+async function shakeHands(port: number, ca: string): Promise<void> {
+  using connection = await Deno.connectTls({ hostname: "127.0.0.1", port, caCerts: [ca] });
+  await connection.handshake();
+}
+
+once("server.ts makes one pair for all that start at once in a new folder", async () => {
+  for (let round = 0; round < 3; round++) {
+    await using folder = new Folder();
+    const started = await Promise.allSettled(
+      Array.from({ length: 6 }, () => startServer([], { cwd: folder.path })),
+    );
+    const servers = started.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+    try {
+      assertEquals(started.flatMap((one) => one.status === "rejected" ? [one.reason] : []), []);
+      // The authority's key is not kept, so it has signed this one certificate alone.
+      const ca = await Deno.readTextFile(`${folder.path}/certs/ca.crt`);
+      for (const { port } of servers) await shakeHands(port, ca);
+      const endings = await Promise.all(servers.map(stop));
+      assertEquals(endings.map(({ code }) => code), endings.map(() => 0));
+      assertEquals(endings.flatMap(({ stderr }) => stderr).length, 1, "one of them made it");
+      const names = [...Deno.readDirSync(`${folder.path}/certs`)].map(({ name }) => name).sort();
+      assertEquals(names, ["ca.crt", "server.crt", "server.key"]);
+    } finally {
+      for (const server of servers) await server[Symbol.asyncDispose]();
+    }
+  }
+});
+
+/** Waits until `program` waits for a lock, as Linux lists it. Fails if `listening` settles first. */
+async function waitsForLock(program: Program, listening: Promise<unknown>): Promise<void> {
+  let settled = false;
+  listening.catch(() => {}).finally(() => settled = true);
+  const waits = new RegExp(`-> FLOCK .* ${program.pid} `);
+  // By another program, as Deno wants every permission for reading below `/proc`.
+  const cat = new Deno.Command("cat", { args: ["/proc/locks"] });
+  while (!waits.test(new TextDecoder().decode((await cat.output()).stdout))) {
+    assert(!settled, "it did not wait");
+  }
+}
+
+for (
+  const [name, files] of [
+    ["waits for a pair that another process is writing", ["server.key"]],
+    ["waits for a pair that another process is replacing", ["server.key", "server.crt"]],
+  ] as const
+) {
+  Deno.test({
+    name: `server.ts ${name}`,
+    ignore: !RUNNABLE || Deno.build.os !== "linux",
+    async fn() {
+      await using folder = new Folder();
+      const certs = `${folder.path}/certs`;
+      const [old, made] = [await developmentCertificates(), await generateCertificates()];
+      await Deno.mkdir(`${certs}/.new`, { recursive: true });
+      const half: Record<string, string> = { "server.key": made.key, "server.crt": old.cert };
+      const put = (file: string, text: string) => Deno.writeTextFile(`${certs}/${file}`, text);
+      for (const file of files) await put(file, half[file]!);
+
+      const args = ["--host=127.0.0.1", "--port=0"];
+      let listening: Promise<number>;
+      await using stack = new AsyncDisposableStack();
+      const program = await lockCertificates(certs, async () => {
+        const program = stack.use(Program.task("serve", args, { cwd: folder.path }));
+        listening = listeningPort(program);
+        await waitsForLock(program, listening);
+        await put("ca.crt", made.ca);
+        await put("server.crt", made.cert);
+        await Deno.remove(`${certs}/.new`);
+        return program;
+      });
+      const port = await listening!;
+      await shakeHands(port, made.ca);
+      assertEquals((await stop({ program, port })).stderr, []);
+    },
+  });
+}
 
 onEachTransport("server.ts serves with the certificate of --cert and --key", async ({ flags }) => {
   await using folder = await certificatesFolder();

@@ -6,7 +6,7 @@
 
 import type { Server, Socket } from "node:net";
 import type { Connection, Receiver } from "./connection.ts";
-import { listenAtOnce } from "./native_handle.ts";
+import { acceptAgain, listenAtOnce } from "./native_handle.ts";
 import { net, process } from "./node.ts";
 import {
   connectionOf,
@@ -45,12 +45,19 @@ export interface Incoming {
   readonly closed: Promise<void>;
 }
 
+/**
+ * How often connections are looked for that were passed over for want of a file descriptor, in milliseconds,
+ * besides after each end of a connection.
+ */
+const ACCEPT_AGAIN_MS = 1000;
+
 /** Accepts connections. */
 export class Listener {
   readonly addr: Deno.NetAddr | Deno.UnixAddr;
   readonly #server: Server;
   #pair: KeyPair | undefined;
   #context: unknown;
+  readonly #acceptTimer: ReturnType<typeof setInterval>;
 
   /**
    * Listens before it returns.
@@ -67,10 +74,13 @@ export class Listener {
     this.#server.on("error", () => {});
     this.#server.on("connection", (socket: Socket) => {
       const incoming = new IncomingSocket(socket, this.#context);
+      void incoming.closed.then(() => acceptAgain(this.#server));
       if (isDecided()) accept(incoming);
       else void proven.then(() => accept(incoming));
     });
     this.addr = listen(this.#server, options);
+    this.#acceptTimer = setInterval(() => acceptAgain(this.#server), ACCEPT_AGAIN_MS);
+    Deno.unrefTimer(this.#acceptTimer);
   }
 
   /**
@@ -101,6 +111,7 @@ export class Listener {
 
   /** Accepts nothing more. */
   close(): void {
+    clearInterval(this.#acceptTimer);
     this.#server.close();
   }
 }
@@ -123,20 +134,25 @@ class IncomingSocket implements Incoming {
     socket.on("error", () => {});
   }
 
-  async open(receiver: Receiver): Promise<Connection | undefined> {
+  open(receiver: Receiver): Promise<Connection | undefined> {
     const socket = this.#socket;
-    if (socket.destroyed) return undefined;
-    if (this.#context === undefined) return connectionOf(socket, receiver);
+    if (socket.destroyed) return Promise.resolve(undefined);
+    if (this.#context === undefined) return Promise.resolve(connectionOf(socket, receiver));
     const secured = secureServerSocket(socket, this.#context);
     secured.on("error", () => {});
-    const ended = Promise.withResolvers<boolean>();
-    secured.once("secure", () => ended.resolve(true));
-    secured.once("close", () => ended.resolve(false));
-    if (!await ended.promise || secured.destroyed) {
-      socket.destroy();
-      return undefined;
-    }
-    return connectionOf(secured, receiver);
+    return new Promise((resolve) => {
+      // A peer that ends its side in the middle of the handshake is not coming back.
+      const leave = () => secured.destroy();
+      secured.once("end", leave);
+      secured.once("secure", () => {
+        secured.off("end", leave);
+        resolve(connectionOf(secured, receiver));
+      });
+      secured.once("close", () => {
+        socket.destroy();
+        resolve(undefined);
+      });
+    });
   }
 
   destroy(): void {

@@ -13,6 +13,8 @@
  *   `streamBaseState[kLastWriteWasAsync]` is 0. A `TLSWrap` copies them, and must not be given the next
  *   before it calls `oncomplete`.
  * - `server._listen2` listens before it returns.
+ * - A server that has met a connection for which the process had no file descriptor accepts none after it,
+ *   until `listen` of its handle is called once more.
  *
  * {@linkcode proveNativeHandles} checks all of this by a round trip over loopback. Where it fails, the
  * public streams of `stream_connection.ts` take the place of this file.
@@ -86,10 +88,11 @@ function handleOf(socket: Socket): Handle | undefined {
   const handle = (socket as unknown as { _handle?: Handle | null })._handle;
   if (!handle || loadStreamWrap() === undefined) return undefined;
   const source = "receive" in handle ? handle._nativeTcpHandle : handle;
-  const fits = source && [handle, source].every((each) =>
-    typeof each.useUserBuffer === "function" && typeof each.writeBuffer === "function" &&
-    typeof each.readStart === "function" && typeof each.readStop === "function"
-  );
+  const fits = source &&
+    [handle, source].every((each) =>
+      typeof each.useUserBuffer === "function" && typeof each.writeBuffer === "function" &&
+      typeof each.readStart === "function" && typeof each.readStop === "function"
+    );
   return fits ? handle : undefined;
 }
 
@@ -106,6 +109,8 @@ class NativeConnection implements Connection {
   #writing: Uint8Array | undefined;
   /** Whether the connection is to be ended once the write under way is done. */
   #ending = false;
+  /** Whether the handle has been told to read. */
+  #started = false;
   #error: Error | undefined;
 
   constructor(socket: Socket, handle: Handle, remoteAddr: Deno.Addr, receiver: Receiver) {
@@ -140,9 +145,11 @@ class NativeConnection implements Connection {
 
   resume(): void {
     if (this.#socket.destroyed) return;
+    this.#source.readStart();
+    if (this.#started) return;
+    this.#started = true;
     // Under TLS, bytes that were decrypted during the handshake come at once.
     if (this.#source !== this.#handle) this.#handle.readStart();
-    this.#source.readStart();
   }
 
   pause(): void {
@@ -263,4 +270,12 @@ export function listenAtOnce(
   const flags = reusePort ? UV_TCP_REUSEPORT : 0;
   _listen2.call(server, address, port, family, BACKLOG, undefined, flags);
   return server.address() !== null;
+}
+
+/** Has `server` look for connections that it may have passed over, for want of a file descriptor. */
+export function acceptAgain(server: Server): void {
+  const { _handle: handle } = server as unknown as {
+    _handle?: { listen?: (backlog: number) => number } | null;
+  };
+  handle?.listen?.(BACKLOG);
 }

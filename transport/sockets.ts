@@ -36,6 +36,9 @@ export interface KeyPair {
  * @param pair With it, the round trip goes over TLS too.
  */
 export function decideWay(pair?: KeyPair): Promise<void> {
+  // Before the first promise: Deno runs microtasks while it loads its modules, and a second use of
+  // `getBuiltinModule` from one of them fails.
+  net();
   return decision ??= (async () => {
     if (way !== undefined) return;
     const { state } = await Deno.permissions.query({ name: "net", host: "127.0.0.1" });
@@ -69,7 +72,8 @@ export function isDecided(): boolean {
 }
 
 /**
- * Makes a connection of a connected socket.
+ * Makes a connection of a socket: at the very event that tells that it is open, as what comes right behind
+ * would be read by the socket's own stream.
  *
  * @param socket Under TLS after its handshake; nobody else reads from it.
  */
@@ -99,36 +103,45 @@ async function roundTrip(pair?: KeyPair): Promise<void> {
     TRIAL_TIMEOUT_MS,
   );
   const sockets: Socket[] = [];
-  const opened = (socket: Socket): Promise<Socket> => {
+  /** Has a side of the trial take the socket over as soon as `event` tells that it is open. */
+  const run = (socket: Socket, event: string | undefined, parts: Uint8Array[]) => {
     sockets.push(socket);
     socket.on("error", failed.reject);
-    if (pair === undefined) return Promise.resolve(socket);
-    return new Promise((resolve) => socket.once("secure", () => resolve(socket)));
+    return new Promise<Uint8Array>((resolve, reject) => {
+      const start = () => {
+        try {
+          new Trial(socket, bytes.length).run(parts).then(resolve, reject);
+        } catch (error) {
+          reject(error);
+        }
+      };
+      if (event === undefined) start();
+      else socket.once(event, start);
+    });
   };
   try {
-    const echoed = (async () => {
-      const raw = await new Promise<Socket>((resolve) => server.once("connection", resolve));
-      const { cert, key } = pair ?? {};
-      const socket = await opened(pair ? secureServerSocket(raw, secureContext(cert!, key!)) : raw);
-      await new Trial(socket, bytes.length).run([]);
-    })();
+    const echoed = new Promise<Uint8Array>((resolve) => {
+      server.once("connection", (raw: Socket) => {
+        sockets.push(raw);
+        resolve(
+          pair
+            ? run(secureServerSocket(raw, secureContext(pair.cert, pair.key)), "secure", [])
+            : run(raw, undefined, []),
+        );
+      });
+    });
     server.on("error", failed.reject);
     server.listen({ host: "127.0.0.1", port: 0 });
     await Promise.race([new Promise<void>((ok) => server.once("listening", ok)), failed.promise]);
     const { port } = server.address() as AddressInfo;
-    const dialled = async () => {
-      const options = { host: "127.0.0.1", port, allowHalfOpen: true };
-      const socket = pair
-        ? tls().connect({ ...options, rejectUnauthorized: false })
-        : net().connect(options);
-      const connected = opened(socket);
-      if (pair === undefined) await new Promise<void>((ok) => socket.once("connect", ok));
-      // In parts, the last of them of a size that fits into no other.
-      const parts = [bytes.subarray(0, 10), bytes.subarray(10, 150_000), bytes.subarray(150_000)];
-      const back = await new Trial(await connected, bytes.length).run(parts);
-      if (!back.every((byte, i) => byte === bytes[i])) throw new Error("bytes came back changed");
-    };
-    await Promise.race([Promise.all([echoed, dialled()]), failed.promise]);
+    const options = { host: "127.0.0.1", port, allowHalfOpen: true };
+    // In parts, the last of them of a size that fits into no other.
+    const parts = [bytes.subarray(0, 10), bytes.subarray(10, 150_000), bytes.subarray(150_000)];
+    const sent = pair
+      ? run(tls().connect({ ...options, rejectUnauthorized: false }), "secureConnect", parts)
+      : run(net().connect(options), "connect", parts);
+    const [, back] = await Promise.race([Promise.all([echoed, sent]), failed.promise]);
+    if (!back.every((byte, i) => byte === bytes[i])) throw new Error("bytes came back changed");
   } finally {
     clearTimeout(timer);
     for (const socket of sockets) socket.destroy();

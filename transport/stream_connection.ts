@@ -22,7 +22,12 @@ class StreamConnection implements Connection {
     this.remoteAddr = remoteAddr;
     this.receiver = receiver;
     socket.pause();
-    socket.on("data", (data: Uint8Array<ArrayBuffer>) => this.receiver.onBytes(data));
+    // A plain view: the methods of a Buffer are not those of a Uint8Array.
+    socket.on(
+      "data",
+      ({ buffer, byteOffset, byteLength }: Uint8Array<ArrayBuffer>) =>
+        this.receiver.onBytes(new Uint8Array(buffer, byteOffset, byteLength)),
+    );
     socket.once("end", () => this.receiver.onEnd());
     socket.once("error", (error: Error) => this.#error ??= error);
     socket.once("close", () => this.receiver.onClose(this.#error));

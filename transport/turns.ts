@@ -99,6 +99,11 @@ export class Turns {
     this.#ask();
   }
 
+  /** Counts `ms` of work that was done outside of the steps, before its author was queued. */
+  charge(ms: number): void {
+    this.#used += ms;
+  }
+
   /** Takes a work out of the queue. A step that is running ends first, and is the last. */
   remove(work: Work): void {
     if (work === this.#running) {

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { type LogOptions, openLog } from "../../cli/log.ts";
+import { type LogOptions, openLog } from "../../cli/server/log.ts";
 import { terminal } from "../../cli/output.ts";
-import { Workers } from "../../cli/workers.ts";
+import { Workers } from "../../cli/server/workers.ts";
 import { announce, LOCAL, serverArguments } from "./server.ts";
 
 const { cert, key } = serverArguments();
@@ -15,7 +15,7 @@ const log: LogOptions = { level: "fatal" as "error", format: "text", timestamps:
 const workers = await Workers.start(
   {
     count: Number(Deno.args.at(-1)),
-    service: {
+    listener: {
       host: LOCAL.hostname,
       port: 0,
       path: "/",

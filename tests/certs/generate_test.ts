@@ -18,8 +18,8 @@ import {
   writeCertificates,
 } from "../../certs/generate.ts";
 import { isDevelopmentCertificate, readCertificatePair } from "../../cli/certificates.ts";
-import { messagesIn } from "../../cli/messages.ts";
-import { Failure } from "../../cli/output.ts";
+import { sentencesIn } from "../../cli/sentences.ts";
+import { Failure } from "../../cli/failure.ts";
 import {
   brought,
   certificatesFolder,
@@ -56,7 +56,7 @@ function namesIn(folder: string): string[] {
 /** Whether `folder` holds a certificate and its key. */
 async function holdsPair(folder: string): Promise<boolean> {
   const paths = { cert: `${folder}/server.crt`, key: `${folder}/server.key` };
-  await readCertificatePair(paths, messagesIn("en"));
+  await readCertificatePair(paths, sentencesIn("en"));
   return true;
 }
 
@@ -73,14 +73,14 @@ Deno.test("generateCertificates() names this machine and each host", async () =>
   );
 });
 
-Deno.test("generateCertificates() makes them valid from now for 397 days, or for fewer", async () => {
+Deno.test("generateCertificates() makes certificates valid from now for 397 days, or for fewer", async () => {
   assertLessOrEqual(MAX_DAYS, 397);
   for (const [options, days] of [[{}, MAX_DAYS], [{ days: 30 }, 30]] as const) {
     const before = Date.now();
     const { ca, cert } = await generateCertificates(options);
     for (const pem of [ca, cert]) {
       const { validFrom, validTo } = new X509Certificate(pem);
-      // X.509 knows whole seconds.
+      // X.509 has whole seconds.
       const from = Date.parse(validFrom);
       assert(from >= before - 1000 && from <= Date.now(), validFrom);
       assertEquals((Date.parse(validTo) - from) / DAY, days);
@@ -88,7 +88,7 @@ Deno.test("generateCertificates() makes them valid from now for 397 days, or for
   }
 });
 
-Deno.test("generateCertificates() signs by an authority that is no server, for a server that is no authority", async () => {
+Deno.test("generateCertificates() makes an authority that is no server, and a server that is no authority", async () => {
   const { ca, cert, key } = await developmentCertificates();
   const [authority, server] = [new X509Certificate(ca), new X509Certificate(cert)];
   assert(authority.ca);
@@ -101,16 +101,16 @@ Deno.test("generateCertificates() signs by an authority that is no server, for a
   assertMatch(key, /^-----BEGIN PRIVATE KEY-----\n[^-]+\n-----END PRIVATE KEY-----\n$/);
 });
 
-Deno.test("generateCertificates() makes others each time", async () => {
+Deno.test("generateCertificates() makes different ones each time", async () => {
   const [one, two] = [await developmentCertificates(), await generateCertificates()];
   assertNotEquals(one.key, two.key);
   const [first, second] = [new X509Certificate(one.ca), new X509Certificate(two.ca)];
-  // An importer of both can tell them apart.
+  // A browser that imports both authorities must be able to tell them apart.
   assertNotEquals(first.subject, second.subject);
   assertNotEquals(first.serialNumber, second.serialNumber);
 });
 
-Deno.test("generateCertificates() makes what a TLS client of that authority accepts", async () => {
+Deno.test("generateCertificates() makes a certificate that a TLS client of that authority accepts", async () => {
   const { ca, cert, key } = await developmentCertificates();
   for (const hostname of ["localhost", "127.0.0.1"]) {
     using listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key });
@@ -123,19 +123,22 @@ Deno.test("generateCertificates() makes what a TLS client of that authority acce
   }
 });
 
-inFolder("writeCertificates() leaves three files, the key for its owner alone", async (folder) => {
-  const made = await developmentCertificates();
-  const certs = `${folder}/new/certs`;
-  await writeCertificates(certs, made);
-  assertEquals(namesIn(certs), ["ca.crt", "server.crt", "server.key"]);
-  assertEquals(await Deno.readTextFile(`${certs}/ca.crt`), made.ca);
-  assertEquals(await Deno.readTextFile(`${certs}/server.crt`), made.cert);
-  assertEquals(await Deno.readTextFile(`${certs}/server.key`), made.key);
-  if (Deno.build.os === "windows") return;
-  const mode = (file: string) => Deno.statSync(`${certs}/${file}`).mode! & 0o777;
-  assertEquals(mode("server.key"), 0o600);
-  assertEquals(mode("server.crt") & 0o444, 0o444);
-});
+inFolder(
+  "writeCertificates() leaves three files, and only the owner can read the key",
+  async (folder) => {
+    const made = await developmentCertificates();
+    const certs = `${folder}/new/certs`;
+    await writeCertificates(certs, made);
+    assertEquals(namesIn(certs), ["ca.crt", "server.crt", "server.key"]);
+    assertEquals(await Deno.readTextFile(`${certs}/ca.crt`), made.ca);
+    assertEquals(await Deno.readTextFile(`${certs}/server.crt`), made.cert);
+    assertEquals(await Deno.readTextFile(`${certs}/server.key`), made.key);
+    if (Deno.build.os === "windows") return;
+    const mode = (file: string) => Deno.statSync(`${certs}/${file}`).mode! & 0o777;
+    assertEquals(mode("server.key"), 0o600);
+    assertEquals(mode("server.crt") & 0o444, 0o444);
+  },
+);
 
 inFolder("writeCertificates() replaces the key's mode together with the key", async (folder) => {
   await Deno.writeTextFile(`${folder}/server.key`, "open to all", { mode: 0o644 });
@@ -144,10 +147,10 @@ inFolder("writeCertificates() replaces the key's mode together with the key", as
   assertEquals(Deno.statSync(`${folder}/server.key`).mode! & 0o777, 0o600);
 });
 
-/** The calls by which files are written; a crash stops them all. */
+/** The calls that write files. A crash stops all of them. */
 const FILE_CALLS = ["mkdir", "open", "remove", "rename"] as const;
 
-/** Runs `body` until the `calls`-th file operation, which and all after it fail as if there had been a crash. */
+/** Runs `body`, and fails its file operations after the first `calls`, as a crash would. */
 async function crashAfter(calls: number, body: () => Promise<void>): Promise<"crashed" | "done"> {
   const crash = new Error("crash");
   const originals = FILE_CALLS.map((name) => [name, Deno[name]] as const);
@@ -182,7 +185,7 @@ inFolder("writeCertificates() leaves no half pair wherever it is cut short", asy
       await prepare(certs);
       outcome = await crashAfter(calls, () => writeCertificates(certs, made));
 
-      // What the server does at its next start with what it finds.
+      // At its next start, the server decides like this.
       const [cert, key] = [
         await isThere(`${certs}/server.crt`),
         await isThere(`${certs}/server.key`),
@@ -196,7 +199,7 @@ inFolder("writeCertificates() leaves no half pair wherever it is cut short", asy
       assertEquals(await Deno.readTextFile(`${certs}/server.crt`), made.cert);
       assert(await holdsPair(certs));
     }
-    // Both ends of it were seen, so the crashes did happen where they matter.
+    // Both outcomes were seen, so the crashes happened where they matter.
     assertEquals([...seen].sort(), ["remade", "whole"]);
   }
 });
@@ -225,7 +228,7 @@ inFolder(
 inFolder("makeCertificates() tells in one sentence why it cannot write", async (folder) => {
   await Deno.writeTextFile(`${folder}/certs`, "a file");
   const error = await assertRejects(
-    () => makeCertificates(`${folder}/certs`, {}, messagesIn("en")),
+    () => makeCertificates(`${folder}/certs`, {}, sentencesIn("en")),
     Failure,
     `cannot write to "${folder}/certs" (`,
   );
@@ -233,11 +236,11 @@ inFolder("makeCertificates() tells in one sentence why it cannot write", async (
 });
 
 Deno.test({
-  name: "makeCertificates() names the permission it lacks",
+  name: "makeCertificates() names the missing permission",
   permissions: { write: false, read: WRITABLE ? "inherit" : false },
   async fn() {
     await assertRejects(
-      () => makeCertificates("nowhere", {}, messagesIn("en")),
+      () => makeCertificates("nowhere", {}, sentencesIn("en")),
       Failure,
       'Deno may not write to "nowhere"; run with --allow-write=nowhere',
     );
@@ -350,7 +353,7 @@ async function hasOpenssl(): Promise<boolean> {
 }
 
 Deno.test({
-  name: "certs/generate.ts makes what openssl verify accepts",
+  name: "certs/generate.ts makes certificates that openssl verify accepts",
   ignore: !await hasOpenssl(),
   async fn() {
     await using folder = await certificatesFolder();

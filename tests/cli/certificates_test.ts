@@ -5,15 +5,15 @@ import {
   readAuthority,
   readCertificatePair,
 } from "../../cli/certificates.ts";
-import { messagesIn } from "../../cli/messages.ts";
-import { Failure } from "../../cli/output.ts";
+import { sentencesIn } from "../../cli/sentences.ts";
+import { Failure } from "../../cli/failure.ts";
 import { brought, developmentCertificates, Folder, granted } from "../programs.ts";
 
 const WRITABLE = await granted("read", "write");
 const DAY = 24 * 60 * 60 * 1000;
-const MESSAGES = messagesIn("en");
+const SENTENCES = sentencesIn("en");
 
-/** A test that is given a function which writes a file and returns its path. */
+/** A test whose body gets a function that writes a file and returns its path. */
 function withFiles(
   name: string,
   body: (write: (name: string, text: string) => string, folder: string) => Promise<void>,
@@ -36,10 +36,10 @@ function date(time: number): string {
   return new Date(time).toISOString().slice(0, 10);
 }
 
-withFiles("readCertificatePair() returns both as they are", async (write) => {
+withFiles("readCertificatePair() returns the text of both files", async (write) => {
   for (const { cert, key } of [await developmentCertificates(), await brought()]) {
     const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
-    assertEquals(await readCertificatePair(paths, MESSAGES), { cert, key });
+    assertEquals(await readCertificatePair(paths, SENTENCES), { cert, key });
   }
 });
 
@@ -47,15 +47,15 @@ withFiles("readCertificatePair() reads the first of a chain", async (write) => {
   const { ca, cert, key } = await brought();
   const chain = `A comment\n${cert}\n${ca}`;
   const paths = { cert: write("a.crt", chain), key: write("a.key", key) };
-  assertEquals(await readCertificatePair(paths, MESSAGES), { cert: chain, key });
+  assertEquals(await readCertificatePair(paths, SENTENCES), { cert: chain, key });
 });
 
-withFiles("readCertificatePair() judges validity by the time it is given", async (write) => {
+withFiles("readCertificatePair() judges validity by the given time", async (write) => {
   const { cert, key } = await generateCertificates({ days: 10 });
   const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
   const start = Date.now();
   const end = start + 10 * DAY;
-  const at = (time: number) => readCertificatePair(paths, MESSAGES, time);
+  const at = (time: number) => readCertificatePair(paths, SENTENCES, time);
 
   assertEquals((await at(start + 2 * DAY)).warning, undefined);
   const remedy = "make another with deno task certs";
@@ -82,12 +82,12 @@ withFiles("readCertificatePair() judges validity by the time it is given", async
 });
 
 withFiles(
-  "readCertificatePair() names who can renew a certificate made elsewhere",
+  "readCertificatePair() tells how to renew a certificate made elsewhere",
   async (write) => {
     const { cert, key } = await brought({ to: -1 });
     const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
     await assertRejects(
-      () => readCertificatePair(paths, MESSAGES),
+      () => readCertificatePair(paths, SENTENCES),
       Failure,
       `expired on ${date(Date.now() - DAY)}; renew it with who issued it`,
     );
@@ -131,7 +131,7 @@ withFiles("readCertificatePair() tells what is wrong with a file", async (write,
   ];
   for (const [changed, sentence] of cases) {
     const error = await assertRejects(
-      () => readCertificatePair({ ...good, ...changed }, MESSAGES),
+      () => readCertificatePair({ ...good, ...changed }, SENTENCES),
       Failure,
     );
     assertEquals([error.message, error.exitCode], [sentence, 1]);
@@ -139,34 +139,37 @@ withFiles("readCertificatePair() tells what is wrong with a file", async (write,
 });
 
 Deno.test({
-  name: "readCertificatePair() names the permission it lacks",
+  name: "readCertificatePair() names the missing permission",
   permissions: { read: false },
   async fn() {
     await assertRejects(
-      () => readCertificatePair({ cert: "a.crt", key: "a.key" }, MESSAGES),
+      () => readCertificatePair({ cert: "a.crt", key: "a.key" }, SENTENCES),
       Failure,
       'Deno may not read "a.crt"; use certs/, or deno run --allow-read=a.crt instead of deno task',
     );
   },
 });
 
-withFiles("readAuthority() returns certificates alone", async (write) => {
+withFiles("readAuthority() accepts nothing but certificates", async (write) => {
   const { ca, key } = await brought();
-  assertEquals(await readAuthority(write("ca.crt", ca), MESSAGES), ca);
+  assertEquals(await readAuthority(write("ca.crt", ca), SENTENCES), ca);
   for (const text of ["", "hello", key]) {
     const path = write("wrong", text);
     await assertRejects(
-      () => readAuthority(path, MESSAGES),
+      () => readAuthority(path, SENTENCES),
       Failure,
       `"${path}" is not a PEM certificate`,
     );
   }
 });
 
-withFiles("isDevelopmentCertificate() tells ours from others", async (write, folder) => {
-  const { cert } = await developmentCertificates();
-  assertEquals(await isDevelopmentCertificate(write("ours", cert)), true);
-  assertEquals(await isDevelopmentCertificate(write("theirs", (await brought()).cert)), false);
-  assertEquals(await isDevelopmentCertificate(write("text", "hello")), false);
-  assertEquals(await isDevelopmentCertificate(folder), false);
-});
+withFiles(
+  "isDevelopmentCertificate() is true of our own certificates alone",
+  async (write, folder) => {
+    const { cert } = await developmentCertificates();
+    assertEquals(await isDevelopmentCertificate(write("ours", cert)), true);
+    assertEquals(await isDevelopmentCertificate(write("theirs", (await brought()).cert)), false);
+    assertEquals(await isDevelopmentCertificate(write("text", "hello")), false);
+    assertEquals(await isDevelopmentCertificate(folder), false);
+  },
+);

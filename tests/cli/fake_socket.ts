@@ -1,10 +1,10 @@
 /**
- * A `WebSocket` whose peer is the test.
+ * A stand-in for `WebSocket`, driven by the test.
  *
  * @module
  */
 
-/** Records what is done to it; events are given to its handlers by hand. */
+/** Records the calls it gets; the test calls its event handlers. */
 export class FakeSocket {
   binaryType = "blob";
   readyState: number = WebSocket.OPEN;
@@ -16,10 +16,10 @@ export class FakeSocket {
   readonly sent: unknown[] = [];
   /** The codes it was closed with. */
   readonly closes: (number | undefined)[] = [];
-  /** Thrown by `send`. */
+  /** If set, `send` throws it. */
   failure: Error | undefined;
 
-  /** Itself, for the code under test. */
+  /** This object under the type that the code under test wants. */
   get asWebSocket(): WebSocket {
     return this as unknown as WebSocket;
   }
@@ -33,12 +33,12 @@ export class FakeSocket {
     this.closes.push(code);
   }
 
-  /** The peer's message. */
+  /** A message from the peer arrives. */
   receive(data: string | Uint8Array<ArrayBuffer>): void {
     this.onmessage?.({ data: typeof data === "string" ? data : data.buffer });
   }
 
-  /** The end of the connection. */
+  /** The connection ends. */
   end(code: number, reason = "", wasClean = true): void {
     this.readyState = WebSocket.CLOSED;
     this.onclose?.({ code, reason, wasClean });

@@ -15,7 +15,7 @@ import {
   value,
   variableOf,
 } from "../../cli/flags.ts";
-import { messagesIn } from "../../cli/messages.ts";
+import { sentencesIn } from "../../cli/sentences.ts";
 
 const flags = {
   port: integer("PORT", 8443, 0, 65535),
@@ -33,10 +33,10 @@ const flags = {
 };
 
 function parse(args: string[], environment: Record<string, string> = {}, positionals = 0) {
-  return parseFlags(flags, args, messagesIn("en"), positionals, (name) => environment[name]);
+  return parseFlags(flags, args, sentencesIn("en"), positionals, (name) => environment[name]);
 }
 
-/** The sentence `args` are refused with. */
+/** The sentence with which `args` are refused. */
 function refusal(args: string[], environment: Record<string, string> = {}, positionals = 0) {
   const error = assertThrows(() => parse(args, environment, positionals), UsageError);
   assertEquals(error.exitCode, 2);
@@ -58,7 +58,7 @@ Deno.test("parseFlags() gives every flag its default", () => {
   });
 });
 
-Deno.test("parseFlags() reads a value after = or as the next argument", () => {
+Deno.test("parseFlags() reads a value after = or from the next argument", () => {
   assertEquals(parse(["--port=1"]).port, 1);
   assertEquals(parse(["--port", "1"]).port, 1);
   assertEquals(parse(["--host", "a=b"]).host, "a=b");
@@ -73,7 +73,7 @@ Deno.test("parseFlags() takes the last value of a flag, and every value of a lis
   assertEquals(parse(["--message=b", "--message", "a, c"]).message, ["b", "a, c"]);
 });
 
-Deno.test("parseFlags() takes toggles as flags, with a state, and by their letter", () => {
+Deno.test("parseFlags() reads toggles: bare, with a state, and by their letter", () => {
   assertEquals(parse(["--json"]).json, true);
   for (const [state, expected] of [["true", true], ["1", true], ["false", false], ["0", false]]) {
     assertEquals(parse([`--json=${state}`]).json, expected);
@@ -94,7 +94,7 @@ Deno.test("parseFlags() prefers the command line to the environment to the defau
   assertEquals(parse(["--json=false"], environment).json, false);
 });
 
-Deno.test("parseFlags() cuts the variable of a list at its separator", () => {
+Deno.test("parseFlags() splits the variable of a list at its separator", () => {
   assertEquals(
     parse([], { WSS_ORIGIN: "https://a, https://b,," }).origin,
     ["https://a", "https://b"],
@@ -103,7 +103,17 @@ Deno.test("parseFlags() cuts the variable of a list at its separator", () => {
   assertEquals(parse(["--origin=https://c"], { WSS_ORIGIN: "https://a" }).origin, ["https://c"]);
 });
 
-Deno.test("parseFlags() takes as many arguments without a flag as it is told", () => {
+Deno.test("parseFlags() reads a variable without any value as an empty one", () => {
+  for (const text of ["", " ", ",", " , ,"]) {
+    assertEquals(
+      refusal([], { WSS_ORIGIN: text }),
+      'Bad value of WSS_ORIGIN: "", must be an origin such as https://example.com or https://*.example.com',
+    );
+  }
+  assertEquals(parse([], { WSS_MESSAGE: "" }).message, parse(["--message="]).message);
+});
+
+Deno.test("parseFlags() allows as many arguments without a flag as `positionals` says", () => {
   assertEquals(parse(["a"], {}, 1)._, ["a"]);
   assertEquals(parse(["12"], {}, 1)._, ["12"]);
   assertEquals(parse(["--", "--json"], {}, 1), { ...parse([]), _: ["--json"] });
@@ -135,7 +145,7 @@ Deno.test("parseFlags() refuses a flag without its value", () => {
   }
 });
 
-Deno.test("parseFlags() names the flag or variable whose value will not do", () => {
+Deno.test("parseFlags() names the flag or variable with the bad value", () => {
   const port = "must be a whole number from 0 to 65535";
   for (const text of ["", "x", "-1", "65536", "1.5", "1e3", "0x10", " 1", "9".repeat(20)]) {
     assertEquals(refusal([`--port=${text}`]), `Bad value of --port: "${text}", ${port}`);
@@ -172,7 +182,7 @@ Deno.test("parseFlags() refuses a flag that has no effect with another's value",
     size: { ...integer("N", 5, 1, 10), only: ["mode", "reply"] as [string, string] },
   };
   const parseLimited = (args: string[], environment: Record<string, string> = {}) =>
-    parseFlags(limited, args, messagesIn("en"), 0, (name) => environment[name]);
+    parseFlags(limited, args, sentencesIn("en"), 0, (name) => environment[name]);
   assertEquals(parseLimited(["--limit=7"]), { _: [], mode: "reply", limit: 7, size: 5 });
   assertEquals(parseLimited(["--mode=echo"]), { _: [], mode: "echo", limit: 5, size: 5 });
   const refused: [string[], Record<string, string>, string][] = [
@@ -188,23 +198,42 @@ Deno.test("parseFlags() refuses a flag that has no effect with another's value",
   }
 });
 
-Deno.test("parseFlags() lets an error that is no BadValue pass", () => {
+Deno.test("parseFlags() refuses a number below the flag that is its minimum", () => {
+  const shared = {
+    workers: integer("N", 1, 1, 10),
+    limit: { ...integer("N", 5, 1, 10), atLeast: "workers" },
+  };
+  const parseShared = (args: string[], environment: Record<string, string> = {}) =>
+    parseFlags(shared, args, sentencesIn("en"), 0, (name) => environment[name]);
+  assertEquals(parseShared(["--workers=5"]), { _: [], workers: 5, limit: 5 });
+  const refused: [string[], Record<string, string>, string][] = [
+    [["--workers=4", "--limit=3"], {}, 'Bad value of --limit: "3", must be at least 4'],
+    [["--workers=4"], { WSS_LIMIT: "3" }, 'Bad value of WSS_LIMIT: "3", must be at least 4'],
+    [[], { WSS_WORKERS: "6" }, 'Bad value of --limit: "5", must be at least 6'],
+  ];
+  for (const [args, environment, sentence] of refused) {
+    const { message } = assertThrows(() => parseShared(args, environment), UsageError);
+    assertEquals(message, `${sentence}, the value of --workers`);
+  }
+});
+
+Deno.test("parseFlags() does not catch an error other than BadValue", () => {
   const broken: Record<string, Flag<unknown>> = {
     port: {
       parse() {
-        throw new RangeError("a fault of ours");
+        throw new RangeError("a bug");
       },
     },
   };
   assertThrows(
-    () => parseFlags(broken, [], messagesIn("en"), 0, () => undefined),
+    () => parseFlags(broken, [], sentencesIn("en"), 0, () => undefined),
     RangeError,
-    "a fault of ours",
+    "a bug",
   );
 });
 
 Deno.test({
-  name: "readEnvironment() reads nothing, and asks nobody, without permission",
+  name: "readEnvironment() reads nothing without permission, and does not ask for it",
   permissions: { env: false },
   fn() {
     assertEquals(readEnvironment("WSS_PORT"), undefined);

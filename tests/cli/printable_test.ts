@@ -40,7 +40,7 @@ Deno.test("printable() shows bytes as hexadecimal with their number, and cuts ma
   );
 });
 
-/** Any sequence of UTF-16 code units, the dangerous ones often, up to well beyond the cut. */
+/** Any sequence of UTF-16 code units, often dangerous ones, and often longer than the limit. */
 const anyText = fc.array(
   fc.oneof(
     fc.string({ unit: "binary", maxLength: 40 }),
@@ -52,7 +52,7 @@ const anyText = fc.array(
 Deno.test("printable() is one line without control or format characters, whatever the text", () => {
   fc.assert(fc.property(anyText, (text) => {
     const shown = printable(text);
-    // But for the two joiners that words and emoji are made with.
+    // The two joiners that words and emoji need are allowed.
     assertNotMatch(shown, /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
   }));
 });

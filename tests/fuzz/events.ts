@@ -6,8 +6,10 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { prepare, type WebSocket } from "../../mod.ts";
-import type { Connection } from "../../transport/connection.ts";
-import { Accepted, open, socketLimits, WebSocket as Socket } from "../../websocket/socket.ts";
+import type { Connection, Receiver } from "../../transport/connection.ts";
+import { socketLimits } from "../../websocket/options.ts";
+import { Session } from "../../websocket/session.ts";
+import { acceptedSocket } from "../../websocket/websocket.ts";
 import {
   BINARY,
   CLOSE,
@@ -28,92 +30,114 @@ import type { Random } from "./random.ts";
 
 const COMPRESSED = deflated("compressed");
 
+/** Where what comes lies: used again for each piece, as the network's buffer is. */
+const shared = new Uint8Array(64 * 1024);
+
 /** A connection of which the test is the network. */
 class Network implements Connection {
   readonly remoteAddr: Deno.Addr = { transport: "tcp", hostname: "127.0.0.1", port: 1 };
+  receiver!: Receiver;
   /** All that was written. */
   readonly written: Uint8Array[] = [];
-  /** Whether a write was lost, so that the last frame may not be whole. */
-  broken = false;
   closed = false;
   /** Whether writes wait. */
   stuck = false;
   readonly #random: Random;
   #arrived: Uint8Array[] = [];
-  #ended = false;
-  #wake: PromiseWithResolvers<void> | undefined;
+  #reading = false;
+  #peerEnded = false;
+  #toldEnd = false;
+  /** What is being written, and a copy of it from when that began. */
+  #writing: { bytes: Uint8Array; copy: Uint8Array } | undefined;
+  #delivering = false;
 
   constructor(random: Random) {
     this.#random = random;
   }
 
-  async read(into: Uint8Array): Promise<number | null> {
-    assert(into.length > 0, "a read without room");
-    for (;;) {
-      this.#check();
-      const chunk = this.#arrived[0];
-      if (chunk !== undefined) {
-        const count = Math.min(chunk.length, into.length, 1 + this.#random.below(400));
-        into.set(chunk.subarray(0, count));
-        if (count === chunk.length) this.#arrived.shift();
-        else this.#arrived[0] = chunk.subarray(count);
-        return count;
-      }
-      if (this.#ended) return null;
-      await this.#change();
+  resume(): void {
+    this.#reading = true;
+    this.#deliver();
+  }
+
+  pause(): void {
+    this.#reading = false;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    assert(bytes.length > 0, "a write of nothing");
+    assert(this.#writing === undefined, "a write while another is under way");
+    if (this.closed) return false;
+    this.#writing = { bytes, copy: bytes.slice() };
+    if (!this.stuck && this.#random.one(2)) {
+      this.#take();
+      return true;
     }
+    queueMicrotask(() => this.#finishWrite());
+    return false;
   }
 
-  async write(from: Uint8Array): Promise<number> {
-    assert(from.length > 0, "a write of nothing");
-    while (this.stuck && !this.closed) await this.#change();
-    if (this.closed) this.broken = true;
-    this.#check();
-    const count = 1 + this.#random.below(from.length);
-    this.written.push(from.slice(0, count));
-    if (this.#random.one(3)) await Promise.resolve();
-    return count;
+  #take(): void {
+    const { bytes, copy } = this.#writing!;
+    assertEquals(bytes, copy, "bytes were changed while they were written");
+    this.written.push(copy);
+    this.#writing = undefined;
   }
 
-  async closeWrite(): Promise<void> {
-    await Promise.resolve();
-    this.#check();
+  #finishWrite(): void {
+    if (this.#writing === undefined || this.stuck || this.closed) return;
+    this.#take();
+    this.receiver.onWritten();
   }
 
-  close(): void {
-    this.#check();
+  end(): void {
+    assert(this.#writing === undefined || this.closed || this.stuck, "an end inside a write");
+  }
+
+  destroy(): void {
+    if (this.closed) return;
     this.closed = true;
-    this.#changed();
+    queueMicrotask(() => this.receiver.onClose(undefined));
   }
 
   arrive(bytes: Uint8Array): void {
     if (bytes.length > 0) this.#arrived.push(bytes);
-    this.#changed();
+    queueMicrotask(() => this.#deliver());
   }
 
-  end(): void {
-    this.#ended = true;
-    this.#changed();
+  peerEnds(): void {
+    this.#peerEnded = true;
+    queueMicrotask(() => this.#deliver());
   }
 
-  /** Lets everything that waits look again. */
-  #changed(): void {
-    this.#wake?.resolve();
-    this.#wake = undefined;
+  /** Hands over what has arrived, in pieces, several of them in one task now and then. */
+  #deliver(): void {
+    if (this.#delivering) return;
+    this.#delivering = true;
+    while (this.#reading && !this.closed && this.#arrived.length > 0) {
+      const chunk = this.#arrived[0]!;
+      const count = Math.min(chunk.length, 1 + this.#random.below(400));
+      shared.set(chunk.subarray(0, count));
+      if (count === chunk.length) this.#arrived.shift();
+      else this.#arrived[0] = chunk.subarray(count);
+      this.receiver.onBytes(shared.subarray(0, count));
+      shared.fill(0xaa, 0, count);
+      if (this.#random.one(3)) {
+        queueMicrotask(() => this.#deliver());
+        break;
+      }
+    }
+    this.#delivering = false;
+    const over = this.#peerEnded && this.#arrived.length === 0;
+    if (over && this.#reading && !this.#toldEnd && !this.closed) {
+      this.#toldEnd = true;
+      this.receiver.onEnd();
+    }
   }
 
   release(): void {
     this.stuck = false;
-    this.#changed();
-  }
-
-  #change(): Promise<void> {
-    this.#wake ??= Promise.withResolvers();
-    return this.#wake.promise;
-  }
-
-  #check(): void {
-    if (this.closed) throw new Deno.errors.BadResource("Bad resource ID");
+    this.#finishWrite();
   }
 }
 
@@ -201,7 +225,7 @@ function happen(random: Random, network: Network): void {
   ])();
   switch (random.below(10)) {
     case 0:
-      if (random.one(3)) network.end();
+      if (random.one(3)) network.peerEnds();
       break;
     case 1:
       network.stuck = true;
@@ -235,7 +259,9 @@ export async function events(random: Random): Promise<void> {
     maxPingsPerSecond: random.pick([0, 1, 100]),
   }, "server");
   const deflate = compresses ? codec("server", NO_CONTEXT) : undefined;
-  const socket = new Socket(new Accepted("ws://localhost/", "", "", deflate, limits));
+  const session = new Session("server", limits);
+  session.agree("", "", deflate);
+  const socket = acceptedSocket(session, "ws://localhost/");
   const network = new Network(random);
   const seen: string[] = [];
   const closed = Promise.withResolvers<void>();
@@ -257,15 +283,15 @@ export async function events(random: Random): Promise<void> {
   const steps = 2 + random.below(20);
   const opensAt = random.below(3);
   for (let step = 0; step < steps; step++) {
-    if (step === opensAt) open(socket, network, new Uint8Array());
+    if (step === opensAt) session.start(network, new Uint8Array());
     if (random.one(2)) attempt();
     else happen(random, network);
     if (random.one(3)) await Promise.resolve();
     else if (random.one(6)) await new Promise((resolve) => queueMicrotask(() => resolve(null)));
   }
-  if (steps <= opensAt) open(socket, network, new Uint8Array());
+  if (steps <= opensAt) session.start(network, new Uint8Array());
   network.release();
-  network.end();
+  network.peerEnds();
   if (random.one(2) || read.has(socket)) socket.terminate();
 
   const timer = setTimeout(() => closed.reject(new Error(`No end: ${seen}`)), END_MS);

@@ -15,7 +15,6 @@ import {
   upgradeWebSocket,
   WebSocket,
 } from "../../mod.ts";
-import { subscriberOf } from "../../server/serve.ts";
 import { CLOSE, concat, frame, TEXT } from "../protocol/driver.ts";
 import {
   acceptSockets,
@@ -638,21 +637,4 @@ Deno.test("HttpServer.setCertificate resets nobody who waits to be accepted", as
     }
   }
   await server.shutdown();
-});
-
-Deno.test("subscriberOf() counts an IPv4 address, and an IPv6 network of 64 bits, as one", () => {
-  const cases = {
-    "192.0.2.1": "192.0.2.1",
-    "::ffff:192.0.2.1": "192.0.2.1",
-    "2001:db8:1:2:3:4:5:6": "2001:db8:1:2",
-    "2001:db8:1:2::6": "2001:db8:1:2",
-    "2001:db8:1::6": "2001:db8:1:0",
-    "2001:db8::5:6": "2001:db8:0:0",
-    "2001:db8::3:4:5:6:7": "2001:db8:0:3",
-    "::1": "0:0:0:0",
-    "fe80::": "fe80:0:0:0",
-  };
-  for (const [address, subscriber] of Object.entries(cases)) {
-    assertEquals(subscriberOf(address), subscriber, address);
-  }
 });

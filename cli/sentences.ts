@@ -1,0 +1,419 @@
+/**
+ * Every sentence the two programs say, in Portuguese (the demo's own, the default) and English.
+ *
+ * A `{name}` in a sentence is filled by {@linkcode fill}. Bodies of HTTP responses are always English.
+ *
+ * @module
+ */
+
+/** The languages `--lang` knows; the first is the default. */
+export const LANGUAGES = ["pt-BR", "en"] as const;
+
+/** One of {@linkcode LANGUAGES}. */
+export type Language = typeof LANGUAGES[number];
+
+const portuguese = {
+  server: {
+    listening: "Servidor WebSocket rodando na porta {port}...",
+    handshake: "Handshake recebido",
+    open: "Conexão WebSocket estabelecida!",
+    agreed: "Extensões acordadas: {extensions}",
+    received: "Mensagem recebida do cliente: {data}",
+    sent: "Mensagem enviada de volta para o cliente: {data}",
+    closed: "Conexão WebSocket encerrada!",
+    upgradeFailed: "Erro ao fazer upgrade para WebSocket: {reason}",
+    readFailed: "Erro ao ler mensagem: {reason}",
+    sendFailed: "Erro ao enviar mensagem: {reason}",
+    startFailed: "Erro ao iniciar o servidor: {reason}",
+    certificateRenewed: 'Certificado renovado de "{path}"',
+    certificateKept: "Certificado anterior mantido: {reason}",
+    workerFailed: "O worker {worker} falhou, outro toma seu lugar em {ms} ms: {reason}",
+    linesLeftOut:
+      "Linhas do registro omitidas nos últimos {seconds} s, por excesso de tráfego: {count}",
+    restartToRenew: "reinicie o servidor para usar o novo certificado com --compression=off",
+    certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
+    usage:
+      "server.ts: servidor WebSocket sobre TLS. Uso: deno task serve [opções]\nCada opção vem também do ambiente (WSS_PORT); a linha de comando vence.",
+    flags: {
+      host: "endereço em que escuta; padrão: todos",
+      port: "porta; 0 escolhe uma livre",
+      path: "caminho do WebSocket",
+      cert: "certificado, PEM",
+      key: "sua chave privada, PEM",
+      origin: "origem aceita, repetível; padrão: qualquer uma",
+      token: "exige o token: Bearer, ?token= ou bearer.SECRET",
+      mode: "responder sempre o mesmo, ou ecoar",
+      reply: "a resposta do modo reply",
+      compression: "permessage-deflate; off: o par do Deno",
+      "max-message-size": "maior mensagem recebida, em bytes",
+      "max-connections": "máximo de conexões ao mesmo tempo",
+      "max-per-address": "e de um mesmo endereço",
+      "idle-timeout": "silêncio tolerado a um par; 0 desliga",
+      grace: "espera máxima ao encerrar, em ms",
+      workers: "threads na mesma porta, uma por núcleo",
+      lang: "idioma das mensagens",
+      "log-level": "debug, info, warning ou error",
+      "log-format": "formato do registro",
+      "log-timestamps": "data e hora em cada linha",
+      help: "esta ajuda",
+      version: "a versão",
+    },
+  },
+  client: {
+    connecting: "Conectando a {url}",
+    sent: "Mensagem enviada para o servidor: {data}",
+    received: "Mensagem recebida do servidor: {data}",
+    closed: "Conexão WebSocket encerrada!",
+    connectFailed: "Erro ao conectar ao WebSocket: {reason}",
+    readFailed: "Erro ao ler mensagem: {reason}",
+    sendFailed: "Erro ao enviar mensagem: {reason}",
+    closeFailed: "Erro ao encerrar a conexão: {reason}",
+    reconnecting: "Reconectando em {ms} ms (tentativa {attempt} de {limit})",
+    resending: "Sem resposta, enviando de novo: {data}",
+    summary:
+      "Mensagens: {answered} respondidas, {unanswered} enviadas sem resposta, {unsent} não enviadas",
+    insecure: "Aviso: o certificado do servidor não será verificado (--insecure)",
+    usage:
+      "client.ts: cliente WebSocket. Uso: deno task client [URL] [opções]\nCada opção vem também do ambiente (WSS_TIMEOUT); a linha de comando vence.",
+    flags: {
+      message: "mensagem a enviar, repetível; espera a resposta",
+      binary: "envia as mensagens como binárias",
+      protocol: "subprotocolo oferecido, repetível",
+      header: 'cabeçalho "Nome: valor" do handshake, repetível',
+      cacert: "autoridade certificadora em que confiar, PEM",
+      insecure: "aceita qualquer certificado",
+      compression: "permessage-deflate; off: o WebSocket do Deno",
+      reconnect: "tentativas de reconexão seguidas até desistir",
+      timeout: "espera máxima por passo, em milissegundos",
+      lang: "idioma das mensagens",
+      json: "um objeto JSON por linha e evento",
+      help: "esta ajuda",
+      version: "a versão",
+    },
+  },
+  certs: {
+    made:
+      'Certificado de desenvolvimento criado em "{folder}"; importe "{folder}/ca.crt" para confiar nele',
+    usage: "Cria certificados de desenvolvimento. Uso: deno task certs [opções]",
+    flags: {
+      host: "nome além de localhost, 127.0.0.1 e ::1, repetível",
+      days: "validade em dias",
+      force: "substitui também um que não foi criado por ela",
+      lang: "idioma das mensagens",
+      help: "esta ajuda",
+    },
+  },
+  demo: {
+    server: "Saída do servidor",
+    client: "Saída do cliente",
+  },
+  usage: {
+    unknownFlag: 'Opção desconhecida "{flag}"; veja --help',
+    missingValue: 'Falta o valor de "{flag}"; escreva {flag}=VALOR',
+    badValue: 'Valor inválido em {source}: "{value}", deve ser {wanted}',
+    unexpectedArgument: 'Argumento inesperado "{argument}"; veja --help',
+    noEffect: "Sem efeito com {setting}: {flags}; retire isso, ou use {wanted}",
+  },
+  wanted: {
+    integer: "um número inteiro de {min} a {max}",
+    atLeast: "ao menos {min}, o valor de {flag}",
+    oneOf: "um de: {choices}",
+    nonEmpty: "um texto não vazio",
+    path: "um caminho que começa com / e não tem espaço, ? nem #",
+    origin: "uma origem como https://exemplo.com ou https://*.exemplo.com",
+    url: "uma URL ws:// ou wss:// sem fragmento",
+    header: 'um cabeçalho "Nome: valor"',
+    protocol: "um nome de subprotocolo (RFC 6455), sem repetição",
+    host: "um nome de host ou endereço IP",
+  },
+  /** Why a request was refused. The response has the English sentence as its body. */
+  refusal: {
+    method: "o método é {value}, deve ser GET",
+    upgrade: "falta o cabeçalho Upgrade: websocket",
+    version: "Sec-WebSocket-Version é {value}, deve ser 13",
+    key: "Sec-WebSocket-Key ausente ou malformado, deve ser 16 bytes em base64",
+    extensions: "Sec-WebSocket-Extensions não segue a gramática da RFC 6455",
+    token: "falta o token, ou ele não é o certo",
+    origin: "a origem {value} não é permitida",
+  },
+  /** Causes of a failure, each with its remedy. */
+  failure: {
+    portInUse:
+      "a porta {port} já está em uso; encerre o outro programa ou escolha outra com --port",
+    hostUnavailable:
+      'o endereço "{host}" não é desta máquina; escolha outro com --host, ou nenhum para todas as interfaces',
+    portDenied: "sem permissão para escutar na porta {port}; escolha uma acima de 1023 com --port",
+    netNotAllowed:
+      'o Deno não pode usar a rede em "{host}"; use deno run --allow-net={host} em vez de deno task',
+    certificateMissing:
+      'o arquivo "{path}" não existe; indique-o com {flag}, ou crie um de desenvolvimento com deno task certs',
+    halfPair:
+      'existe "{present}" mas não "{missing}"; traga o arquivo que falta, ou remova o outro para que os dois sejam criados',
+    certificateUnreadable:
+      'o arquivo "{path}" não pode ser lido pelo usuário atual; ajuste as permissões dele',
+    readNotAllowed:
+      'o Deno não pode ler "{path}"; use certs/, ou deno run --allow-read={path} em vez de deno task',
+    writeNotAllowed: 'o Deno não pode escrever em "{path}"; execute com --allow-write={path}',
+    cannotWrite:
+      'não foi possível escrever em "{path}" ({cause}); libere espaço ou permita a escrita',
+    notCertificate: '"{path}" não é um certificado PEM; ele começa com -----BEGIN CERTIFICATE-----',
+    notKey:
+      '"{path}" não é uma chave privada PEM sem senha; ela começa com -----BEGIN PRIVATE KEY-----',
+    otherKey:
+      'a chave "{key}" não é a do certificado "{cert}"; indique o par certo com --cert e --key',
+    certificateExpired: 'o certificado "{path}" venceu em {date}; {remedy}',
+    certificateNotYetValid:
+      'o certificado "{path}" só vale a partir de {date}; acerte o relógio ou {remedy}',
+    renewOwn: "crie outro com deno task certs",
+    renewTheirs: "renove-o com quem o emitiu",
+    foreignCertificate:
+      '"{path}" não foi criado por esta ferramenta e não será substituído; remova-o antes, ou use --force',
+    refused: "ninguém atende em {host}; confira se o servidor está rodando e se a porta é a certa",
+    nameNotFound: 'o nome "{host}" não foi encontrado; confira a URL e o DNS',
+    untrusted:
+      "o certificado do servidor não é de uma autoridade conhecida; confie nela com --cacert=ARQUIVO, ou aceite qualquer uma com --insecure",
+    wrongName: 'o certificado do servidor não vale para "{host}"; use um nome que conste nele',
+    peerExpired: "o certificado do servidor está vencido; renove-o no servidor",
+    peerCertificate:
+      "o certificado do servidor não serve ({cause}); troque-o no servidor, ou aceite qualquer um com --insecure",
+    speaksTls: "o servidor fala TLS nessa porta; use wss:// em vez de ws://",
+    notTls: "o servidor não fala TLS nessa porta; use ws:// em vez de wss://, ou outra porta",
+    status: "o servidor respondeu HTTP {status} em vez de 101; {hint}",
+    statusHints: {
+      401: "ele exige credenciais, envie-as com --header",
+      403: "ele recusa este cliente ou esta origem",
+      404: "confira o caminho da URL",
+      426: "ele fala outra versão do protocolo",
+      503: "ele está no limite, tente mais tarde",
+      other: "confira se a URL é de um servidor WebSocket",
+    },
+    notWebSocket: "o servidor não completou o handshake WebSocket ({cause})",
+    timeout: "sem resposta de {host} em {ms} ms; aumente com --timeout",
+    noAnswer: "nenhuma resposta em {ms} ms; aumente com --timeout",
+    noClose: "o servidor não confirmou o encerramento em {ms} ms",
+    closedEarly: "o servidor encerrou a conexão (código {code}{reason}) antes de responder",
+    insecureNeedsFlag:
+      "para aceitar qualquer certificado, o WebSocket do próprio Deno precisa de uma opção do Deno: execute deno task client:insecure",
+    lost: "a conexão caiu sem encerramento (código {code})",
+  },
+};
+
+/** Every sentence, in one language. */
+export type Sentences = typeof portuguese;
+
+const english: Sentences = {
+  server: {
+    listening: "WebSocket server running on port {port}...",
+    handshake: "Handshake received",
+    open: "WebSocket connection established!",
+    agreed: "Extensions agreed on: {extensions}",
+    received: "Message received from the client: {data}",
+    sent: "Message sent back to the client: {data}",
+    closed: "WebSocket connection closed!",
+    upgradeFailed: "Error upgrading to WebSocket: {reason}",
+    readFailed: "Error reading message: {reason}",
+    sendFailed: "Error sending message: {reason}",
+    startFailed: "Error starting the server: {reason}",
+    certificateRenewed: 'Certificate renewed from "{path}"',
+    certificateKept: "The old certificate is kept: {reason}",
+    workerFailed: "Worker {worker} failed, another takes its place in {ms} ms: {reason}",
+    linesLeftOut:
+      "Lines left out of the log in the last {seconds} s, as there was too much traffic: {count}",
+    restartToRenew: "restart the server to use the new certificate with --compression=off",
+    certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
+    usage:
+      "server.ts: WebSocket server over TLS. Usage: deno task serve [flags]\nEach flag also comes from the environment (WSS_PORT); the command line wins.",
+    flags: {
+      host: "address to listen on; default: all",
+      port: "port; 0 picks a free one",
+      path: "path of the WebSocket",
+      cert: "certificate, PEM",
+      key: "its private key, PEM",
+      origin: "origin to accept, repeatable; default: any",
+      token: "asks for it: Bearer, ?token= or bearer.SECRET",
+      mode: "always the same answer, or echo",
+      reply: "the answer of mode reply",
+      compression: "permessage-deflate; off: Deno's own pair",
+      "max-message-size": "longest message received, in bytes",
+      "max-connections": "most connections at a time",
+      "max-per-address": "and from one address",
+      "idle-timeout": "silence borne of a peer; 0 turns it off",
+      grace: "longest wait when stopping, in ms",
+      workers: "threads on the same port, one a core",
+      lang: "language of the messages",
+      "log-level": "debug, info, warning or error",
+      "log-format": "format of the log",
+      "log-timestamps": "date and time on each line",
+      help: "this help",
+      version: "the version",
+    },
+  },
+  client: {
+    connecting: "Connecting to {url}",
+    sent: "Message sent to the server: {data}",
+    received: "Message received from the server: {data}",
+    closed: "WebSocket connection closed!",
+    connectFailed: "Error connecting to the WebSocket: {reason}",
+    readFailed: "Error reading message: {reason}",
+    sendFailed: "Error sending message: {reason}",
+    closeFailed: "Error closing the connection: {reason}",
+    reconnecting: "Reconnecting in {ms} ms (attempt {attempt} of {limit})",
+    resending: "Not answered, sending again: {data}",
+    summary:
+      "Messages: {answered} answered, {unanswered} sent without an answer, {unsent} not sent",
+    insecure: "Warning: the server's certificate will not be verified (--insecure)",
+    usage:
+      "client.ts: WebSocket client. Usage: deno task client [URL] [flags]\nEach flag also comes from the environment (WSS_TIMEOUT); the command line wins.",
+    flags: {
+      message: "message to send, repeatable; awaits its answer",
+      binary: "send the messages as binary",
+      protocol: "subprotocol to offer, repeatable",
+      header: 'handshake header "Name: value", repeatable',
+      cacert: "certificate authority to trust, PEM",
+      insecure: "accept any certificate",
+      compression: "permessage-deflate; off: Deno's own WebSocket",
+      reconnect: "attempts in a row to connect again before giving up",
+      timeout: "longest wait per step, in milliseconds",
+      lang: "language of the messages",
+      json: "one JSON object a line for each event",
+      help: "this help",
+      version: "the version",
+    },
+  },
+  certs: {
+    made: 'Development certificate made in "{folder}"; import "{folder}/ca.crt" to trust it',
+    usage: "Makes development certificates. Usage: deno task certs [flags]",
+    flags: {
+      host: "name besides localhost, 127.0.0.1 and ::1, repeatable",
+      days: "validity in days",
+      force: "replace even one that this tool did not make",
+      lang: "language of the messages",
+      help: "this help",
+    },
+  },
+  demo: {
+    server: "Output of the server",
+    client: "Output of the client",
+  },
+  usage: {
+    unknownFlag: 'Unknown flag "{flag}"; see --help',
+    missingValue: 'Missing value of "{flag}"; write {flag}=VALUE',
+    badValue: 'Bad value of {source}: "{value}", must be {wanted}',
+    unexpectedArgument: 'Unexpected argument "{argument}"; see --help',
+    noEffect: "Without effect with {setting}: {flags}; leave that out, or use {wanted}",
+  },
+  wanted: {
+    integer: "a whole number from {min} to {max}",
+    atLeast: "at least {min}, the value of {flag}",
+    oneOf: "one of: {choices}",
+    nonEmpty: "a text that is not empty",
+    path: "a path that starts with / and has no space, ? or #",
+    origin: "an origin such as https://example.com or https://*.example.com",
+    url: "a ws:// or wss:// URL without a fragment",
+    header: 'a header "Name: value"',
+    protocol: "a subprotocol name (RFC 6455), not repeated",
+    host: "a host name or an IP address",
+  },
+  refusal: {
+    method: "the method is {value}, must be GET",
+    upgrade: "the header Upgrade: websocket is missing",
+    version: "Sec-WebSocket-Version is {value}, must be 13",
+    key: "Sec-WebSocket-Key is missing or malformed, must be 16 bytes in base64",
+    extensions: "Sec-WebSocket-Extensions does not follow the grammar of RFC 6455",
+    token: "the token is missing or not the right one",
+    origin: "the origin {value} is not allowed",
+  },
+  failure: {
+    portInUse:
+      "port {port} is already in use; stop the other program or choose another with --port",
+    hostUnavailable:
+      'the address "{host}" is not one of this machine; choose another with --host, or none for all interfaces',
+    portDenied: "not permitted to listen on port {port}; choose one above 1023 with --port",
+    netNotAllowed:
+      'Deno may not use the network at "{host}"; use deno run --allow-net={host} instead of deno task',
+    certificateMissing:
+      'the file "{path}" does not exist; name it with {flag}, or make a development one with deno task certs',
+    halfPair:
+      '"{present}" exists but "{missing}" does not; bring the missing file, or remove the other to have both made',
+    certificateUnreadable:
+      'the file "{path}" cannot be read by the current user; change its permissions',
+    readNotAllowed:
+      'Deno may not read "{path}"; use certs/, or deno run --allow-read={path} instead of deno task',
+    writeNotAllowed: 'Deno may not write to "{path}"; run with --allow-write={path}',
+    cannotWrite: 'cannot write to "{path}" ({cause}); free some space or allow writing',
+    notCertificate:
+      '"{path}" is not a PEM certificate; one starts with -----BEGIN CERTIFICATE-----',
+    notKey:
+      '"{path}" is not a PEM private key without a passphrase; one starts with -----BEGIN PRIVATE KEY-----',
+    otherKey:
+      'the key "{key}" is not that of the certificate "{cert}"; name the right pair with --cert and --key',
+    certificateExpired: 'the certificate "{path}" expired on {date}; {remedy}',
+    certificateNotYetValid:
+      'the certificate "{path}" is valid only from {date}; set the clock right or {remedy}',
+    renewOwn: "make another with deno task certs",
+    renewTheirs: "renew it with who issued it",
+    foreignCertificate:
+      '"{path}" was not made by this tool and will not be replaced; remove it first, or use --force',
+    refused:
+      "nobody answers at {host}; check that the server is running and that the port is right",
+    nameNotFound: 'the name "{host}" was not found; check the URL and the DNS',
+    untrusted:
+      "the server's certificate is not from a known authority; trust it with --cacert=FILE, or accept any with --insecure",
+    wrongName: 'the server\'s certificate is not valid for "{host}"; use a name that it holds',
+    peerExpired: "the server's certificate has expired; renew it on the server",
+    peerCertificate:
+      "the server's certificate will not do ({cause}); replace it on the server, or accept any with --insecure",
+    speaksTls: "the server speaks TLS on that port; use wss:// instead of ws://",
+    notTls:
+      "the server does not speak TLS on that port; use ws:// instead of wss://, or another port",
+    status: "the server answered HTTP {status} instead of 101; {hint}",
+    statusHints: {
+      401: "it wants credentials, send them with --header",
+      403: "it refuses this client or this origin",
+      404: "check the path of the URL",
+      426: "it speaks another version of the protocol",
+      503: "it is at its limit, try again later",
+      other: "check that the URL is that of a WebSocket server",
+    },
+    notWebSocket: "the server did not complete the WebSocket handshake ({cause})",
+    timeout: "no answer from {host} in {ms} ms; raise it with --timeout",
+    noAnswer: "no answer in {ms} ms; raise it with --timeout",
+    noClose: "the server did not confirm the close in {ms} ms",
+    closedEarly: "the server closed the connection (code {code}{reason}) before it answered",
+    insecureNeedsFlag:
+      "to accept any certificate, Deno's own WebSocket needs a flag of Deno's: run deno task client:insecure",
+    lost: "the connection was lost without a close (code {code})",
+  },
+};
+
+/** The sentences of `language`. */
+export function sentencesIn(language: Language): Sentences {
+  return language === "en" ? english : portuguese;
+}
+
+/**
+ * The language that `args` or the environment asks for. It is found before the flags are parsed, so that
+ * errors in the flags are told in that language. The parser refuses an unknown language later.
+ */
+export function languageOf(args: string[], environment: string | undefined): Language {
+  const at = args.findLastIndex((argument) =>
+    argument === "--lang" || argument.startsWith("--lang=")
+  );
+  const given = at === -1 ? environment : args[at]!.split("=")[1] ?? args[at + 1];
+  return LANGUAGES.find((language) => language === given) ?? LANGUAGES[0];
+}
+
+/**
+ * Fills the `{name}`s of a sentence.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { fill } from "./sentences.ts";
+ *
+ * assertEquals(fill("port {port}", { port: 8443 }), "port 8443");
+ * ```
+ */
+export function fill(sentence: string, values: Record<string, string | number>): string {
+  return sentence.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+}

@@ -1,0 +1,64 @@
+/**
+ * Decides which requests may open a WebSocket: by their origin (RFC 6454) and bearer token (RFC 6750).
+ *
+ * @module
+ */
+
+import { createHash, timingSafeEqual } from "node:crypto";
+import { BEARER_PREFIX, isBearer } from "../bearer_subprotocol.ts";
+import { isToken } from "../grammar.ts";
+
+/**
+ * Whether `allowed` contains `origin`, either exactly or by a pattern such as `https://*.example.com`.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { isAllowedOrigin } from "./access.ts";
+ *
+ * assert(isAllowedOrigin("https://a.example.com", ["https://*.example.com"]));
+ * assert(!isAllowedOrigin("https://example.com", ["https://*.example.com"]));
+ * ```
+ */
+export function isAllowedOrigin(origin: string, allowed: string[]): boolean {
+  const given = origin.toLowerCase();
+  return allowed.some((pattern) => {
+    const [scheme, domain] = pattern.split("*");
+    if (domain === undefined) return given === pattern;
+    return given.startsWith(scheme!) && given.endsWith(domain) &&
+      given.length > scheme!.length + domain.length;
+  });
+}
+
+/**
+ * The token of a request: from `Authorization: Bearer`, else from the query parameter `token`, else from
+ * an offered subprotocol `bearer.TOKEN`.
+ */
+export function tokenOf(request: Request): string | undefined {
+  const authorization = request.headers.get("Authorization");
+  const bearer = authorization?.match(/^bearer +(.+)$/i)?.[1];
+  return bearer ?? new URL(request.url).searchParams.get("token") ??
+    offeredProtocols(request).find(isBearer)?.slice(BEARER_PREFIX.length);
+}
+
+/**
+ * The subprotocol to choose for a request that carries its token in one. A browser closes the connection
+ * unless the server chooses one that it offered; any other is better than the one with the token. An
+ * offer that is not a valid name is never chosen.
+ */
+export function protocolFor(request: Request): string | undefined {
+  const offered = offeredProtocols(request);
+  if (!offered.some(isBearer)) return undefined;
+  const valid = offered.filter((protocol) => isToken(protocol));
+  return valid.find((protocol) => !isBearer(protocol)) ?? valid[0];
+}
+
+/** Whether two secrets are equal. The time this takes does not depend on where they differ. */
+export function isSameSecret(given: string, wanted: string): boolean {
+  const hash = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(hash(given), hash(wanted));
+}
+
+function offeredProtocols(request: Request): string[] {
+  return request.headers.get("Sec-WebSocket-Protocol")?.split(",").map((name) => name.trim()) ?? [];
+}

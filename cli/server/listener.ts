@@ -1,0 +1,163 @@
+/**
+ * Listens on a port and serves it, with this project's WebSocket or the runtime's own, on the main thread
+ * or in a worker.
+ *
+ * @module
+ */
+
+import * as compressing from "../../mod.ts";
+import type { CertificatePair } from "../certificates.ts";
+import { RequestHandler, type RequestHandlerOptions } from "./request_handler.ts";
+import type { Logger } from "./log.ts";
+import { fill, type Sentences } from "../sentences.ts";
+import { causeOf, Failure } from "../failure.ts";
+
+/** The options of a listener, under the names of `server.ts`'s flags. They can be sent to a worker. */
+export interface ListenerOptions {
+  host: string | undefined;
+  port: number;
+  path: string;
+  origin: string[];
+  token: string | undefined;
+  mode: "reply" | "echo";
+  reply: string;
+  compression: "on" | "off";
+  "max-message-size": number;
+  "max-connections": number;
+  "max-per-address": number;
+  "idle-timeout": number;
+  grace: number;
+  /** How many workers listen on the port. @default {1} */
+  workers?: number;
+}
+
+/** A port that is being served. */
+export interface Listener {
+  readonly port: number;
+  /**
+   * Serves new connections with another certificate.
+   *
+   * @throws {Error} If the certificate cannot be used. The old one is kept.
+   */
+  renew(pair: CertificatePair): Promise<void>;
+  /** Stops, within the grace period. */
+  stop(): Promise<void>;
+}
+
+/** Serves and upgrades: the runtime's own functions, or this project's, which compress. */
+interface Transport {
+  serve(
+    options: {
+      hostname: string;
+      port: number;
+      reusePort: boolean;
+      cert: string;
+      key: string;
+      onListen(): void;
+      maxConnections: number;
+      maxConnectionsPerAddress: number;
+      gracePeriod: number;
+    },
+    handler: RequestHandler["handle"],
+  ): Server;
+  upgradeWebSocket: RequestHandlerOptions["upgradeWebSocket"];
+}
+
+interface Server {
+  addr: Deno.NetAddr;
+  shutdown(): Promise<void>;
+  /** Only this project's server has it. */
+  setCertificate?(cert: string, key: string): Promise<void>;
+}
+
+/** All interfaces: both IP versions if the machine has them, else IPv4 alone. */
+const ALL_INTERFACES = ["::", "0.0.0.0"];
+
+/**
+ * Starts to serve.
+ *
+ * @param shared Whether other workers listen on the same port; needs `--unstable-net`.
+ * @throws {Failure} With the remedy, if the port cannot be listened on.
+ */
+export function startListener(
+  options: ListenerOptions,
+  pair: CertificatePair,
+  shared: boolean,
+  log: Logger,
+  sentences: Sentences,
+): Listener {
+  const transport: Transport = options.compression === "on" ? compressing : Deno;
+  const requests = new RequestHandler({
+    path: options.path,
+    origins: options.origin,
+    token: options.token,
+    mode: options.mode,
+    reply: options.reply,
+    idleTimeout: options["idle-timeout"],
+    maxMessageSize: options["max-message-size"],
+    upgradeWebSocket: transport.upgradeWebSocket,
+    log,
+    sentences,
+    ...(options.workers !== undefined && { workers: options.workers }),
+  });
+  const server = listen(transport, options, pair, shared, requests, sentences);
+  return {
+    port: server.addr.port,
+    async renew({ cert, key }) {
+      if (server.setCertificate === undefined) throw new Failure(sentences.server.restartToRenew);
+      await server.setCertificate(cert, key);
+    },
+    async stop() {
+      // The runtime's own server does not wait for the peers to answer its Close frames.
+      if (transport === Deno) await requests.close(options.grace);
+      const stopped = server.shutdown();
+      if (transport === compressing) await stopped;
+      requests.flushLog();
+    },
+  };
+}
+
+function listen(
+  transport: Transport,
+  options: ListenerOptions,
+  { cert, key }: CertificatePair,
+  reusePort: boolean,
+  requests: RequestHandler,
+  sentences: Sentences,
+): Server {
+  const hosts = options.host === undefined ? ALL_INTERFACES : [options.host];
+  const { port } = options;
+  let failure: unknown;
+  for (const hostname of hosts) {
+    try {
+      return transport.serve({
+        hostname,
+        port,
+        reusePort,
+        cert,
+        key,
+        onListen() {},
+        maxConnections: options["max-connections"],
+        maxConnectionsPerAddress: options["max-per-address"],
+        gracePeriod: options.grace,
+      }, requests.handle);
+    } catch (error) {
+      failure = error;
+      if (error instanceof Deno.errors.AddrInUse) break;
+    }
+  }
+  throw new Failure(listenFailure(failure, hosts[0]!, port, sentences));
+}
+
+/** Explains why the port cannot be listened on, and what to do about it. */
+function listenFailure(error: unknown, host: string, port: number, { failure }: Sentences): string {
+  if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port });
+  if (error instanceof Deno.errors.NotCapable) return fill(failure.netNotAllowed, { host });
+  if (error instanceof Deno.errors.PermissionDenied) return fill(failure.portDenied, { port });
+  if (
+    error instanceof Deno.errors.AddrNotAvailable || causeOf(error).includes("lookup address")
+  ) {
+    return fill(failure.hostUnavailable, { host });
+  }
+  return causeOf(error);
+}

@@ -1,0 +1,82 @@
+/**
+ * Logs what peers do, within a limit: one line for each step of a connection and for each message.
+ *
+ * @module
+ */
+
+import { clientKey } from "../../transport/address.ts";
+import type { Sentences } from "../sentences.ts";
+import type { Logger } from "./log.ts";
+import { LogLimit, REPORT_MS } from "./log_limit.ts";
+
+/** What a peer does, by the name of its sentence. */
+type PeerEvent =
+  | "handshake"
+  | "upgradeFailed"
+  | "open"
+  | "agreed"
+  | "received"
+  | "sent"
+  | "sendFailed"
+  | "readFailed"
+  | "closed";
+
+/** A peer, as the log names it and as the limit counts it. */
+export interface LoggedPeer {
+  /** `host:port`. An IPv4 address is written as such even on a dual-stack listener. */
+  name: string;
+  /** The address, or the network of an IPv6 one. */
+  address: string;
+}
+
+/**
+ * A longer text counts as several lines, in characters. A message is shown with fewer, unless much of it has
+ * to be escaped.
+ */
+const LINE_LENGTH = 300;
+
+/** The lines about peers. */
+export class PeerLog {
+  readonly #logger: Logger;
+  readonly #sentences: Sentences["server"];
+  readonly #limit: LogLimit;
+
+  /** @param workers How many workers share the limit. */
+  constructor(logger: Logger, { server }: Sentences, workers: number) {
+    this.#logger = logger;
+    this.#sentences = server;
+    this.#limit = new LogLimit((count) => {
+      const seconds = REPORT_MS / 1000;
+      logger.warn(server.linesLeftOut, { event: "linesLeftOut", count, seconds });
+    }, workers);
+  }
+
+  /** The peer at an address. */
+  static peerAt(address: Deno.Addr): LoggedPeer {
+    if (!("hostname" in address)) return { name: address.transport, address: address.transport };
+    const { hostname, port } = address;
+    const host = hostname.replace(/^::ffff:(?=\d+\.)/, "");
+    const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    return { name, address: clientKey(address) };
+  }
+
+  /** Logs an event. */
+  write(
+    level: "debug" | "info" | "error",
+    event: PeerEvent,
+    peer: LoggedPeer,
+    properties?: () => { data?: string; reason?: string; [name: string]: unknown },
+  ): void {
+    // A line that the level leaves out does not count.
+    if (!this.#logger.isEnabledFor(level) || !this.#limit.take(peer.address)) return;
+    const details = properties?.();
+    const length = (details?.data ?? details?.reason ?? "").length;
+    if (length > LINE_LENGTH) this.#limit.charge(peer.address, Math.floor(length / LINE_LENGTH));
+    this.#logger[level](this.#sentences[event], { event, client: peer.name, ...details });
+  }
+
+  /** Reports the lines left out so far. */
+  flush(): void {
+    this.#limit.flush();
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * Answers each HTTP request with a sentence and each WebSocket message with one message, and logs every
+ * step.
+ *
+ * It works with either WebSocket: it is given the `upgradeWebSocket` to use.
+ *
+ * @module
+ */
+
+import { deadline } from "@std/async/deadline";
+import { checkUpgrade } from "../../mod.ts";
+import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts";
+import type { Logger } from "./log.ts";
+import { type LoggedPeer, PeerLog } from "./peer_log.ts";
+import { fill, type Sentences, sentencesIn } from "../sentences.ts";
+import { causeOf } from "../failure.ts";
+import { printable } from "../printable.ts";
+
+/** How {@linkcode RequestHandler} behaves. */
+export interface RequestHandlerOptions {
+  /** Path of the WebSocket. */
+  path: string;
+  /**
+   * The origins to accept, see {@linkcode isAllowedOrigin}; an empty list accepts all. A request without
+   * `Origin` does not come from a browser, and is accepted.
+   */
+  origins: string[];
+  /** The bearer token that a request must carry, if any. */
+  token?: string | undefined;
+  /** `reply` answers every message with {@linkcode RequestHandlerOptions.reply}, `echo` with itself. */
+  mode: "reply" | "echo";
+  /** The answer of mode `reply`. */
+  reply: string;
+  /** Longest silence of a peer before its connection is ended, in seconds. */
+  idleTimeout: number;
+  /** Longest message received, in bytes. */
+  maxMessageSize: number;
+  /** Turns a request into a socket. */
+  upgradeWebSocket(
+    request: Request,
+    options: { idleTimeout: number; maxMessageSize: number; protocol?: string },
+  ): { socket: WebSocket; response: Response };
+  log: Logger;
+  sentences: Sentences;
+  /** How many workers share the limit of the log's lines. @default {1} */
+  workers?: number;
+}
+
+/** The close code of a server that goes away (RFC 6455 section 7.4.1). */
+const GOING_AWAY = 1001;
+
+/** Handles the server's requests and sockets. */
+export class RequestHandler {
+  readonly #options: RequestHandlerOptions;
+  readonly #log: PeerLog;
+  /** The answer to a binary message in mode `reply`. */
+  readonly #replyBytes: Uint8Array<ArrayBuffer>;
+  /** The open sockets, each with a promise that resolves when the socket has closed. */
+  readonly #sockets = new Map<WebSocket, Promise<void>>();
+  #stopping = false;
+
+  constructor(options: RequestHandlerOptions) {
+    this.#options = options;
+    this.#log = new PeerLog(options.log, options.sentences, options.workers ?? 1);
+    this.#replyBytes = new TextEncoder().encode(options.reply);
+  }
+
+  /** Answers one request. */
+  readonly handle = (request: Request, info: { remoteAddr: Deno.Addr }): Response => {
+    if (this.#stopping) return textResponse(503, "The server is stopping.", { "Retry-After": "5" });
+    const { pathname } = new URL(request.url);
+    if (pathname === this.#options.path) return this.#upgrade(request, info.remoteAddr);
+    if (pathname !== "/healthz") return textResponse(404, "There is nothing at this path.");
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      return textResponse(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
+    }
+    return textResponse(200, "The server is running.");
+  };
+
+  /**
+   * Closes every socket with 1001, and refuses every further request.
+   *
+   * @param grace Longest wait for the peers to close, in milliseconds.
+   */
+  async close(grace: number): Promise<void> {
+    this.#stopping = true;
+    for (const socket of this.#sockets.keys()) socket.close(GOING_AWAY);
+    try {
+      await deadline(Promise.all(this.#sockets.values()), grace);
+    } catch {
+      // The grace period is over. The end of the process cuts off the sockets that are still open.
+    }
+  }
+
+  /** Reports the lines that the limit of the log left out so far. */
+  flushLog(): void {
+    this.#log.flush();
+  }
+
+  #upgrade(request: Request, remoteAddr: Deno.Addr): Response {
+    const { sentences, idleTimeout, maxMessageSize, token, upgradeWebSocket } = this.#options;
+    const log = this.#log;
+    const peer = PeerLog.peerAt(remoteAddr);
+    log.write("info", "handshake", peer);
+
+    const refusal = checkUpgrade(request) ?? this.#checkAccess(request);
+    if (refusal !== undefined) {
+      const value = { value: JSON.stringify(printable(refusal.value)) };
+      const reason = fill(sentences.refusal[refusal.reason], value);
+      log.write("error", "upgradeFailed", peer, () => ({ reason }));
+      const body = fill(sentencesIn("en").refusal[refusal.reason], value);
+      return textResponse(refusal.status, `Cannot upgrade to WebSocket: ${body}.`, refusal.headers);
+    }
+
+    try {
+      const protocol = token === undefined ? undefined : protocolFor(request);
+      const { socket, response } = upgradeWebSocket(request, {
+        idleTimeout,
+        maxMessageSize,
+        ...(protocol !== undefined && { protocol }),
+      });
+      this.#serve(socket, peer);
+      return response;
+    } catch (error) {
+      // The error of the runtime's own function names the subprotocol, which may contain the token.
+      const cause = causeOf(error);
+      const reason = printable(token === undefined ? cause : cause.replaceAll(token, "***"));
+      log.write("error", "upgradeFailed", peer, () => ({ reason }));
+      return textResponse(
+        400,
+        "Cannot upgrade to WebSocket: the request is not a valid handshake.",
+      );
+    }
+  }
+
+  #checkAccess(request: Request) {
+    const { origins, token } = this.#options;
+    const origin = request.headers.get("Origin");
+    if (origin !== null && origins.length > 0 && !isAllowedOrigin(origin, origins)) {
+      return { reason: "origin" as const, value: origin, status: 403, headers: {} };
+    }
+    if (token !== undefined && !isSameSecret(tokenOf(request) ?? "", token)) {
+      const headers = { "WWW-Authenticate": "Bearer" };
+      return { reason: "token" as const, value: "", status: 401, headers };
+    }
+    return undefined;
+  }
+
+  #serve(socket: WebSocket, peer: LoggedPeer): void {
+    const { mode, reply } = this.#options;
+    const log = this.#log;
+    const closed = Promise.withResolvers<void>();
+    this.#sockets.set(socket, closed.promise);
+    socket.binaryType = "arraybuffer";
+
+    socket.onopen = () => {
+      const { extensions } = socket;
+      log.write("info", "open", peer, () => ({ extensions }));
+      log.write("debug", "agreed", peer, () => ({ extensions: extensions || "-" }));
+    };
+
+    socket.onmessage = ({ data }) => {
+      const text = typeof data === "string";
+      log.write("info", "received", peer, () => ({
+        data: printable(text ? data : new Uint8Array(data)),
+      }));
+      const answer = mode === "echo" ? data : text ? reply : this.#replyBytes;
+      try {
+        socket.send(answer);
+      } catch (error) {
+        log.write("error", "sendFailed", peer, () => ({ reason: printable(causeOf(error)) }));
+        return;
+      }
+      log.write("info", "sent", peer, () => ({
+        data: printable(text ? answer : new Uint8Array(answer)),
+      }));
+    };
+
+    let failure: string | undefined;
+    socket.onerror = (event) => failure = event instanceof ErrorEvent ? event.message : "";
+    socket.onclose = ({ code, reason, wasClean }) => {
+      this.#sockets.delete(socket);
+      closed.resolve();
+      if (failure !== undefined || !wasClean) {
+        const cause = failure || `${code} ${reason}`.trim();
+        log.write("error", "readFailed", peer, () => ({ reason: printable(cause) }));
+      }
+      log.write("info", "closed", peer, () => ({ code, reason: printable(reason) }));
+    };
+  }
+}
+
+/** A response whose body is one plain sentence. */
+function textResponse(
+  status: number,
+  body: string,
+  headers: Record<string, string> = {},
+): Response {
+  return new Response(`${body}\n`, {
+    status,
+    headers: {
+      ...headers,
+      "Content-Type": "text/plain; charset=utf-8",
+      "X-Content-Type-Options": "nosniff",
+      "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+      "Cache-Control": "no-store",
+    },
+  });
+}

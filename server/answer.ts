@@ -1,0 +1,156 @@
+/**
+ * One request and its answer: an ordinary response, or the start of a WebSocket.
+ *
+ * @module
+ */
+
+import {
+  formatHead,
+  HeadReader,
+  HttpError,
+  parseRequest,
+  type RequestHead,
+  statusLine,
+} from "../protocol/http.ts";
+import type { HttpExchange } from "../transport/http_exchange.ts";
+import type { Session } from "../websocket/session.ts";
+import type { ServeHandler, ServeHandlerInfo, ServeLimits, ServeOptions } from "./options.ts";
+import { sendResponse, usable } from "./response.ts";
+import { ownRequests, sendUpgrade, upgrades } from "./upgrade.ts";
+
+/** How requests are answered. */
+export interface AnswerOptions {
+  scheme: string;
+  limits: ServeLimits;
+  handler: ServeHandler;
+  onError: ServeOptions["onError"];
+  /** Called when a request has come. */
+  onRequest(): void;
+}
+
+/**
+ * Reads the request of a connection, and answers it.
+ *
+ * @returns The session that is to be started on the connection; otherwise the connection has ended.
+ */
+export async function answer(
+  exchange: HttpExchange,
+  options: AnswerOptions,
+): Promise<Session | undefined> {
+  const { limits } = options;
+  const head = await readRequest(exchange, limits);
+  options.onRequest();
+  if (head === undefined) return undefined;
+  const request = makeRequest(head, options.scheme);
+  if (request === undefined) {
+    const { method } = head;
+    await refuse(exchange, new HttpError(400, `Cannot serve method "${method}"`), limits);
+    return undefined;
+  }
+  const completed = Promise.withResolvers<void>();
+  // A handler that ignores this promise must not get an unhandled rejection.
+  completed.promise.catch(() => {});
+  const response = await respond(request, {
+    remoteAddr: exchange.connection.remoteAddr as Deno.NetAddr,
+    completed: completed.promise,
+  }, options);
+  try {
+    const upgrade = upgrades.get(response);
+    if (upgrade === undefined) {
+      await sendResponse(exchange, head, response, limits.responseTimeout);
+    } else {
+      await sendUpgrade(exchange, response, upgrade, limits.responseTimeout);
+    }
+    completed.resolve();
+    return upgrade?.session;
+  } catch (error) {
+    completed.reject(error);
+    return undefined;
+  }
+}
+
+/** Reads a request's head; refuses one that will not do. */
+async function readRequest(
+  exchange: HttpExchange,
+  limits: ServeLimits,
+): Promise<RequestHead | undefined> {
+  const reader = new HeadReader(limits);
+  const { headerTimeout } = limits;
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    exchange.giveUpHead();
+  }, headerTimeout);
+  try {
+    if (await exchange.readHead(reader)) return parseRequest(reader.lines(), limits);
+    // A connection on which nothing was said, as browsers open in advance, is closed without a word.
+    if (isLate && reader.started) {
+      const late = new HttpError(408, `Cannot read head: it took over ${headerTimeout} ms`);
+      await refuse(exchange, late, limits);
+    }
+  } catch (error) {
+    if (!(error instanceof HttpError)) throw error;
+    await refuse(exchange, error, limits);
+  } finally {
+    clearTimeout(timer);
+    reader.release();
+  }
+  return undefined;
+}
+
+/** Answers a request that is not served, and ends the connection. */
+export async function refuse(
+  exchange: HttpExchange,
+  { status, message }: HttpError,
+  { responseTimeout }: ServeLimits,
+): Promise<void> {
+  const body = new TextEncoder().encode(`${message}.\n`);
+  const head = formatHead(statusLine(status, ""), [
+    ["Content-Type", "text/plain; charset=utf-8"],
+    ["Content-Length", String(body.length)],
+    ["X-Content-Type-Options", "nosniff"],
+    ...(status === 503 ? [["Retry-After", "5"] as [string, string]] : []),
+    ["Connection", "close"],
+  ]);
+  await exchange.write(head, responseTimeout);
+  await exchange.write(body, responseTimeout);
+  await exchange.end();
+}
+
+function makeRequest(head: RequestHead, scheme: string): Request | undefined {
+  try {
+    const { method, host, target } = head;
+    const request = new Request(`${scheme}://${host}${target}`, { method });
+    // In half the time that a Request takes to be made of them.
+    for (const [name, value] of head.headers) request.headers.append(name, value);
+    // Methods are case-sensitive (RFC 9110 section 9.1); a Request is not.
+    if (request.method !== method) return undefined;
+    ownRequests.add(request);
+    return request;
+  } catch {
+    // A method that no Request has, as CONNECT and TRACE, or a host that no URL has.
+    return undefined;
+  }
+}
+
+async function respond(
+  request: Request,
+  info: ServeHandlerInfo,
+  { handler, onError = printError }: AnswerOptions,
+): Promise<Response> {
+  try {
+    return usable(await handler(request, info));
+  } catch (error) {
+    try {
+      return usable(await onError(error));
+    } catch (second) {
+      return printError(second);
+    }
+  }
+}
+
+function printError(error: unknown): Response {
+  console.error(error);
+  const headers = { "X-Content-Type-Options": "nosniff" };
+  return new Response("Internal Server Error", { status: 500, headers });
+}

@@ -1,0 +1,390 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { RequestHandler, type RequestHandlerOptions } from "../../../cli/server/request_handler.ts";
+import { openLog } from "../../../cli/server/log.ts";
+import { sentencesIn } from "../../../cli/sentences.ts";
+import { FakeSocket } from "../fake_socket.ts";
+
+const LOCAL: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 4000 };
+
+/** A handler whose sockets are fakes, and the lines it logs. */
+class Fixture {
+  readonly out: string[] = [];
+  readonly err: string[] = [];
+  readonly sockets: FakeSocket[] = [];
+  readonly upgrades: unknown[] = [];
+  readonly handler: RequestHandler;
+
+  constructor(options: Partial<RequestHandlerOptions> = {}, format: "text" | "json" = "text") {
+    const output = {
+      out: (line: string) => void this.out.push(line),
+      err: (line: string) => void this.err.push(line),
+    };
+    this.handler = new RequestHandler({
+      path: "/ws",
+      origins: [],
+      mode: "reply",
+      reply: "answer",
+      idleTimeout: 7,
+      maxMessageSize: 99,
+      upgradeWebSocket: (_request, upgradeOptions) => {
+        const fake = new FakeSocket();
+        this.sockets.push(fake);
+        this.upgrades.push(upgradeOptions);
+        return { socket: fake.asWebSocket, response: new Response("upgraded") };
+      },
+      log: openLog({ level: "info", format, timestamps: false }, output),
+      sentences: sentencesIn("en"),
+      ...options,
+    });
+  }
+
+  /** Answers a request for `path`. */
+  handle(path: string, init: RequestInit = {}, remoteAddr: Deno.Addr = LOCAL): Response {
+    return this.handler.handle(new Request(`https://localhost${path}`, init), { remoteAddr });
+  }
+
+  /** Opens a connection. */
+  connect(): FakeSocket {
+    this.handle("/ws", { headers: HANDSHAKE });
+    const socket = this.sockets.at(-1)!;
+    socket.onopen?.();
+    this.out.length = 0;
+    return socket;
+  }
+}
+
+const HANDSHAKE = {
+  Upgrade: "websocket",
+  Connection: "Upgrade",
+  "Sec-WebSocket-Version": "13",
+  "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+};
+
+/** The handshake without one of its headers. */
+function without(name: keyof typeof HANDSHAKE): Record<string, string> {
+  const { [name]: _, ...headers } = HANDSHAKE;
+  return headers;
+}
+
+Deno.test("RequestHandler answers a request that is no upgrade with a status and one sentence", async () => {
+  const upgrade = "Cannot upgrade to WebSocket: ";
+  const key = `${upgrade}Sec-WebSocket-Key is missing or malformed, must be 16 bytes in base64.`;
+  const cases: [string, RequestInit, number, string, Record<string, string>][] = [
+    ["/healthz", {}, 200, "The server is running.", {}],
+    ["/healthz?a=b", { method: "HEAD" }, 200, "The server is running.", {}],
+    [
+      "/healthz",
+      { method: "POST" },
+      405,
+      "Only GET and HEAD are answered here.",
+      { Allow: "GET, HEAD" },
+    ],
+    ["/", {}, 404, "There is nothing at this path.", {}],
+    ["/ws/", { headers: HANDSHAKE }, 404, "There is nothing at this path.", {}],
+    ["/WS", { headers: HANDSHAKE }, 404, "There is nothing at this path.", {}],
+    ["/ws", {}, 426, `${upgrade}the header Upgrade: websocket is missing.`, {
+      Upgrade: "websocket",
+      Connection: "Upgrade",
+    }],
+    [
+      "/ws",
+      { headers: without("Connection") },
+      426,
+      `${upgrade}the header Upgrade: websocket is missing.`,
+      { Upgrade: "websocket", Connection: "Upgrade" },
+    ],
+    [
+      "/ws",
+      { method: "POST", headers: HANDSHAKE },
+      405,
+      `${upgrade}the method is "POST", must be GET.`,
+      { Allow: "GET" },
+    ],
+    [
+      "/ws",
+      { headers: { ...HANDSHAKE, "Sec-WebSocket-Version": "8" } },
+      426,
+      `${upgrade}Sec-WebSocket-Version is "8", must be 13.`,
+      { "Sec-WebSocket-Version": "13" },
+    ],
+    [
+      "/ws",
+      { headers: without("Sec-WebSocket-Version") },
+      426,
+      `${upgrade}Sec-WebSocket-Version is "", must be 13.`,
+      { "Sec-WebSocket-Version": "13" },
+    ],
+    ["/ws", { headers: without("Sec-WebSocket-Key") }, 400, key, {}],
+    ["/ws", { headers: { ...HANDSHAKE, "Sec-WebSocket-Key": "AAAA" } }, 400, key, {}],
+  ];
+  const { handler, sockets } = new Fixture();
+  for (const [path, init, status, sentence, headers] of cases) {
+    const request = new Request(`https://localhost${path}`, init);
+    const response = handler.handle(request, { remoteAddr: LOCAL });
+    const what = `${request.method} ${path} ${JSON.stringify(init)}`;
+    assertEquals(response.status, status, what);
+    assertEquals(await response.text(), `${sentence}\n`, what);
+    assertEquals(response.headers.get("Content-Type"), "text/plain; charset=utf-8", what);
+    for (const [name, value] of Object.entries(headers)) {
+      assertEquals(response.headers.get(name), value, what);
+    }
+  }
+  assertEquals(sockets, []);
+});
+
+Deno.test("RequestHandler accepts the listed origins, and requests without an origin", async () => {
+  const fixture = new Fixture({ origins: ["https://a.example", "null"] });
+  for (const origin of ["https://a.example", "https://A.example", "null", undefined]) {
+    const headers = { ...HANDSHAKE, ...origin !== undefined && { Origin: origin } };
+    assertEquals(fixture.handle("/ws", { headers }).status, 200, origin);
+  }
+  assertEquals(fixture.sockets.length, 4);
+  for (const origin of ["https://b.example", "https://a.example:8443", "https://a.example/", ""]) {
+    const response = fixture.handle("/ws", { headers: { ...HANDSHAKE, Origin: origin } });
+    assertEquals(response.status, 403);
+    const sentence = `Cannot upgrade to WebSocket: the origin "${origin}" is not allowed.\n`;
+    assertEquals(await response.text(), sentence);
+  }
+  assertEquals(fixture.sockets.length, 4);
+});
+
+Deno.test("RequestHandler accepts any origin if none is listed", () => {
+  const headers = { ...HANDSHAKE, Origin: "https://anywhere.example" };
+  assertEquals(new Fixture().handle("/ws", { headers }).status, 200);
+});
+
+Deno.test("RequestHandler escapes the headers of a refused request before it shows them", async () => {
+  const fixture = new Fixture({ origins: ["https://a.example"] });
+  const headers = { ...HANDSHAKE, Origin: `\x1b[2J"${"x".repeat(5000)}` };
+  const body = await fixture.handle("/ws", { headers }).text();
+  for (const text of [body, ...fixture.err]) {
+    assertEquals(text.includes("\x1b"), false);
+    assertEquals(text.length < 400, true);
+    assertStringIncludes(text, "5005 bytes");
+  }
+});
+
+Deno.test("RequestHandler logs each handshake, and a refusal as an error", () => {
+  const fixture = new Fixture();
+  fixture.handle("/ws");
+  fixture.handle("/elsewhere");
+  assertEquals(fixture.out, ["Handshake received"]);
+  assertEquals(fixture.err, [
+    "Error upgrading to WebSocket: the header Upgrade: websocket is missing",
+  ]);
+});
+
+Deno.test("RequestHandler answers 400 if the transport refuses the handshake", async () => {
+  const fixture = new Fixture({
+    upgradeWebSocket() {
+      throw new TypeError("no\nsuch thing");
+    },
+  });
+  const response = fixture.handle("/ws", { headers: HANDSHAKE });
+  assertEquals(response.status, 400);
+  assertEquals(
+    await response.text(),
+    "Cannot upgrade to WebSocket: the request is not a valid handshake.\n",
+  );
+  assertEquals(fixture.err, ["Error upgrading to WebSocket: no such thing"]);
+});
+
+Deno.test("RequestHandler upgrades with its idle timeout, and returns the transport's response", async () => {
+  const fixture = new Fixture({ path: "/a/b" });
+  const response = fixture.handle("/a/b?c", { headers: HANDSHAKE });
+  assertEquals(await response.text(), "upgraded");
+  assertEquals(fixture.upgrades, [{ idleTimeout: 7, maxMessageSize: 99 }]);
+});
+
+Deno.test("RequestHandler answers each message in its type", () => {
+  const fixture = new Fixture();
+  const socket = fixture.connect();
+  socket.receive("text");
+  socket.receive(new Uint8Array([1, 2]));
+  assertEquals(socket.sent, ["answer", new TextEncoder().encode("answer")]);
+  assertEquals(fixture.out, [
+    "Message received from the client: text",
+    "Message sent back to the client: answer",
+    "Message received from the client: 0102 (2 bytes)",
+    "Message sent back to the client: 616e73776572 (6 bytes)",
+  ]);
+});
+
+Deno.test("RequestHandler echoes in mode echo", () => {
+  const socket = new Fixture({ mode: "echo" }).connect();
+  const bytes = new Uint8Array([1, 2]);
+  socket.receive("text");
+  socket.receive(bytes);
+  assertEquals(socket.sent, ["text", bytes.buffer]);
+});
+
+Deno.test("RequestHandler logs an answer that cannot be sent as an error, and not as sent", () => {
+  const fixture = new Fixture();
+  const socket = fixture.connect();
+  socket.failure = new Error("socket is\nCLOSING");
+  socket.receive("text");
+  assertEquals(fixture.out, ["Message received from the client: text"]);
+  assertEquals(fixture.err, ["Error sending message: socket is CLOSING"]);
+});
+
+Deno.test("RequestHandler logs a clean close as no error, whatever its code", () => {
+  for (const code of [1000, 1001, 1005, 4000]) {
+    const fixture = new Fixture();
+    fixture.connect().end(code, "done");
+    assertEquals([fixture.out, fixture.err], [["WebSocket connection closed!"], []]);
+  }
+});
+
+Deno.test("RequestHandler logs a lost connection, and one that failed, as errors", () => {
+  const lost = new Fixture();
+  lost.connect().end(1006, "", false);
+  assertEquals(lost.err, ["Error reading message: 1006"]);
+  assertEquals(lost.out, ["WebSocket connection closed!"]);
+
+  const failed = new Fixture();
+  const socket = failed.connect();
+  socket.onerror?.(new ErrorEvent("error", { message: "invalid\x1b frame" }));
+  socket.end(1002, "", true);
+  assertEquals(failed.err, ["Error reading message: invalid\\u{1b} frame"]);
+  assertEquals(failed.out, ["WebSocket connection closed!"]);
+});
+
+Deno.test("RequestHandler names the client in its records", () => {
+  const addresses: [Deno.Addr, string][] = [
+    [LOCAL, "127.0.0.1:4000"],
+    [{ ...LOCAL, hostname: "::ffff:192.0.2.1" }, "192.0.2.1:4000"],
+    [{ ...LOCAL, hostname: "2001:db8::1" }, "[2001:db8::1]:4000"],
+    [{ transport: "unix", path: "/run/socket" }, "unix"],
+  ];
+  for (const [address, name] of addresses) {
+    const fixture = new Fixture({}, "json");
+    fixture.handle("/ws", { headers: HANDSHAKE }, address);
+    assertEquals(JSON.parse(fixture.out[0]!).properties, { event: "handshake", client: name });
+  }
+});
+
+Deno.test("RequestHandler.close() closes every open socket with 1001 and waits for them", async () => {
+  const fixture = new Fixture();
+  const [gone, one, two] = [fixture.connect(), fixture.connect(), fixture.connect()];
+  gone.end(1000);
+  let done = false;
+  const closing = fixture.handler.close(600_000).then(() => done = true);
+  assertEquals([gone.closes, one.closes, two.closes], [[], [1001], [1001]]);
+  one.end(1001);
+  // If `close()` did not wait for the second socket, it would have settled by the next task.
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals(done, false);
+  two.end(1001);
+  await closing;
+});
+
+Deno.test("RequestHandler.close() waits no longer than the grace period", async () => {
+  const fixture = new Fixture();
+  const socket = fixture.connect();
+  await fixture.handler.close(1);
+  assertEquals(socket.closes, [1001]);
+});
+
+Deno.test("RequestHandler accepts origins below a name, and no others", () => {
+  const origins = ["https://*.example.com", "https://example.org", "null"];
+  const fixture = new Fixture({ origins });
+  const status = (Origin: string) =>
+    fixture.handle("/ws", { headers: { ...HANDSHAKE, Origin } }).status;
+  for (
+    const origin of ["https://a.example.com", "https://A.b.Example.com", "https://example.org"]
+  ) {
+    assertEquals(status(origin), 200, origin);
+  }
+  const refused = [
+    "https://example.com",
+    "http://a.example.com",
+    "https://a.example.com.evil.org",
+    "https://evilexample.com",
+    "https://a.example.org",
+    "https://.example.com",
+  ];
+  for (const origin of refused) assertEquals(status(origin), 403, origin);
+});
+
+Deno.test("RequestHandler asks for its token in a header, the query or a subprotocol", () => {
+  const token = "s3cret-token";
+  const fixture = new Fixture({ token });
+  const open = (path: string, headers: Record<string, string> = {}) =>
+    fixture.handle(path, { headers: { ...HANDSHAKE, ...headers } });
+  assertEquals(open("/ws", { Authorization: `Bearer ${token}` }).status, 200);
+  assertEquals(open(`/ws?token=${token}`).status, 200);
+  assertEquals(
+    open("/ws", { "Sec-WebSocket-Protocol": `bearer.${token}, chat` }).status,
+    200,
+  );
+  assertEquals(fixture.upgrades.at(-1), { idleTimeout: 7, maxMessageSize: 99, protocol: "chat" });
+  assertEquals(open("/ws", { "Sec-WebSocket-Protocol": `bearer.${token}` }).status, 200);
+  for (
+    const refused of [
+      open("/ws"),
+      open("/ws", { Authorization: "Bearer wrong" }),
+      open("/ws", { Authorization: `Basic ${token}` }),
+      open("/ws?token="),
+      open(`/ws?token=${token}x`, {}),
+      open("/ws", { "Sec-WebSocket-Protocol": "bearer.wrong" }),
+    ]
+  ) {
+    assertEquals(refused.status, 401);
+    assertEquals(refused.headers.get("WWW-Authenticate"), "Bearer");
+  }
+  assertEquals([...fixture.out, ...fixture.err].join().includes(token), false);
+});
+
+Deno.test("RequestHandler sends headers that keep a browser from interpreting an answer", () => {
+  const { headers } = new Fixture().handle("/healthz");
+  assertEquals(headers.get("X-Content-Type-Options"), "nosniff");
+  assertMatch(headers.get("Content-Security-Policy")!, /default-src 'none'/);
+  assertEquals(headers.has("Strict-Transport-Security"), false);
+});
+
+for (const format of ["text", "json"] as const) {
+  Deno.test(`RequestHandler bounds the lines of a flood, and says how many it left out [${format}]`, () => {
+    const fixture = new Fixture({}, format);
+    const socket = fixture.connect();
+    for (let i = 0; i < 20_000; i++) socket.receive("");
+    // Failing handshakes of the same address.
+    for (let i = 0; i < 20_000; i++) fixture.handle("/ws");
+    const lines = fixture.out.length + fixture.err.length;
+    assertEquals(lines < 31_000, true, `${lines} lines`);
+    // Another address is not concerned.
+    fixture.out.length = fixture.err.length = 0;
+    fixture.handle("/ws", {}, { ...LOCAL, hostname: "192.0.2.1" });
+    assertEquals([fixture.out.length, fixture.err.length], [1, 1]);
+    fixture.err.length = 0;
+
+    fixture.handler.flushLog();
+    assertEquals(fixture.err.length, 1);
+    const leftOut = /\d+$/.exec(
+      format === "text" ? fixture.err[0]! : JSON.parse(fixture.err[0]!).message,
+    );
+    assertEquals(lines + Number(leftOut), 80_000);
+  });
+}
+
+Deno.test("RequestHandler bounds the bytes of a flood of long lines", () => {
+  const fixture = new Fixture();
+  const socket = fixture.connect();
+  // Each character becomes eight.
+  for (let i = 0; i < 20_000; i++) socket.receive("\u202e".repeat(256));
+  fixture.handler.flushLog();
+  const bytes = fixture.out.reduce((sum, line) => sum + line.length, 0);
+  assertEquals(bytes < 30_000 * 350, true, `${bytes} bytes`);
+});
+
+Deno.test("RequestHandler does not count lines that the level leaves out", () => {
+  const fixture = new Fixture();
+  openLog({ level: "error", format: "text", timestamps: false }, {
+    out: (line) => void fixture.out.push(line),
+    err: (line) => void fixture.err.push(line),
+  });
+  const socket = fixture.connect();
+  for (let i = 0; i < 20_000; i++) socket.receive("");
+  socket.end(1006, "", false);
+  fixture.handler.flushLog();
+  assertEquals([fixture.out, fixture.err], [[], ["Error reading message: 1006"]]);
+});

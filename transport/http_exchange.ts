@@ -1,0 +1,157 @@
+/**
+ * A connection before it is a WebSocket, or when it never is one: one HTTP message in, one out.
+ *
+ * @module
+ */
+
+import type { HeadReader } from "../protocol/http.ts";
+import type { Connection, Receiver } from "./connection.ts";
+
+/** Longest wait for a peer's end after ours, in milliseconds, and most bytes thrown away meanwhile. */
+const LINGER_MS = 1000;
+const LINGER_BYTES = 1024 * 1024;
+
+/** With more bytes behind its request than this, a client is not listening any more. */
+const MAX_IGNORED = 64 * 1024;
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Reads a head, writes an answer, ends. */
+export class HttpExchange implements Receiver {
+  /** Set once it is there. */
+  connection!: Connection;
+  /** Bytes that came behind the head. */
+  rest: Uint8Array<ArrayBuffer> = NO_BYTES;
+  /** Called when the peer has gone, or sends what nobody asked for. */
+  onGone: () => void = () => {};
+  readonly #closed = Promise.withResolvers<void>();
+  #isClosed = false;
+  #error: Error | undefined;
+  #head: { reader: HeadReader; read: PromiseWithResolvers<boolean> } | undefined;
+  #written: PromiseWithResolvers<void> | undefined;
+  /** Bytes that came and were ignored. */
+  #ignored = 0;
+  #most = MAX_IGNORED;
+
+  /** Resolves when the connection has ended. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  /**
+   * Reads into `reader` until the head is whole; {@linkcode rest} then has what follows it.
+   *
+   * @returns Whether it is whole; otherwise the connection has ended.
+   * @throws {HttpError} At the first byte that no head has.
+   */
+  async readHead(reader: HeadReader): Promise<boolean> {
+    if (this.#isClosed) return false;
+    const read = Promise.withResolvers<boolean>();
+    this.#head = { reader, read };
+    const bytes = this.rest;
+    this.rest = NO_BYTES;
+    this.#push(bytes);
+    this.connection.resume();
+    return await read.promise;
+  }
+
+  /** Has {@linkcode readHead} wait no longer. */
+  giveUpHead(): void {
+    this.#head?.read.resolve(false);
+    this.#head = undefined;
+  }
+
+  #push(bytes: Uint8Array<ArrayBuffer>): void {
+    const { reader, read } = this.#head!;
+    try {
+      const taken = reader.push(bytes);
+      if (taken === undefined) return;
+      this.rest = bytes.slice(taken);
+      this.connection.pause();
+      read.resolve(true);
+    } catch (error) {
+      read.reject(error);
+    }
+    this.#head = undefined;
+  }
+
+  onBytes(bytes: Uint8Array<ArrayBuffer>): void {
+    if (this.#head !== undefined) return this.#push(bytes);
+    if (this.#most === MAX_IGNORED && this.#ignored === 0) {
+      // Right behind the head; nothing more is read before somebody wants it.
+      const rest = new Uint8Array(this.rest.length + bytes.length);
+      rest.set(this.rest);
+      rest.set(bytes, this.rest.length);
+      this.rest = rest;
+      return;
+    }
+    this.#ignored += bytes.length;
+    if (this.#ignored <= this.#most) return;
+    if (this.#most === LINGER_BYTES) this.connection.destroy();
+    else this.onGone();
+  }
+
+  onEnd(): void {
+    this.giveUpHead();
+    if (this.#most === LINGER_BYTES) this.connection.destroy();
+    else this.onGone();
+  }
+
+  onWritten(): void {
+    this.#written?.resolve();
+    this.#written = undefined;
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#isClosed = true;
+    this.#error = error;
+    this.giveUpHead();
+    this.#written?.reject(this.#gone());
+    this.#written = undefined;
+    this.onGone();
+    this.#closed.resolve();
+  }
+
+  #gone(): Error {
+    return this.#error ?? new Error("Connection lost");
+  }
+
+  /** Watches the peer from now on: what it still says is ignored, and its end told by `onGone`. */
+  watchPeer(): void {
+    this.#ignored = 1 + this.rest.length;
+    this.connection.resume();
+  }
+
+  /**
+   * Writes `bytes`.
+   *
+   * @param timeout Longest wait until the peer takes them, in milliseconds.
+   * @throws {Error} If the connection ends first.
+   */
+  async write(bytes: Uint8Array, timeout: number): Promise<void> {
+    if (this.#isClosed) throw this.#gone();
+    if (this.connection.write(bytes)) return;
+    const written = this.#written = Promise.withResolvers<void>();
+    const timer = setTimeout(() => this.connection.destroy(), timeout);
+    try {
+      await written.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Ends the connection so that what was written last arrives: closed at once with unread input, TCP would
+   * reset it and the peer lose our words. What the peer still sends is thrown away, within bounds.
+   */
+  async end(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#ignored = 1;
+    this.#most = LINGER_BYTES;
+    this.connection.end();
+    this.connection.resume();
+    const timer = setTimeout(() => this.connection.destroy(), LINGER_MS);
+    await this.#closed.promise;
+    clearTimeout(timer);
+  }
+}

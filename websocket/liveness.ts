@@ -1,0 +1,135 @@
+/**
+ * Whether the peer is alive: pings and pongs (RFC 6455 sections 5.5.2 and 5.5.3), and a watch over its
+ * silence.
+ *
+ * @module
+ */
+
+/** What a {@linkcode Liveness} asks and tells its session. */
+export interface LivenessOwner {
+  ping(data: Uint8Array): void;
+  /** Whether this end does not read, so that it could not see a sign of life. */
+  isDeaf(): boolean;
+  giveUp(error: Error): void;
+}
+
+/** A ping that waits for its pong. */
+interface PendingPing {
+  data: Uint8Array;
+  sentAt: number;
+  pong: PromiseWithResolvers<number>;
+}
+
+const NO_DATA = new Uint8Array(0);
+
+/** The signs of life of one peer. */
+export class Liveness {
+  readonly #idleTimeout: number;
+  readonly #owner: LivenessOwner;
+  #pings: PendingPing[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** How often bytes have come, messages were sent, and writes that the network did not take at once ended. */
+  #reads = 0;
+  #sends = 0;
+  #writes = 0;
+  #isWriting = false;
+
+  /** @param idleTimeout Longest silence in seconds; 0 for no bound. */
+  constructor(idleTimeout: number, owner: LivenessOwner) {
+    this.#idleTimeout = idleTimeout;
+    this.#owner = owner;
+  }
+
+  /** Bytes have come. */
+  seen(): void {
+    this.#reads++;
+  }
+
+  /** A message was sent. */
+  sent(): void {
+    this.#sends++;
+  }
+
+  /** A write was not taken by the network at once. */
+  writing(): void {
+    this.#isWriting = true;
+  }
+
+  /** That write has been taken. */
+  written(): void {
+    this.#isWriting = false;
+    this.#writes++;
+  }
+
+  /** Changes with everything that comes or goes out. */
+  get activity(): number {
+    return this.#reads + this.#sends;
+  }
+
+  /**
+   * The writes at this moment, for {@linkcode tookSince}. What the network takes at once says nothing of
+   * the peer, but a write that waits ends only when the peer has taken some of what was before it.
+   */
+  get progress(): number {
+    return this.#isWriting ? this.#writes : -1;
+  }
+
+  /** Whether the write that was waiting then has ended. */
+  tookSince(progress: number): boolean {
+    return progress >= 0 && this.#writes > progress;
+  }
+
+  /** Sends a ping to a silent peer, and gives it up if that is not answered. */
+  watch(): void {
+    // Looked at three times: silence is noticed by the second look, and has its ping until the third.
+    const interval = this.#idleTimeout * 1000 / 3;
+    if (interval === 0) return;
+    let asked = false;
+    let reads = -1;
+    let progress = -1;
+    const look = () => {
+      if (this.#reads !== reads || this.tookSince(progress)) {
+        asked = false;
+      } else if (asked) {
+        return this.#owner.giveUp(
+          new Error("Connection lost: peer was silent, and did not answer a ping"),
+        );
+      } else {
+        // While we pause reading we cannot see a pong, so its absence proves nothing.
+        asked = !this.#owner.isDeaf();
+        this.#owner.ping(NO_DATA);
+      }
+      reads = this.#reads;
+      progress = this.progress;
+      this.#timer = setTimeout(look, interval);
+    };
+    this.#timer = setTimeout(look, interval);
+  }
+
+  /** Resolves with the time that the pong of a ping with `data` takes, in milliseconds. */
+  expectPong(data: Uint8Array): Promise<number> {
+    const pong = Promise.withResolvers<number>();
+    // A caller that ignores this promise must not get an unhandled rejection.
+    pong.promise.catch(() => {});
+    this.#pings.push({ data, sentAt: performance.now(), pong });
+    return pong.promise;
+  }
+
+  /** A pong has come: it answers its ping, and those before it (RFC 6455 section 5.5.3). */
+  pong(data: Uint8Array): void {
+    const at = this.#pings.findLastIndex((ping) =>
+      ping.data.length === data.length && ping.data.every((byte, i) => byte === data[i])
+    );
+    if (at === -1) return;
+    const now = performance.now();
+    for (const { sentAt, pong } of this.#pings.splice(0, at + 1)) pong.resolve(now - sentAt);
+  }
+
+  /** The connection has ended. */
+  end(error: unknown): void {
+    clearTimeout(this.#timer);
+    for (const { pong } of this.#pings.splice(0)) {
+      pong.reject(error ?? new Error("Connection lost"));
+    }
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * The options of a WebSocket, their defaults and their bounds.
+ *
+ * @module
+ */
+
+import type { CompressionOptions } from "../protocol/permessage_deflate/options.ts";
+
+/** Options of {@linkcode WebSocket} that both ends have. */
+export interface SocketOptions {
+  /**
+   * Whether, and how, messages are compressed when the peer can (RFC 7692).
+   *
+   * @default {true}
+   */
+  compression?: boolean | CompressionOptions;
+  /**
+   * Longest message received, in bytes after decompression. A longer one closes the socket with 1009.
+   *
+   * @default {16777216} (16 MiB)
+   */
+  maxMessageSize?: number;
+  /**
+   * Longest time from the first byte of a message to its last, in milliseconds: a message that takes longer
+   * closes the socket with 1008. 16 MiB over a line of 1 Mbit/s take 134 seconds. 0 sets no bound.
+   *
+   * @default {180000} for a server's socket, 0 for a client's
+   */
+  messageTimeout?: number;
+  /**
+   * Longest silence of a peer, in seconds: it is sent a Ping, and given up when that is not answered
+   * within a third of this time, after two thirds of it at the least. 0 never asks.
+   *
+   * @default {30} for a server's socket, 0 for a client's
+   */
+  idleTimeout?: number;
+  /**
+   * With more than this many bytes unsent, a server's socket reads nothing more from its peer, so that
+   * one that does not take its answers cannot ask for more; likewise with as many in messages whose
+   * handlers have returned promises that are not settled. At both ends, `drain` is fired when
+   * `bufferedAmount` was over it and all is sent.
+   *
+   * @default {65536} (64 KiB)
+   */
+  highWaterMark?: number;
+  /**
+   * With more than this many bytes unsent, the next message cuts the connection off: the peer is too
+   * slow for what it is sent.
+   *
+   * @default {16777216} (16 MiB) for a server's socket, no limit for a client's
+   */
+  maxBufferedAmount?: number;
+  /**
+   * Pings of the peer that are answered in a second. Of more, the latest is answered later (RFC 6455
+   * section 5.5.3).
+   *
+   * @default {100}
+   */
+  maxPingsPerSecond?: number;
+}
+
+/** Options of the constructor of {@linkcode WebSocket}. */
+export interface WebSocketOptions extends SocketOptions {
+  /** Subprotocols to offer, in order of preference. */
+  protocols?: string | string[];
+  /** Headers of the opening handshake besides its own. */
+  headers?: HeadersInit;
+  /** Certificate authorities to trust besides the public ones, as PEM. */
+  caCerts?: string[];
+  /**
+   * Accepts any certificate: the connection is encrypted, and the peer may be anybody.
+   *
+   * @default {false}
+   */
+  insecure?: boolean;
+  /**
+   * Longest time until the connection is open, in milliseconds.
+   *
+   * @default {45000}
+   */
+  handshakeTimeout?: number;
+  /** Gives the connection up while it is being made, and cuts it off later. */
+  signal?: AbortSignal;
+}
+
+/** Options of {@linkcode WebSocket.send}. */
+export interface SendOptions {
+  /**
+   * Whether the message may be compressed: `false` for what is compressed already.
+   *
+   * @default {true}
+   */
+  compress?: boolean;
+}
+
+/** {@linkcode SocketOptions} with their values, less compression. */
+export type SocketLimits = Required<Omit<SocketOptions, "compression">>;
+
+const MIB = 1024 * 1024;
+
+/** The longest that a timer can wait. */
+export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/**
+ * The value of an option that is a number.
+ *
+ * @param action What cannot be done, for the error.
+ * @param value What was given; `undefined` for the default.
+ * @throws {RangeError} If it is no number, or out of its range.
+ */
+export function numberOption(
+  action: string,
+  name: string,
+  value: unknown,
+  fallback: number,
+  most: number = Infinity,
+  unit: string = "",
+): number {
+  if (value === undefined) return fallback;
+  if (typeof value === "number" && value >= 0 && value <= most) return value;
+  const wanted = most === Infinity ? "0 or more" : `from 0 to ${most}${unit && ` ${unit}`}`;
+  throw new RangeError(`Cannot ${action}: ${name} is ${shown(value)}, must be ${wanted}`);
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}
+
+/**
+ * Checks the options and fills in the defaults.
+ *
+ * @throws {RangeError} If a number is out of its range.
+ */
+export function socketLimits(options: SocketOptions, role: "client" | "server"): SocketLimits {
+  const server = role === "server";
+  const limit = (name: keyof SocketLimits, fallback: number, most?: number, unit?: string) =>
+    numberOption("set up socket", name, options[name], fallback, most, unit);
+  return {
+    idleTimeout: limit("idleTimeout", server ? 30 : 0, MAX_TIMEOUT_MS / 1000 | 0, "seconds"),
+    maxMessageSize: limit("maxMessageSize", 16 * MIB),
+    messageTimeout: limit("messageTimeout", server ? 180_000 : 0, MAX_TIMEOUT_MS, "ms"),
+    highWaterMark: limit("highWaterMark", MIB / 16),
+    maxBufferedAmount: limit("maxBufferedAmount", server ? 16 * MIB : Infinity),
+    maxPingsPerSecond: limit("maxPingsPerSecond", 100),
+  };
+}

@@ -1,0 +1,781 @@
+/**
+ * The life of one connection after its opening handshake: reading and holding back, writing, and the end.
+ *
+ * Bytes are handled when they come, up to an allowance; what is beyond it waits for its turn. A connection
+ * that cannot go on stops reading from the network.
+ *
+ * @module
+ */
+
+import { CloseCode } from "../protocol/frame.ts";
+import type { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
+import type { PreparedMessage } from "../protocol/prepared_message.ts";
+import { Closing, type Message, Protocol, type ProtocolEvent } from "../protocol/protocol.ts";
+import { ProtocolError } from "../protocol/protocol_error.ts";
+import type { Output } from "../protocol/sender.ts";
+import type { Connection, Receiver } from "../transport/connection.ts";
+import { type MemoryAccount, memoryBudget } from "../transport/memory_budget.ts";
+import { turns } from "../transport/turns.ts";
+import { clientKey } from "../transport/address.ts";
+import { Liveness } from "./liveness.ts";
+import type { SocketLimits } from "./options.ts";
+import { tasks } from "./tasks.ts";
+
+/** The web's `readyState`. */
+export const State = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 } as const;
+
+/** A value of {@linkcode State}. */
+export type StateValue = typeof State[keyof typeof State];
+
+/** The names of {@linkcode State}. */
+export const STATE_NAMES = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"] as const;
+
+/** How a connection ended. */
+export interface Ending {
+  wasClean: boolean;
+  code: number;
+  reason: string;
+  /** Why it did not end cleanly. */
+  error: unknown;
+}
+
+/** What a session tells its owner. Each call is a task of its own. */
+export interface SessionListener {
+  onOpen(): void;
+  onMessage(data: Message): void;
+  onPong(data: Uint8Array<ArrayBuffer>): void;
+  /** What was over the high-water mark has been sent. */
+  onDrain(): void;
+  onEnd(ending: Ending): void;
+  /** Whether the owner can take no message now; it calls `goOn` when it can. */
+  readonly isBusy: boolean;
+}
+
+/** Why nothing more is handled for now. */
+const Wait = {
+  NOTHING: 0,
+  /** The task of the event before has to end. */
+  TASK: 1,
+  /** The allowance is used up: its turn is to come. */
+  TURN: 2,
+  /** The peer does not take its answers, or handlers have too much at work. */
+  BACK_PRESSURE: 3,
+  /** The reader of `readable` has not asked for the message. */
+  READER: 4,
+} as const;
+
+/** Work that is done at once when bytes come, in bytes inflated: 0.3 ms. */
+const LIGHT_WORK = 100_000;
+const LIGHT_WORK_MS = 0.3;
+
+/** Work of one turn, likewise. */
+const TURN_WORK = 150_000;
+
+/** What one write gives the network at most: encryption of it takes a fifth of a millisecond. */
+const MAX_WRITE = 256 * 1024;
+
+/** With handlers at work on too much, one more message is handled after so long, in milliseconds. */
+const HANDLER_PATIENCE_MS = 1000;
+
+/** At shutdown, two checks this far apart without activity mean that all has been answered. */
+const QUIET_MS = 10;
+
+/** Longest wait for the peer's Close frame after ours, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 10_000;
+
+/** Longest wait for a peer's end after ours, in milliseconds, and most bytes thrown away meanwhile. */
+const LINGER_MS = 1000;
+const LINGER_BYTES = 1024 * 1024;
+
+/** One connection's life. */
+export class Session implements Receiver {
+  /** Who is told; set before the session starts. */
+  listener!: SessionListener;
+  readonly server: boolean;
+  readonly limits: SocketLimits;
+  /** What was agreed on in the opening handshake. */
+  subprotocol = "";
+  extensions = "";
+  #deflate: PerMessageDeflate | undefined;
+  /** There from {@linkcode start} on. */
+  #protocol!: Protocol;
+  readonly #liveness: Liveness;
+  #connection: Connection | undefined;
+  #account: MemoryAccount | undefined;
+  #state: StateValue = State.CONNECTING;
+  /** What the account was last told. */
+  #held = 0;
+
+  // Reading
+  #wait: number = Wait.NOTHING;
+  #paused = true;
+  /** The message that the reader of `readable` has not asked for. */
+  #heldMessage: Message | undefined;
+  /** The task in which the owner was last called, and that in which the allowance was last renewed. */
+  #eventTask = -1;
+  #allowanceTask = -1;
+  #handling = false;
+  #peerEnded = false;
+  #handlers = 0;
+  #handlerBytes = 0;
+  #messageTimer: ReturnType<typeof setTimeout> | undefined;
+  /** How many messages had come when the message timer was set. */
+  #messagesAtTimer = 0;
+  #messages = 0;
+
+  // Writing
+  /** What is being written, and how much of it has been given to the network. */
+  #current: Output | undefined;
+  #at = 0;
+  #writing = false;
+  #flushScheduled = false;
+  /** Whether more was unsent than the high-water mark, and `drain` is due once it is not. */
+  #drainDue = false;
+  #drained: PromiseWithResolvers<void> | undefined;
+
+  // Ending
+  #failure: unknown;
+  #closeCode: number = CloseCode.ABNORMAL;
+  #closeReason = "";
+  /** Bytes thrown away since our side was ended; -1 before. */
+  #lingered = -1;
+  #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #lingerTimer: ReturnType<typeof setTimeout> | undefined;
+  #pongTimer: ReturnType<typeof setTimeout> | undefined;
+  #leaveTimer: ReturnType<typeof setTimeout> | undefined;
+  #patienceTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The close that was asked for before the connection was there. */
+  #closeAtStart: { code: number; reason: string } | undefined;
+  readonly #ended = Promise.withResolvers<void>();
+
+  constructor(role: "client" | "server", limits: SocketLimits) {
+    this.server = role === "server";
+    this.limits = limits;
+    this.#liveness = new Liveness(limits.idleTimeout, {
+      ping: (data) => this.#sendPing(data),
+      isDeaf: () => this.#wait >= Wait.BACK_PRESSURE,
+      giveUp: (error) => this.fail(error),
+    });
+  }
+
+  /** The web's `readyState`. */
+  get state(): StateValue {
+    return this.#state;
+  }
+
+  /** The peer's address, once there is one. */
+  get remoteAddr(): Deno.Addr | undefined {
+    return this.#connection?.remoteAddr;
+  }
+
+  /** Resolves when the connection has ended. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  /** Why the connection did not end cleanly, as far as that is known. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** Notes what was agreed on in the opening handshake. */
+  agree(subprotocol: string, extensions: string, deflate: PerMessageDeflate | undefined): void {
+    this.subprotocol = subprotocol;
+    this.extensions = extensions;
+    this.#deflate = deflate;
+  }
+
+  /**
+   * The connection is there: from now on events come.
+   *
+   * @param rest What came right behind the opening handshake.
+   */
+  start(connection: Connection, rest: Uint8Array<ArrayBuffer>): void {
+    this.#protocol = new Protocol({
+      role: this.server ? "server" : "client",
+      deflate: this.#deflate,
+      maxMessageSize: this.limits.maxMessageSize,
+      pongs: this.limits.maxPingsPerSecond,
+    });
+    this.#connection = connection;
+    connection.receiver = this;
+    if (this.#failure !== undefined) return connection.destroy();
+    if (this.server) {
+      const address = clientKey(connection.remoteAddr);
+      this.#account = memoryBudget.open(address, () => this.#outOfMemory());
+    }
+    if (this.#state === State.CONNECTING) {
+      this.#state = State.OPEN;
+      this.#tell(() => this.listener.onOpen());
+    }
+    if (this.#closeAtStart !== undefined) this.#sendClose(this.#closeAtStart);
+    this.#liveness.watch();
+    if (rest.length > 0) this.onBytes(rest);
+    this.#resume();
+    this.#flush();
+  }
+
+  /** Ends a session whose connection is never there. */
+  abandon(error: unknown): void {
+    this.#failure ??= error;
+    this.#end();
+  }
+
+  // Reading
+
+  onBytes(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#liveness.seen();
+    if (this.#lingered >= 0) return this.#throwAway(bytes.length);
+    this.#protocol.receive(bytes);
+    if (this.#wait === Wait.NOTHING) {
+      if (tasks.current !== this.#allowanceTask) {
+        this.#allowanceTask = tasks.current;
+        this.#protocol.allowance = LIGHT_WORK;
+      }
+      if (this.#eventTask === tasks.current) this.#waitForTask();
+      else this.#handle();
+    }
+    this.#protocol.keepInput();
+    this.#settle();
+  }
+
+  onEnd(): void {
+    this.#peerEnded = true;
+    if (this.#lingered >= 0) this.#connection!.destroy();
+    else if (this.#wait === Wait.NOTHING) this.#settle();
+  }
+
+  /** Goes on in a task of its own. */
+  continue(): void {
+    if (this.#wait !== Wait.TASK) return;
+    this.#wait = Wait.NOTHING;
+    this.#handle();
+    this.#protocol.keepInput();
+    this.#settle();
+  }
+
+  /** Goes on in its turn. */
+  step(): boolean {
+    if (this.#state === State.CLOSED) return false;
+    this.#workOnOutput();
+    if (this.#wait === Wait.TURN || this.#wait === Wait.TASK) {
+      this.#wait = Wait.NOTHING;
+      this.#protocol.allowance = TURN_WORK;
+      this.#handle();
+      this.#protocol.keepInput();
+    }
+    this.#settle();
+    return this.#protocol.busy || this.#wait === Wait.TURN;
+  }
+
+  /** Handles what has come, until something has to be waited for. */
+  #handle(): void {
+    const protocol = this.#protocol;
+    this.#handling = true;
+    while (this.#wait === Wait.NOTHING && this.#failure === undefined) {
+      const event = protocol.next();
+      if (event === undefined) {
+        if (protocol.stopped) this.#waitForTurn();
+        break;
+      }
+      this.#take(event);
+    }
+    this.#handling = false;
+  }
+
+  #take(event: ProtocolEvent): void {
+    switch (event.type) {
+      case "message":
+        this.#messages++;
+        if (this.#state !== State.OPEN) return;
+        if (this.listener.isBusy) {
+          this.#heldMessage = event.data;
+          this.#wait = Wait.READER;
+          return;
+        }
+        this.#deliver(event.data);
+        break;
+      case "ping":
+        this.#allowPongsLater();
+        break;
+      case "pong":
+        this.#liveness.pong(event.data);
+        this.#tell(() => this.listener.onPong(event.data));
+        this.#afterEvent();
+        break;
+      case "close":
+        this.#closeCode = event.code;
+        this.#closeReason = event.reason;
+        this.#beginClosing();
+        break;
+      case "failure":
+        this.#failure ??= event.error;
+        this.#beginClosing();
+    }
+  }
+
+  #deliver(data: Message): void {
+    this.#eventTask = tasks.current;
+    this.listener.onMessage(data);
+    this.#afterEvent();
+  }
+
+  /** After an event nothing is handled before its task is done, or while the connection is full. */
+  #afterEvent(): void {
+    if (this.#wait !== Wait.NOTHING) return;
+    // What the network takes at once does not fill the connection.
+    if (this.#isFull) this.#flush();
+    if (this.#isFull) this.#waitForRoom();
+    else if (this.#protocol.hasInput) this.#waitForTask();
+  }
+
+  /** Calls the owner. */
+  #tell(call: () => void): void {
+    this.#eventTask = tasks.current;
+    call();
+  }
+
+  #waitForTask(): void {
+    this.#wait = Wait.TASK;
+    tasks.after(this);
+  }
+
+  #waitForTurn(): void {
+    this.#wait = Wait.TURN;
+    turns.charge(LIGHT_WORK_MS);
+    turns.add(this);
+  }
+
+  /**
+   * Whether a server waits until its peer takes its answers, or its handlers are done, before it hears
+   * more. A client always reads: if both ends stopped reading, neither could make progress.
+   */
+  get #isFull(): boolean {
+    return this.server && this.#state === State.OPEN &&
+      (this.unsent > this.limits.highWaterMark || this.#handlersAreFull);
+  }
+
+  /** Whether there is too much at work. One message alone is not: its handler may wait for another. */
+  get #handlersAreFull(): boolean {
+    return this.#handlerBytes > this.limits.highWaterMark && this.#handlers > 1;
+  }
+
+  #waitForRoom(): void {
+    this.#wait = Wait.BACK_PRESSURE;
+    if (!this.#handlersAreFull) return;
+    // Handlers may wait for what has not been read, and the peer may have left: one message more is read.
+    this.#patienceTimer ??= setTimeout(() => {
+      this.#patienceTimer = undefined;
+      if (this.#wait === Wait.BACK_PRESSURE && this.unsent <= this.limits.highWaterMark) {
+        this.#waitForTask();
+      }
+    }, HANDLER_PATIENCE_MS);
+  }
+
+  /** To be called when something has changed that the session may be waiting for. */
+  goOn(): void {
+    if (this.#wait === Wait.BACK_PRESSURE && !this.#isFull) {
+      clearTimeout(this.#patienceTimer);
+      this.#patienceTimer = undefined;
+      this.#waitForTask();
+    } else if (
+      this.#wait === Wait.READER && (!this.listener.isBusy || this.#state !== State.OPEN)
+    ) {
+      const data = this.#heldMessage!;
+      this.#heldMessage = undefined;
+      this.#wait = Wait.NOTHING;
+      if (this.#state === State.OPEN) this.#deliver(data);
+      if (this.#wait === Wait.NOTHING) this.#waitForTask();
+    }
+  }
+
+  /** A handler of the owner has promised something, or has done it. */
+  handlerAtWork(change: 1 | -1, bytes: number): void {
+    this.#handlers += change;
+    this.#handlerBytes += change * bytes;
+    this.#account?.update(this.#holds());
+    if (change === -1) this.goOn();
+  }
+
+  /** After all that may change what is read, written or held. */
+  #settle(): void {
+    this.#flush();
+    if (this.#state === State.CLOSED) return;
+    if (this.#wait === Wait.NOTHING) this.#resume();
+    else this.#pause();
+    this.#watchMessage();
+    this.#updateHeld();
+    if (this.#wait === Wait.NOTHING) this.#endIfDone();
+  }
+
+  #pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#connection!.pause();
+  }
+
+  #resume(): void {
+    if (!this.#paused || this.#wait !== Wait.NOTHING) return;
+    this.#paused = false;
+    this.#connection!.resume();
+  }
+
+  #allowPongsLater(): void {
+    this.#pongTimer ??= setTimeout(() => {
+      this.#pongTimer = undefined;
+      if (this.#protocol.allowPongs()) this.#allowPongsLater();
+      this.#scheduleFlush();
+    }, 1000);
+  }
+
+  /** Bounds the time that a message takes to come. */
+  #watchMessage(): void {
+    const { messageTimeout } = this.limits;
+    if (!this.#protocol.inMessage || this.#messageTimer !== undefined || messageTimeout === 0) {
+      return;
+    }
+    this.#messagesAtTimer = this.#messages;
+    this.#messageTimer = setTimeout(() => {
+      this.#messageTimer = undefined;
+      // While nothing is read, it is not the peer that lets it wait.
+      const late = this.#messages === this.#messagesAtTimer && this.#wait < Wait.BACK_PRESSURE;
+      if (late && this.#protocol.inMessage) {
+        this.#refuse(
+          new ProtocolError(
+            CloseCode.POLICY_VIOLATION,
+            "MESSAGE_TOO_SLOW",
+            `Cannot receive message: it took over ${messageTimeout} ms`,
+          ),
+        );
+      } else {
+        this.#watchMessage();
+      }
+    }, messageTimeout);
+    Deno.unrefTimer(this.#messageTimer);
+  }
+
+  // Memory
+
+  #holds(): number {
+    return this.#protocol.held + this.#currentLeft + this.#handlerBytes;
+  }
+
+  #updateHeld(): void {
+    if (this.#account === undefined) return;
+    const held = this.#holds();
+    if (held === this.#held) return;
+    this.#held = held;
+    this.#account.update(held);
+  }
+
+  /** The process holds too much, and this connection most of it. */
+  #outOfMemory(): void {
+    if (this.#state === State.CLOSED) return;
+    const error = new ProtocolError(
+      CloseCode.TRY_AGAIN_LATER,
+      "OUT_OF_MEMORY",
+      "Cannot go on: this connection holds the most of the memory that all may hold",
+    );
+    // A peer that does not take what it is sent will not take a Close frame either.
+    if (this.unsent > this.limits.highWaterMark) this.fail(error);
+    else this.#refuse(error);
+  }
+
+  /** Fails the connection with a Close frame that says why. */
+  #refuse(error: ProtocolError): void {
+    if (this.#protocol.closing === Closing.FAILED) return;
+    this.#failure ??= error;
+    this.#heldMessage = undefined;
+    this.#protocol.fail(error);
+    this.#beginClosing();
+    this.#wait = Wait.NOTHING;
+    // Not at once: the caller may be in the middle of another connection's work.
+    queueMicrotask(() => this.#settle());
+  }
+
+  // Writing
+
+  /** Bytes of frames that the network has not taken, and of messages that are not yet frames. */
+  get unsent(): number {
+    return this.#protocol.unsent + this.#currentLeft;
+  }
+
+  get #currentLeft(): number {
+    return this.#current === undefined ? 0 : this.#current.frames.length - this.#at;
+  }
+
+  /** Bytes of messages that the network has not taken. */
+  get bufferedAmount(): number {
+    if (this.#connection === undefined) return 0;
+    return this.#protocol.messageBytes + (this.#current?.messageBytes ?? 0);
+  }
+
+  /** Sends a message. */
+  send(data: string | Uint8Array | PreparedMessage, compress: boolean): void {
+    const { highWaterMark, maxBufferedAmount } = this.limits;
+    const { unsent } = this;
+    this.#liveness.sent();
+    if (unsent > maxBufferedAmount) {
+      return this.fail(
+        new Error(
+          `Connection lost: ${unsent} bytes are unsent, must be ${maxBufferedAmount} at most`,
+        ),
+      );
+    }
+    if (typeof data === "string" || data instanceof Uint8Array) this.#protocol.send(data, compress);
+    else this.#protocol.sendPrepared(data, compress);
+    if (this.bufferedAmount > highWaterMark) this.#drainDue = true;
+    if (this.#protocol.busy) turns.add(this);
+    this.#scheduleFlush();
+  }
+
+  #workOnOutput(): void {
+    for (let left = TURN_WORK; left > 0 && this.#protocol.busy;) {
+      try {
+        left -= this.#protocol.step();
+      } catch (error) {
+        return this.fail(error);
+      }
+    }
+  }
+
+  /** One write for all that is sent in this turn. */
+  #scheduleFlush(): void {
+    if (this.#flushScheduled || this.#handling || this.#writing) return;
+    this.#flushScheduled = true;
+    queueMicrotask(() => {
+      this.#flushScheduled = false;
+      if (this.#state === State.CLOSED) return;
+      this.#flush();
+      this.#updateHeld();
+      if (this.#wait === Wait.NOTHING) this.#endIfDone();
+    });
+  }
+
+  #flush(): void {
+    const connection = this.#connection;
+    if (this.#writing || connection === undefined || this.#lingered >= 0) return;
+    for (;;) {
+      if (this.#current === undefined) {
+        this.#current = this.#protocol.takeOutput();
+        if (this.#current === undefined) break;
+        this.#at = this.#current.frames.start;
+      }
+      const { bytes, length } = this.#current.frames;
+      const to = Math.min(length, this.#at + MAX_WRITE);
+      const taken = connection.write(bytes.subarray(this.#at, to));
+      this.#at = to;
+      if (!taken) {
+        this.#writing = true;
+        this.#liveness.writing();
+        return;
+      }
+      this.#endWrite();
+    }
+    this.#onFlushed();
+  }
+
+  /** Lets go of what has been written. */
+  #endWrite(): void {
+    const current = this.#current!;
+    if (this.#at < current.frames.length) return;
+    current.frames.release();
+    this.#current = undefined;
+    this.#at = 0;
+  }
+
+  onWritten(): void {
+    this.#writing = false;
+    this.#liveness.written();
+    this.#endWrite();
+    this.#flush();
+    if (this.unsent <= this.limits.highWaterMark) {
+      this.#drained?.resolve();
+      this.#drained = undefined;
+    }
+    this.goOn();
+    this.#updateHeld();
+    if (this.#wait === Wait.NOTHING) this.#endIfDone();
+  }
+
+  /** All that was sent has been taken by the network. */
+  #onFlushed(): void {
+    this.#drained?.resolve();
+    this.#drained = undefined;
+    this.goOn();
+    if (!this.#drainDue || this.#protocol.busy || this.#failure !== undefined) return;
+    this.#drainDue = false;
+    queueMicrotask(() => {
+      if (this.#state !== State.CLOSED) this.listener.onDrain();
+    });
+  }
+
+  /** Resolves when no more is unsent than the high-water mark; rejects when the connection is lost. */
+  async drained(): Promise<void> {
+    while (this.unsent > this.limits.highWaterMark && this.#state !== State.CLOSED) {
+      this.#drained ??= Promise.withResolvers();
+      await this.#drained.promise;
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Sends a Ping, and resolves with the time to its Pong. */
+  ping(data: Uint8Array): Promise<number> {
+    const pong = this.#liveness.expectPong(data);
+    this.#sendPing(data);
+    return pong;
+  }
+
+  #sendPing(data: Uint8Array): void {
+    this.#protocol.ping(data);
+    this.#scheduleFlush();
+  }
+
+  // Ending
+
+  /** Begins the closing handshake, after what was sent before. */
+  close(code: number, reason: string): void {
+    if (this.#state >= State.CLOSING) return;
+    const connecting = this.#state === State.CONNECTING;
+    this.#state = State.CLOSING;
+    // On a server the response is yet to be sent: the close goes out right behind it.
+    if (connecting) this.#closeAtStart = { code, reason };
+    else this.#sendClose({ code, reason });
+  }
+
+  /** From now on nothing is sent but the Close frame, by {@linkcode sendClose}. */
+  beginClosing(): void {
+    if (this.#state < State.CLOSING) this.#state = State.CLOSING;
+  }
+
+  /** Writes the Close frame of a close that has begun. */
+  sendClose(code: number, reason: string): void {
+    this.#sendClose({ code, reason });
+  }
+
+  #sendClose({ code, reason }: { code: number; reason: string }): void {
+    this.#protocol.close(code, reason);
+    this.#boundClose();
+    this.goOn();
+    this.#scheduleFlush();
+  }
+
+  /** A Close frame has come, or the connection has failed. */
+  #beginClosing(): void {
+    this.beginClosing();
+    this.#boundClose();
+    if (this.#protocol.busy) turns.add(this);
+  }
+
+  /** Bounds the time to the end, from when the peer last took some of what is sent before the Close. */
+  #boundClose(): void {
+    clearTimeout(this.#closeTimer);
+    const progress = this.#liveness.progress;
+    this.#closeTimer = setTimeout(() => {
+      if (this.#liveness.tookSince(progress)) return this.#boundClose();
+      this.fail(new Error(`Connection lost: peer did not close within ${CLOSE_TIMEOUT_MS} ms`));
+    }, CLOSE_TIMEOUT_MS);
+  }
+
+  /** Whether nothing is to be written any more. */
+  get #allWritten(): boolean {
+    return this.#current === undefined && this.#protocol.unsent === 0;
+  }
+
+  /** Ends our side once the last has been said, or the peer has gone. */
+  #endIfDone(): void {
+    if (this.#connection === undefined || this.#lingered >= 0) return;
+    const { closing } = this.#protocol;
+    if (this.#peerEnded && closing < Closing.RECEIVED && this.#failure === undefined) {
+      this.#failure = new Error("Connection lost: peer ended it without a Close frame");
+      this.#beginClosing();
+    }
+    if (closing < Closing.DONE && this.#failure === undefined) return;
+    if (!this.#allWritten) return;
+    const clean = this.#protocol.closedCleanly && this.#failure === undefined;
+    this.#lingered = 0;
+    // A server ends the connection first; a client waits for that (RFC 6455 section 7.1.1).
+    if (this.server || !clean) this.#connection.end();
+    if (this.#peerEnded) return this.#connection.destroy();
+    this.#paused = false;
+    this.#connection.resume();
+    this.#lingerTimer = setTimeout(() => this.#connection!.destroy(), LINGER_MS);
+  }
+
+  /**
+   * What the peer still sends is thrown away, within bounds: closed at once with unread input, TCP would
+   * reset the connection, and the peer lose our last words.
+   */
+  #throwAway(count: number): void {
+    this.#lingered += count;
+    if (this.#lingered > LINGER_BYTES) this.#connection!.destroy();
+  }
+
+  /** Breaks the connection off. */
+  fail(error: unknown): void {
+    if (this.#state === State.CLOSED) return;
+    this.#failure ??= error;
+    this.beginClosing();
+    this.#connection?.destroy();
+  }
+
+  onClose(error: Error | undefined): void {
+    const clean = this.#protocol.closedCleanly;
+    if (!clean) this.#failure ??= error ?? new Error("Connection lost");
+    this.#end();
+  }
+
+  /** Ends the session's life: everything is given back, and the last event told. */
+  #end(): void {
+    if (this.#state === State.CLOSED) return;
+    const started = this.#connection !== undefined;
+    const clean = started && this.#protocol.closedCleanly && this.#failure === undefined;
+    this.#state = State.CLOSED;
+    clearTimeout(this.#closeTimer);
+    clearTimeout(this.#lingerTimer);
+    clearTimeout(this.#pongTimer);
+    clearTimeout(this.#leaveTimer);
+    clearTimeout(this.#patienceTimer);
+    clearTimeout(this.#messageTimer);
+    turns.remove(this);
+    this.#wait = Wait.NOTHING;
+    this.#heldMessage = undefined;
+    if (started) this.#protocol.release();
+    this.#deflate?.close();
+    this.#account?.close();
+    const error = clean ? undefined : this.#failure ?? new Error("Connection lost");
+    this.#failure = error;
+    this.#liveness.end(error);
+    this.#drained?.resolve();
+    this.listener.onEnd({
+      wasClean: clean,
+      code: clean ? this.#closeCode : CloseCode.ABNORMAL,
+      reason: clean ? this.#closeReason : "",
+      error,
+    });
+    this.#ended.resolve();
+  }
+
+  // Life signs and leaving
+
+  /**
+   * Closes with 1001 once nothing has come, gone out or been at work for a moment, and at the latest at the
+   * time `end`.
+   */
+  goAway(end: number): void {
+    let seen = -1;
+    let quiet = 0;
+    const look = () => {
+      if (this.#state !== State.OPEN) return;
+      const { activity } = this.#liveness;
+      const atWork = this.#handlers > 0 || this.listener.isBusy || this.#wait !== Wait.NOTHING ||
+        this.#writing || this.#protocol.busy;
+      quiet = activity === seen && !atWork ? quiet + 1 : 0;
+      // Two looks, as one may come late, and before what the network has brought meanwhile.
+      if (quiet === 2 || performance.now() >= end) return this.close(CloseCode.GOING_AWAY, "");
+      seen = activity;
+      this.#leaveTimer = setTimeout(look, QUIET_MS);
+    };
+    look();
+  }
+}
