@@ -49,7 +49,7 @@ function nativeStream(stream: unknown): { native: NativeStream; state: Uint32Arr
   return { native, state };
 }
 
-/** The least `node:zlib` takes; its own output buffer is never used. */
+/** The smallest output buffer that `node:zlib` allows. Its own buffer is never used here. */
 const CHUNK_SIZE = 64;
 
 /** zlib's flush that lets it wait for more input. */
@@ -79,7 +79,7 @@ export class Deflater {
    * @param input Not empty.
    */
   deflate(input: Uint8Array, target: GrowingBuffer): void {
-    // What zlib may need at most, and more than the 6 bytes under which it would flush twice.
+    // The most that zlib needs, and more than the 6 bytes below which it would flush twice.
     target.reserve(input.length + (input.length >>> 10) + 64);
     this.deflatePart(input, 0, input.length, true, target);
   }
@@ -144,12 +144,12 @@ export class Inflater {
     this.#native.onerror = (message) => this.#error = message;
   }
 
-  /** Bytes of the input that were not yet looked at. */
+  /** Bytes of the input that have not been read. */
   get unread(): number {
     return this.#end - this.#at;
   }
 
-  /** Sets the next input, which begins with what was unread of the one before. */
+  /** Sets the next input. It must begin with the bytes of the one before that are unread. */
   push(input: Uint8Array, start: number, end: number): void {
     this.#input = input;
     this.#at = start;
@@ -219,19 +219,19 @@ export class Inflater {
   }
 }
 
-/** Compressors without a context, by what they are set to. */
+/** Compressors for messages that are compressed at once and alone, by their settings. */
 const sharedDeflaters = new Map<string, Deflater>();
 
-/** Compressors without a context that no long message is going through, by what they are set to. */
+/** Compressors for long messages that none is using, by their settings. They hold no context. */
 const idleDeflaters = new Map<string, Deflater[]>();
 
-/** More long messages are seldom compressed at the same time. */
+/** It is rare that more long messages are compressed at the same time. */
 const MAX_IDLE_DEFLATERS = 4;
 
-/** Decompressors without a context that no message is going through. */
+/** Decompressors that no message is using. They hold no context. */
 const idleInflaters: Inflater[] = [];
 
-/** More than this many messages are seldom half received at the same moment. */
+/** It is rare that more messages are half received at the same time. */
 const MAX_IDLE_INFLATERS = 16;
 
 /** Bytes of memory that a decompressor with a window of 15 bits takes. */
