@@ -4,21 +4,21 @@
  * @module
  */
 
-/** What a buffer starts with: most batches of frames fit, and a socket's write takes no more at once. */
+/** The first size of a buffer: most batches of frames fit, and a TLS record holds no more. */
 export const POOLED_SIZE = 16 * 1024;
 
 /** Larger arrays are powers of two and this: a message of as many bytes needs room for its header. */
 const SLACK = 64;
 
-/** Still larger arrays are not kept: they are seldom, and would wait long for their next use. */
+/** Larger arrays are not kept for another use, since few messages need them. */
 const MAX_POOLED_SIZE = 1024 * 1024 + SLACK;
 
-/** Bytes that wait for their next use at most, in arrays of any size. */
+/** The most bytes that are kept for another use, in arrays of all sizes. */
 const POOL_LIMIT = 4 * 1024 * 1024;
 
 const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
-/** Arrays that wait for their next use, by their size: a new one of 512 KiB costs 40 µs to be cleared. */
+/** Arrays that are kept for another use, by their size: clearing a new one of 512 KiB takes 40 µs. */
 const pool = new Map<number, Uint8Array<ArrayBuffer>[]>();
 let pooledBytes = 0;
 
@@ -30,7 +30,7 @@ export class GrowingBuffer {
   start = 0;
   /** Where the data ends. */
   length = 0;
-  /** Whether the memory is somebody else's, to be read alone. */
+  /** Whether the memory belongs to other code, so that it must not be changed. */
   #borrowed = false;
 
   /** Bytes of memory that are its own. */
@@ -57,7 +57,7 @@ export class GrowingBuffer {
     this.#borrowed = false;
   }
 
-  /** Has `data` for its own without a copy, as long as nothing is appended. Must be empty. */
+  /** Uses `data` without a copy. The first append copies it. The buffer must be empty. */
   borrow(data: Uint8Array<ArrayBuffer>): void {
     this.release();
     this.bytes = data;
@@ -65,7 +65,7 @@ export class GrowingBuffer {
     this.#borrowed = true;
   }
 
-  /** The data in memory of its own, which this buffer then no longer has. */
+  /** Returns the data in memory that belongs to the caller, and leaves the buffer empty. */
   take(): Uint8Array<ArrayBuffer> {
     const { bytes, length } = this;
     if (bytes.length === length && length !== POOLED_SIZE && !this.#borrowed) {
@@ -85,7 +85,10 @@ export class GrowingBuffer {
     this.length += data.length;
   }
 
-  /** Forgets the data and gives the memory back. */
+  /**
+   * Forgets the data and gives the memory back. An array of over 1 MiB is detached: nothing may read it any
+   * more.
+   */
   release(): void {
     if (!this.#borrowed) recycle(this.bytes);
     this.bytes = EMPTY;
@@ -100,7 +103,7 @@ function pooled(size: number): Uint8Array<ArrayBuffer> | undefined {
   return bytes;
 }
 
-/** Keeps an array for its next use: those of a size that {@linkcode GrowingBuffer.reserve} takes. */
+/** Keeps an array for another use, if it has a size that {@linkcode GrowingBuffer.reserve} asks for. */
 function recycle(bytes: Uint8Array<ArrayBuffer>): void {
   const size = bytes.length;
   const power = size - SLACK;

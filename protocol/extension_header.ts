@@ -4,6 +4,8 @@
  * @module
  */
 
+import { isToken, listElements, TOKEN, TOKEN_CHARACTER, trimmed } from "./grammar.ts";
+
 /** One extension as offered or agreed. */
 export interface Extension {
   name: string;
@@ -12,14 +14,12 @@ export interface Extension {
 }
 
 /**
- * `token`, or `token = token`, or `token = "token"`: RFC 6455 section 9.1 lets a quoted value hold
- * nothing but a token. A backslash in it only escapes the next character.
+ * A parameter: `token`, or `token = token`, or `token = "token"`, as RFC 6455 section 9.1 lets a quoted value
+ * hold nothing but a token. A backslash in it only escapes the next character.
  */
-const PIECE =
-  /[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]*=[ \t]*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)|"((?:\\?[!#$%&'*+.^_`|~0-9A-Za-z-])+)"))?[ \t]*([,;]|$)/y;
-
-/** An empty element of the list, which RFC 9110 section 5.6.1 tells a recipient to skip. */
-const EMPTY_ELEMENT = /[ \t]*(?:,|$)/y;
+const PARAM = new RegExp(
+  `^(${TOKEN})(?:[ \\t]*=[ \\t]*(?:(${TOKEN})|"((?:\\\\?${TOKEN_CHARACTER})+)"))?$`,
+);
 
 /**
  * Parses the header.
@@ -29,31 +29,16 @@ const EMPTY_ELEMENT = /[ \t]*(?:,|$)/y;
  */
 export function parseExtensions(header: string): Extension[] | undefined {
   const extensions: Extension[] = [];
-  let current: Extension | undefined;
-  for (let at = 0; at < header.length;) {
-    if (current === undefined) {
-      EMPTY_ELEMENT.lastIndex = at;
-      if (EMPTY_ELEMENT.test(header)) {
-        at = EMPTY_ELEMENT.lastIndex;
-        continue;
-      }
+  for (const element of listElements(header)) {
+    const [name, ...rest] = element.split(";").map(trimmed) as [string, ...string[]];
+    if (!isToken(name)) return undefined;
+    const params: Extension["params"] = [];
+    for (const piece of rest) {
+      const match = PARAM.exec(piece);
+      if (match === null) return undefined;
+      params.push([match[1]!, match[2] ?? match[3]?.replaceAll("\\", "")]);
     }
-    PIECE.lastIndex = at;
-    const match = PIECE.exec(header);
-    if (match === null) return undefined;
-    at = PIECE.lastIndex;
-    const [, name, plain, quoted, end] = match;
-    const value = plain ?? quoted?.replaceAll("\\", "");
-    if (current !== undefined) {
-      current.params.push([name!, value]);
-    } else if (value !== undefined) {
-      return undefined;
-    } else {
-      current = { name: name!, params: [] };
-      extensions.push(current);
-    }
-    if (end === ",") current = undefined;
-    else if (end === ";" && at === header.length) return undefined;
+    extensions.push({ name, params });
   }
   return extensions;
 }

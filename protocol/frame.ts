@@ -65,8 +65,8 @@ export class FrameHeader {
   /**
    * Reads the header at `start`.
    *
-   * @returns The bytes it takes, or 0 when it is not whole before `end`; the fields that have come are
-   * set all the same, so that a fault in them is seen at once.
+   * @returns The bytes it takes, or 0 if it is incomplete. The fields that have come are set even then, so
+   * that a fault in them is found at once.
    */
   read(bytes: Uint8Array, start: number, end: number): number {
     if (end === start) return 0;

@@ -5,6 +5,7 @@
  */
 
 import { type Extension, parseExtensions } from "./extension_header.ts";
+import { isToken, listElements } from "./grammar.ts";
 import { formatHead, type HeaderLines, type ResponseHead } from "./http.ts";
 import { sha1 } from "./sha1.ts";
 
@@ -75,16 +76,13 @@ export function checkUpgrade(
 
 /** Whether a comma-separated header holds `token`, in any case (RFC 9110 section 5.6.1). */
 function hasToken(header: string | null, token: string): boolean {
-  return header?.split(",").some((part) => part.trim().toLowerCase() === token) ?? false;
+  return listElements(header).some((element) => element.toLowerCase() === token);
 }
-
-/** A name of RFC 9110 section 5.6.2: a subprotocol's (RFC 6455 section 4.1, item 10). */
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /** Whether `protocols` may be offered: each a token, none twice (RFC 6455 section 4.1, item 10). */
 export function areValidProtocols(protocols: string[]): boolean {
   const distinct = new Set(protocols.map((protocol) => protocol.toLowerCase()));
-  return distinct.size === protocols.length && protocols.every((protocol) => TOKEN.test(protocol));
+  return distinct.size === protocols.length && protocols.every(isToken);
 }
 
 /** A new `Sec-WebSocket-Key` (RFC 6455 section 4.1, item 7). */

@@ -6,6 +6,7 @@
  */
 
 import { GrowingBuffer } from "./buffer.ts";
+import { TOKEN } from "./grammar.ts";
 
 /** Bounds of a head; both are generous to browsers with cookies. */
 export interface HeadLimits {
@@ -106,7 +107,7 @@ export class HeadReader {
     let text = "";
     for (let at = 0; at < length; at += 4096) {
       const piece = bytes.subarray(at, Math.min(at + 4096, length));
-      // Spread, it would be gone through one by one.
+      // A spread would go through the bytes one by one.
       text += String.fromCharCode.apply(null, piece as unknown as number[]);
     }
     this.#bytes.release();
@@ -119,10 +120,9 @@ export class HeadReader {
   }
 }
 
-const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const REQUEST_LINE = new RegExp(`^(${TOKEN}) ([\\x21\\x22\\x24-\\x7e]+) HTTP/(\\d)\\.(\\d)$`);
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-9]\d\d)(?: (.*))?$/;
-/** The value begins and ends with what is no space, so that no run of spaces is gone over twice. */
+/** The value begins and ends with a character that is no space, so that the expression never backtracks. */
 const HEADER_LINE = new RegExp(`^(${TOKEN}):[ \\t]*(?:([^ \\t]+(?:[ \\t]+[^ \\t]+)*)[ \\t]*)?$`);
 
 /** `host [":" port]` (RFC 3986 section 3.2): a name, an IPv4 address, or an IPv6 one in brackets. */

@@ -13,17 +13,17 @@ import { checkUtf8, decodeUtf8, isContinuation } from "./utf8.ts";
 /** A whole message. */
 export type Message = string | Uint8Array<ArrayBuffer>;
 
-/** Memory for a message grows with what has come of it, never at once to what its header claims. */
+/** Memory for a message grows with the bytes that have come. A header's claim alone takes no memory. */
 const FIRST_SIZE = 64 * 1024;
 const GROWTH = 4;
 
 /**
- * What is decoded at once: of text outside Latin-1, 1 MiB takes 2 ms. A longer text is decoded in steps of
- * this, and V8 joins the parts when the program first looks into it.
+ * The longest text that is decoded at once: 1 MiB outside Latin-1 takes 2 ms. A longer text is decoded in
+ * steps of this size. V8 joins the parts when the program first reads the text.
  */
 export const DECODE_STEP: number = 512 * 1024;
 
-/** Puts one message after the other together. */
+/** Collects the pieces of a message; used for one message after the other. */
 export class MessageAssembly {
   /** `Opcode.TEXT` or `Opcode.BINARY` while a message is being received, otherwise 0. */
   opcode: number = Opcode.CONTINUATION;
@@ -56,7 +56,7 @@ export class MessageAssembly {
    * Adds a piece.
    *
    * @param expected Bytes that will follow at least.
-   * @throws {ProtocolError} With code 1007, at the first byte that no UTF-8 continues with.
+   * @throws {ProtocolError} With code 1007, at the first byte that proves that the text is not UTF-8.
    */
   add(piece: Uint8Array, from: number, to: number, expected: number): void {
     if (to === from) return;
@@ -101,7 +101,7 @@ export class MessageAssembly {
       this.opcode = Opcode.CONTINUATION;
       return this.#bytes.take();
     }
-    // A character that is not whole is missing its end.
+    // The last character is incomplete.
     if (this.#checked < this.size) throw notUtf8();
     this.#decoded = { text: "", length: 0 };
     return this.size > DECODE_STEP ? undefined : this.decode();

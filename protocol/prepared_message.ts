@@ -8,7 +8,7 @@ import { GrowingBuffer } from "./buffer.ts";
 import { firstByte, headerSize, Opcode, writeHeader } from "./frame.ts";
 import type { Deflater, PerMessageDeflate } from "./permessage_deflate/codec.ts";
 
-/** What goes on the wire. */
+/** A frame that is sent to many. */
 interface PreparedFrame {
   /** FIN, RSV1 and opcode. */
   first: number;
@@ -80,7 +80,7 @@ export class PreparedMessage {
       deflater.deflatePart(this.#plain.payload, done, to, to === this.size, target);
     } catch (error) {
       this.#compressions.delete(key);
-      deflate.dropLong(deflater);
+      deflater.close();
       throw error;
     }
     compression.done = to;
@@ -99,7 +99,7 @@ export class PreparedMessage {
    */
   frameFor(deflate: PerMessageDeflate | undefined): PreparedFrame {
     if (deflate === undefined || this.size < deflate.threshold) return this.#plain;
-    // The peer's window moves on over a message that our own never saw.
+    // The peer's window moves on, but our own compressor does not see this message.
     deflate.forgetSent();
     const { key } = deflate;
     const frame = this.#compressed.get(key);

@@ -2,9 +2,9 @@
  * One connection after its opening handshake (RFC 6455 sections 5 to 7, RFC 7692 sections 6 and 7.2):
  * bytes in, events out; commands in, bytes out. No I/O, no timers.
  *
- * Whoever drives it hands over what comes by {@linkcode Protocol.receive}, takes the events one by one by
- * {@linkcode Protocol.next}, does the work that {@linkcode Protocol.busy} tells of, and writes what
- * {@linkcode Protocol.takeOutput} gives to the network.
+ * The caller passes the bytes that have come to {@linkcode Protocol.receive}, takes one event after the
+ * other from {@linkcode Protocol.next}, calls {@linkcode Protocol.step} while {@linkcode Protocol.busy} is
+ * true, and writes what {@linkcode Protocol.takeOutput} returns to the network.
  *
  * @module
  */
@@ -26,7 +26,7 @@ export type Role = "client" | "server";
 export type ProtocolEvent =
   | { type: "message"; data: Message }
   | { type: "ping" | "pong"; data: Uint8Array<ArrayBuffer> }
-  /** The peer's Close frame; ours has been written, or is once the messages before it are. */
+  /** The peer's Close frame. Ours has been written, or waits for the messages that were sent before it. */
   | { type: "close"; code: number; reason: string }
   /** The peer broke the protocol; a Close frame that says how has been written. */
   | { type: "failure"; error: ProtocolError };
@@ -58,14 +58,14 @@ export const Closing = {
 
 type ClosingState = typeof Closing[keyof typeof Closing];
 
-/** With as many bytes unsent, a peer that pings and does not read gets no pongs besides. */
+/** While this many bytes are unsent, pings are not answered: a peer that does not read gets no more. */
 const MAX_UNSENT = 64 * 1024;
 
 /** A connection's state machine. */
 export class Protocol {
   readonly #pongs: number;
   #pongsLeft: number;
-  /** The latest ping that there were no pongs left for. */
+  /** The latest ping that was not answered; `undefined` when all were. */
   #unansweredPing: Uint8Array | undefined;
   #closing: ClosingState = Closing.NONE;
   /** Our Close frame, while it waits for the messages before it. */
@@ -114,14 +114,13 @@ export class Protocol {
   // Receiving
 
   /**
-   * Takes bytes from the network. Their memory is used until {@linkcode keepInput}, or until
-   * {@linkcode next} has nothing more to give.
+   * Takes bytes from the network. Their memory is read and changed until {@linkcode keepInput} is called.
    */
   receive(bytes: Uint8Array<ArrayBuffer>): void {
     if (!this.receivingEnded) this.#receiver.push(bytes);
   }
 
-  /** Copies what has not been looked at, so that the memory of the bytes can be used again. */
+  /** Copies the bytes that have not been read yet, so that the caller can use their memory again. */
   keepInput(): void {
     this.#receiver.keepInput();
   }
@@ -148,7 +147,7 @@ export class Protocol {
     this.#receiver.allowance = value;
   }
 
-  /** Whether {@linkcode next} stopped because the allowance was used up, and is to be called again. */
+  /** Whether {@linkcode next} stopped because the allowance was used up: call it again with another. */
   get stopped(): boolean {
     return this.#receiver.stopped;
   }
@@ -210,7 +209,7 @@ export class Protocol {
     if (!this.sendingEnded) this.#sender.send(data, compress);
   }
 
-  /** Sends a message that was prepared, likewise. */
+  /** Sends a prepared message; none after a Close frame. */
   sendPrepared(message: PreparedMessage, compress: boolean): void {
     if (!this.sendingEnded) this.#sender.sendPrepared(message, compress);
   }
@@ -221,10 +220,10 @@ export class Protocol {
   }
 
   /**
-   * Allows as many pongs again. Of the pings that were not answered, the latest is now, as RFC 6455
-   * section 5.5.3 has it.
+   * Allows as many pongs as at the start. If pings are unanswered, answers the latest of them (RFC 6455
+   * section 5.5.3).
    *
-   * @returns Whether it is still unanswered, because the output is full.
+   * @returns True if it is still unanswered because too much output is unsent.
    */
   allowPongs(): boolean {
     this.#pongsLeft = this.#pongs;
@@ -237,8 +236,8 @@ export class Protocol {
   }
 
   /**
-   * Writes a Close frame, if none was (RFC 6455 section 5.5.1): the last frame that is written, after the
-   * messages that were sent before.
+   * Writes a Close frame, unless there is one already (RFC 6455 section 5.5.1). It is the last frame, and
+   * follows all messages that were sent before.
    */
   close(code: number, reason: string): void {
     this.#close ??= { code, reason };
@@ -266,15 +265,15 @@ export class Protocol {
     if (this.#closing === Closing.NONE) this.#sender.sendControl(opcode, payload);
   }
 
-  /** Whether there is a long message to be worked on by {@linkcode step}. */
+  /** Whether messages wait for {@linkcode step} to compress a long one. */
   get busy(): boolean {
     return this.#sender.busy;
   }
 
   /**
-   * Does some of the work that {@linkcode busy} tells of.
+   * Compresses a part of a long message, or sends one that waited for it.
    *
-   * @returns What it counts as, in bytes inflated.
+   * @returns The work that was done, in the unit of {@linkcode allowance}.
    * @throws If there is no memory for it: the messages that waited are lost, and the connection must fail.
    */
   step(): number {
@@ -288,9 +287,9 @@ export class Protocol {
     return this.#sender.messageBytes;
   }
 
-  /** Bytes of memory of what is to be written. */
+  /** Bytes of frames for {@linkcode takeOutput}, and of messages that are not yet frames. */
   get unsent(): number {
-    return this.#sender.held;
+    return this.#sender.unsent;
   }
 
   /** Takes what is to be written to the network next, or nothing if there is nothing. */

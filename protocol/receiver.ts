@@ -19,8 +19,8 @@ export type Received =
   | { type: "control"; opcode: number; data: Uint8Array<ArrayBuffer> };
 
 /**
- * What the handling of a frame counts as, in the unit of the allowance: the time of one byte that is
- * inflated, 2 to 4 ns. A frame with its event takes 2 to 5 µs.
+ * The work of one frame, in the unit of the allowance: the time to inflate a byte, 2 to 4 ns. A frame with
+ * its event takes 2 to 5 µs.
  */
 const FRAME_COST = 1000;
 
@@ -30,13 +30,13 @@ const COPY_COST = 0.25;
 /** A call into zlib takes 0.2 µs, and a stream that ends within a message as much again. */
 const CALL_COST = 100;
 
-/** What a step of inflating fills at most; large enough that the calls into zlib do not count. */
+/** The most that one call into zlib inflates: large enough that the cost of the call is small beside it. */
 const INFLATE_SIZE = 64 * 1024;
 
-/** Where a piece of a message is inflated to; emptied before anything else can run. */
+/** Memory for a piece of an inflated message. It is shared: its content is used before other code runs. */
 const inflated = new Uint8Array(INFLATE_SIZE);
 
-/** Memory for a header or control frame that is not whole: both have at most 139 bytes. */
+/** Memory for an incomplete header or control frame, which have at most 139 bytes. */
 const SMALL_INPUT = 256;
 
 const NO_BYTES = new Uint8Array(0);
@@ -52,7 +52,7 @@ export class FrameReceiver {
   readonly #message = new MessageAssembly();
   readonly #header = new FrameHeader();
 
-  /** Bytes that are not yet looked at: from `#start` to `#end`. */
+  /** The bytes that have not been read are those from `#start` to `#end`. */
   #input: Uint8Array<ArrayBuffer> = NO_BYTES;
   #start = 0;
   #end = 0;
@@ -61,16 +61,19 @@ export class FrameReceiver {
 
   /** Whether the header of the current frame has been read, and its payload not yet. */
   #inPayload = false;
-  /** Bytes of the current data frame's payload that were not yet taken from the input. */
+  /** Bytes of the current data frame's payload that have not been taken from the input. */
   #left = 0;
-  /** Bytes of the payload that have been unmasked, and how many of them are still in the input. */
+  /** Bytes of the current payload that have been unmasked. */
   #unmasked = 0;
+  /** How many of them have not been taken from the input. */
   #unmaskedInput = 0;
-  /** Whether the message being received is compressed, and its payload has had a byte. */
+  /** Whether the message that is being received is compressed. */
   #compressed = false;
+  /** Whether a byte of its payload has come. */
   #hasPayload = false;
-  /** Whether the inflater may give more without more input. */
+  /** Whether the inflater was stopped before it had given all output of its input. */
   #inflating = false;
+  /** Whether the last call of `next` stopped because the allowance was used up. */
   #stopped = false;
 
   /** @param fromClient Whether the peer is a client, which masks its frames. */
@@ -101,11 +104,12 @@ export class FrameReceiver {
 
   /** Bytes of memory held by what has come and is not yet an event. */
   get held(): number {
-    return this.#message.held + (this.#ownsInput ? this.#input.length : 0);
+    return this.#message.held + (this.#ownsInput ? this.#input.length : 0) +
+      (this.#deflate?.held ?? 0);
   }
 
   /**
-   * Takes bytes. Their memory is used, and changed, until {@linkcode keepInput}.
+   * Takes bytes. Their memory is read and changed until {@linkcode keepInput} is called.
    */
   push(bytes: Uint8Array<ArrayBuffer>): void {
     if (this.#start === this.#end) {
@@ -120,7 +124,7 @@ export class FrameReceiver {
     this.#end += bytes.length;
   }
 
-  /** Copies what was not yet looked at, so that the memory of the bytes can be used again. */
+  /** Copies the bytes that have not been read yet, so that the caller can use their memory again. */
   keepInput(): void {
     if (this.#start === this.#end) this.#dropInput();
     else if (!this.#ownsInput) this.#moveInput(0);
@@ -152,6 +156,7 @@ export class FrameReceiver {
   release(): void {
     this.#dropInput();
     this.#message.release();
+    this.#deflate?.endMessage();
     this.#inflating = false;
   }
 
@@ -333,7 +338,7 @@ export class FrameReceiver {
       this.#inPayload = this.#left > 0;
       return undefined;
     }
-    // A message whose payload is empty holds not even the block that the tail would end.
+    // An empty payload has no block, so there is none that the tail could end.
     if (this.#hasPayload) {
       const size = this.#message.size + length;
       inflater.pushTail();
@@ -352,10 +357,10 @@ export class FrameReceiver {
   }
 
   /**
-   * Takes all that the inflater gives, behind the `length` bytes that are in `inflated`.
+   * Takes all output of the inflater. The first `length` bytes of `inflated` are already in use.
    *
    * @param mayStop Whether to stop when the allowance is used up.
-   * @returns The bytes that are then in `inflated`, and not yet in the message.
+   * @returns How many bytes of `inflated` are not yet in the message.
    */
   #inflate(length: number, mayStop: boolean): number {
     const { inflater } = this.#deflate!;

@@ -45,13 +45,13 @@ const DEFLATE_STEP = 32 * 1024;
 /** Bytes that are copied and masked count as a quarter of a byte inflated each. */
 const COPY_COST = 0.25;
 
-/** Memory that is kept for the next text to be compressed. */
+/** The most memory of `encoded` that is kept for the next text. */
 const MAX_KEPT_TEXT = 64 * 1024;
 
-/** Where a text is encoded before it is compressed; emptied before anything else can run. */
+/** Memory for the UTF-8 of a text that is compressed. It is shared: used before other code runs. */
 const encoded = new GrowingBuffer();
 
-/** Masks, unpredictable as RFC 6455 section 5.3 demands, drawn many at a time. */
+/** Random masks, as RFC 6455 section 5.3 demands. Many are drawn at a time, since a call is slow. */
 const masks = new Int32Array(1024);
 let masksLeft = 0;
 
@@ -65,11 +65,11 @@ function nextMask(): number {
 
 /** Writes the frames that a peer is sent. */
 export class FrameSender {
-  /** The frames that are to be written last. */
+  /** The latest frames. They are written after those in `#ready`. */
   output: GrowingBuffer = new GrowingBuffer();
-  /** Bytes of messages in it. */
+  /** Bytes of messages in `output`. */
   #outputMessages = 0;
-  /** What is to be written before it, in order. */
+  /** What is to be written before `output`, in order. */
   #ready: Output[] = [];
 
   readonly #masks: boolean;
@@ -88,7 +88,7 @@ export class FrameSender {
     this.#deflate = deflate;
   }
 
-  /** Whether there is a message to be worked on by {@linkcode step}. */
+  /** Whether messages wait for {@linkcode step}. */
   get busy(): boolean {
     return this.#jobs.length > 0;
   }
@@ -105,6 +105,11 @@ export class FrameSender {
     let bytes = this.output.length;
     for (const { frames } of this.#ready) bytes += frames.length - frames.start;
     return bytes;
+  }
+
+  /** Bytes of those frames, and of messages that are not yet frames. */
+  get unsent(): number {
+    return this.outputBytes + this.#jobMessages;
   }
 
   /** Bytes of memory that all of this takes. The memory of prepared messages is their own. */
@@ -182,9 +187,9 @@ export class FrameSender {
   }
 
   /**
-   * Does some of the work that {@linkcode busy} tells of.
+   * Compresses a part of the first message that waits, or sends it.
    *
-   * @returns What it counts as, in the unit of a byte inflated.
+   * @returns The work that was done, in bytes inflated.
    * @throws If there is no memory for it: the messages that waited are then lost.
    */
   step(): number {
@@ -224,7 +229,7 @@ export class FrameSender {
       const length = frame.length - MAX_HEADER;
       frame.start = MAX_HEADER - headerSize(length, this.#masks);
       writeHeader(frame.bytes, frame.start, firstByte(opcode, true), length, mask);
-      deflate!.endLong(deflater, bytes.length, length);
+      deflate!.endLong(bytes.length, length);
       this.#long = undefined;
       this.#endJob();
       this.#closeOutput();
@@ -248,7 +253,7 @@ export class FrameSender {
     this.#countJob(this.#jobs.shift()!, -1);
   }
 
-  /** Has what is in the output written before what is ready next. */
+  /** Moves the output to `#ready`, so that it goes before the frame that is added there next. */
   #closeOutput(): void {
     if (this.output.length === 0) return;
     this.#ready.push({ frames: this.output, messageBytes: this.#outputMessages });
@@ -261,7 +266,7 @@ export class FrameSender {
     this.#jobs.length = this.#jobMessages = this.#jobMemory = 0;
     if (this.#long === undefined) return;
     this.#long.frame.release();
-    this.#deflate!.dropLong(this.#long.deflater);
+    this.#deflate!.dropLong();
     this.#long = undefined;
   }
 
@@ -283,7 +288,7 @@ export class FrameSender {
       else this.output.append(bytes);
       this.#endFrame(start, bytes.length, firstByte(opcode, compressed));
     } catch (error) {
-      // Half a frame, of memory that others have used, must not go out with the next one.
+      // Half a frame must not go out with the next one: its memory may hold data of other connections.
       this.output.length = start;
       deflate?.releaseContext();
       throw error;
@@ -304,7 +309,7 @@ export class FrameSender {
     this.#outputMessages += message.size;
   }
 
-  /** Leaves room for a header, for a payload that will likely be of `length` bytes. */
+  /** Leaves room for a header. The payload is expected to have `length` bytes. */
   #beginFrame(length: number): number {
     const start = this.output.length;
     const header = headerSize(length, this.#masks);
@@ -338,7 +343,7 @@ function isPreparedAtOnce(
   return message.size <= LONGEST_DEFLATED_AT_ONCE || message.isReady(deflate);
 }
 
-/** Appends `text` as UTF-8: in one pass where it is ASCII, without three times its room otherwise. */
+/** Appends `text` as UTF-8. The memory fits ASCII at first, and grows only if there is other text. */
 function encodeInto(text: string, target: GrowingBuffer): void {
   target.reserve(text.length);
   let rest = text;

@@ -10,6 +10,8 @@
 import type { GrowingBuffer } from "../buffer.ts";
 import { CloseCode } from "../frame.ts";
 import { ProtocolError } from "../protocol_error.ts";
+import { CompressionGain } from "./compression_gain.ts";
+import { contextBytes, type ContextHolder, ContextPool } from "./context_pool.ts";
 import type { Agreement } from "./negotiation.ts";
 import { type CompressionSettings, MAX_WINDOW_BITS, MIN_DEFLATE_WINDOW_BITS } from "./options.ts";
 import { zlib } from "./zlib.ts";
@@ -42,10 +44,12 @@ function nativeStream(stream: unknown): { native: NativeStream; state: Uint32Arr
   if (typeof native?.writeSync !== "function" || state === undefined) {
     throw new Error("Cannot compress: this runtime's node:zlib has no synchronous stream");
   }
+  // So that a `writeSync` that does nothing does not look as if it had filled the output.
+  state.fill(1);
   return { native, state };
 }
 
-/** The least `node:zlib` takes; its own output buffer is never used. */
+/** The smallest output buffer that `node:zlib` allows. Its own buffer is never used here. */
 const CHUNK_SIZE = 64;
 
 /** zlib's flush that lets it wait for more input. */
@@ -75,7 +79,7 @@ export class Deflater {
    * @param input Not empty.
    */
   deflate(input: Uint8Array, target: GrowingBuffer): void {
-    // What zlib may need at most, and more than the 6 bytes under which it would flush twice.
+    // The most that zlib needs, and more than the 6 bytes below which it would flush twice.
     target.reserve(input.length + (input.length >>> 10) + 64);
     this.deflatePart(input, 0, input.length, true, target);
   }
@@ -140,12 +144,12 @@ export class Inflater {
     this.#native.onerror = (message) => this.#error = message;
   }
 
-  /** Bytes of the input that were not yet looked at. */
+  /** Bytes of the input that have not been read. */
   get unread(): number {
     return this.#end - this.#at;
   }
 
-  /** Sets the next input, which begins with what was unread of the one before. */
+  /** Sets the next input. It must begin with the bytes of the one before that are unread. */
   push(input: Uint8Array, start: number, end: number): void {
     this.#input = input;
     this.#at = start;
@@ -189,7 +193,8 @@ export class Inflater {
         `Cannot decompress: ${problem}`,
       );
     }
-    const [room, left] = this.#state as unknown as [number, number];
+    const room = this.#state[0]!;
+    const left = this.#state[1]!;
     this.#at = this.#end - left;
     this.#outputFull = room === 0;
     // Input left beside free output: a block with BFINAL ended the stream (section 7.2.3.4), and
@@ -214,29 +219,39 @@ export class Inflater {
   }
 }
 
-/** Compressors without a context, by what they are set to. */
+/** Compressors for messages that are compressed at once and alone, by their settings. */
 const sharedDeflaters = new Map<string, Deflater>();
 
-/** Compressors without a context that no long message is going through, by what they are set to. */
+/** Compressors for long messages that none is using, by their settings. They hold no context. */
 const idleDeflaters = new Map<string, Deflater[]>();
 
-/** More long messages are seldom compressed at the same time. */
+/** It is rare that more long messages are compressed at the same time. */
 const MAX_IDLE_DEFLATERS = 4;
 
-/** Decompressors without a context that no message is going through. */
+/** Decompressors that no message is using. They hold no context. */
 const idleInflaters: Inflater[] = [];
 
-/** More than this many messages are seldom half received at the same moment. */
+/** It is rare that more messages are half received at the same time. */
 const MAX_IDLE_INFLATERS = 16;
 
-/** Connections that hold a compressor's context. */
-const contexts = new Set<PerMessageDeflate>();
+/** Bytes of memory that a decompressor with a window of 15 bits takes. */
+const INFLATER_BYTES = 41 * 1024;
 
-/** 128 contexts are 37 MB; whoever comes later compresses each message alone meanwhile. */
-const MAX_CONTEXTS = 128;
+/** The contexts of all connections that compress. */
+const contexts = new ContextPool();
 
-/** Counts the calls of {@linkcode releaseIdleContexts}. */
-let sweep = 0;
+/** The latest time that was read, and how often it was asked for. */
+let latestTime = 0;
+let timesAsked = 0;
+
+/**
+ * The time, read for every sixteenth message: reading takes 0.1 µs, a twentieth of what a message takes.
+ * Where messages are few, {@linkcode releaseIdleContexts} reads it.
+ */
+function roughTime(): number {
+  if ((timesAsked++ & 15) === 0) latestTime = performance.now();
+  return latestTime;
+}
 
 /** How many connections hold a compressor's context. */
 export function contextCount(): number {
@@ -244,14 +259,20 @@ export function contextCount(): number {
 }
 
 /**
- * Gives the contexts back that have not been used since the call before the last. To be called now and
- * then, while {@linkcode contextCount} is not zero.
+ * Sets what the contexts of all connections may take.
+ *
+ * @param bytes A context of 15 bits with `memLevel` 8 takes 300 KB.
  */
-export function releaseIdleContexts(): void {
-  sweep++;
-  for (const codec of contexts) {
-    if (codec.lastSweep < sweep - 1) codec.releaseContext();
-  }
+export function setContextBudget(bytes: number): void {
+  contexts.budget = bytes;
+}
+
+/**
+ * Gives the contexts back that have not been used for ten seconds. To be called now and then, while
+ * {@linkcode contextCount} is not zero.
+ */
+export function releaseIdleContexts(now?: number): void {
+  contexts.releaseIdle(now ?? (latestTime = performance.now()));
 }
 
 /**
@@ -263,7 +284,7 @@ function costOf(level: number): number {
 }
 
 /** The codec of one connection. */
-export class PerMessageDeflate {
+export class PerMessageDeflate implements ContextHolder {
   /** Messages of fewer bytes are not worth compressing. */
   readonly threshold: number;
   /** Sliding window of what is sent. */
@@ -272,17 +293,33 @@ export class PerMessageDeflate {
   readonly key: string;
   /** What compressing a byte counts as, in the unit of a byte inflated: 3 ns. */
   readonly cost: number;
+  /** The address whose share of the contexts' budget this connection's context counts to. */
+  readonly address: string;
   readonly #level: number;
   readonly #memLevel: number;
   readonly #keepsOwn: boolean;
   readonly #keepsPeers: boolean;
   readonly #peersWindowBits: number;
-  /** The sweep before which the context was last used. */
-  lastSweep = 0;
+  readonly #now: () => number;
+  /** Whether compressing pays for what this connection sends; made with its first message. */
+  #gain: CompressionGain | undefined;
+  /** The compressor that keeps the context of the messages sent, while the pool grants one. */
   #deflater: Deflater | undefined;
+  /** The compressor that a long message is going through, which may be the same. */
+  #long: Deflater | undefined;
   #inflater: Inflater | undefined;
 
-  constructor(agreement: Agreement, role: "client" | "server", settings: CompressionSettings) {
+  /**
+   * @param address Connections with the same address take no more than a share of the contexts' budget.
+   * @param now The time in milliseconds, which never goes back.
+   */
+  constructor(
+    agreement: Agreement,
+    role: "client" | "server",
+    settings: CompressionSettings,
+    address: string = "",
+    now: () => number = roughTime,
+  ) {
     const server = role === "server";
     this.windowBits = server ? agreement.serverMaxWindowBits : agreement.clientMaxWindowBits;
     this.#peersWindowBits = server ? agreement.clientMaxWindowBits : agreement.serverMaxWindowBits;
@@ -291,15 +328,25 @@ export class PerMessageDeflate {
     this.#keepsPeers =
       !(server ? agreement.clientNoContextTakeover : agreement.serverNoContextTakeover);
     this.#level = settings.level;
-    this.cost = costOf(settings.level);
     this.#memLevel = settings.memLevel;
+    this.cost = costOf(settings.level);
     this.key = `${settings.level} ${settings.memLevel} ${this.windowBits}`;
     this.threshold = this.windowBits < MIN_DEFLATE_WINDOW_BITS ? Infinity : settings.threshold;
+    this.address = address;
+    this.#now = now;
   }
 
-  /** Whether a message of `length` bytes is to be compressed. */
+  /**
+   * Whether the next message, of `length` bytes, is to be compressed. To be asked once for each message.
+   *
+   * What does not get smaller is sent plain, and not compressed alone, which would cost both ends the most
+   * time for the least gain.
+   */
   compresses(length: number): boolean {
-    return length >= this.threshold;
+    if (length < this.threshold) return false;
+    if (this.#gain === undefined || this.#gain.pays) return true;
+    this.#gain.skip();
+    return false;
   }
 
   /** Appends the compressed `message` to `target`. */
@@ -310,21 +357,26 @@ export class PerMessageDeflate {
       target.bytes[target.length++] = 0;
       return;
     }
+    const start = target.length;
     const context = this.#context();
     if (context === undefined) this.deflateAlone(message, target);
     else context.deflate(message, target);
+    this.#judge(message.length, target.length - start);
+  }
+
+  /** Takes note of what compressing a message gave. A sender that gains nothing keeps no context. */
+  #judge(plain: number, compressed: number): void {
+    this.#gain ??= new CompressionGain();
+    this.#gain.add(plain, compressed);
+    if (!this.#gain.pays) this.releaseContext();
   }
 
   /** The compressor that keeps the context of this connection's messages, if it may have one. */
   #context(): Deflater | undefined {
     if (!this.#keepsOwn) return undefined;
-    if (this.#deflater === undefined) {
-      if (contexts.size >= MAX_CONTEXTS) return undefined;
-      this.#deflater = new Deflater(this.#level, this.#memLevel, this.windowBits);
-      contexts.add(this);
-    }
-    this.lastSweep = sweep;
-    return this.#deflater;
+    const bytes = contextBytes(this.windowBits, this.#memLevel);
+    if (!contexts.reserve(this, bytes, this.#now())) return undefined;
+    return this.#deflater ??= new Deflater(this.#level, this.#memLevel, this.windowBits);
   }
 
   /** Appends `message`, compressed without regard to any other, to `target`. */
@@ -344,20 +396,32 @@ export class PerMessageDeflate {
     }
   }
 
-  /** A compressor for one message that is compressed in parts; given back by {@linkcode endLong}. */
+  /** A compressor for a message that is compressed in parts; given back by {@linkcode endLong}. */
   beginLong(): Deflater {
-    return this.#context() ?? this.beginAlone();
+    return this.#long = this.#context() ?? this.beginAlone();
+  }
+
+  /** The message, of `plain` bytes, has been compressed to its end. */
+  endLong(plain: number, compressed: number): void {
+    const deflater = this.#long!;
+    this.#long = undefined;
+    // Its context may have been taken away meanwhile.
+    if (deflater !== this.#deflater) this.endAlone(deflater);
+    this.#judge(plain, compressed);
+  }
+
+  /** The message is given up in the middle: nothing can go on from there. */
+  dropLong(): void {
+    const deflater = this.#long!;
+    if (deflater === this.#deflater) this.releaseContext();
+    this.#long = undefined;
+    deflater.close();
   }
 
   /** A compressor for one message that is compressed in parts without regard to any other. */
   beginAlone(): Deflater {
     return idleDeflaters.get(this.key)?.pop() ??
       new Deflater(this.#level, this.#memLevel, this.windowBits);
-  }
-
-  /** The message has been compressed to its end. */
-  endLong(deflater: Deflater, _plain: number, _compressed: number): void {
-    if (deflater !== this.#deflater) this.endAlone(deflater);
   }
 
   /** The message of {@linkcode beginAlone} has been compressed to its end. */
@@ -369,12 +433,6 @@ export class PerMessageDeflate {
     else deflater.close();
   }
 
-  /** The message is given up in the middle. */
-  dropLong(deflater: Deflater): void {
-    if (deflater === this.#deflater) this.releaseContext();
-    else deflater.close();
-  }
-
   /** The decompressor of the message that is arriving; given back by {@linkcode endMessage}. */
   get inflater(): Inflater {
     return this.#inflater ??= this.#keepsPeers
@@ -382,7 +440,12 @@ export class PerMessageDeflate {
       : idleInflaters.pop() ?? new Inflater(MAX_WINDOW_BITS);
   }
 
-  /** A message has been decompressed to its end. */
+  /** Bytes of memory that the message that is arriving takes, beyond what is kept between messages. */
+  get held(): number {
+    return this.#inflater === undefined || this.#keepsPeers ? 0 : INFLATER_BYTES;
+  }
+
+  /** A message has been decompressed to its end, or is given up. */
   endMessage(): void {
     if (this.#inflater === undefined || this.#keepsPeers) return;
     this.#inflater.reset();
@@ -398,9 +461,15 @@ export class PerMessageDeflate {
 
   /** Forgets what was sent, and gives the memory of it back. */
   releaseContext(): void {
-    this.#deflater?.close();
+    contexts.release(this);
+    this.dropContext();
+  }
+
+  /** Forgets what was sent: the pool has given the memory to another connection. */
+  dropContext(): void {
+    // A long message that is going through it keeps it to its end.
+    if (this.#deflater !== this.#long) this.#deflater?.close();
     this.#deflater = undefined;
-    contexts.delete(this);
   }
 
   /** Gives all memory back; nothing can be received after. */

@@ -1,7 +1,7 @@
 /** When compression is given up, and when it is tried again. */
 
 import { assert, assertEquals } from "@std/assert";
-import { CompressionGain } from "../../protocol/compression_gain.ts";
+import { CompressionGain } from "../../protocol/permessage_deflate/compression_gain.ts";
 
 /** Sends messages, compressed as long as it pays; says how many were. */
 function send(gain: CompressionGain, count: number, plain: number, compressed: number): number {

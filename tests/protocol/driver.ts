@@ -7,7 +7,9 @@
  */
 
 import { Buffer } from "node:buffer";
+import process from "node:process";
 import { constants, createDeflateRaw, createInflateRaw, deflateRawSync } from "node:zlib";
+import * as realZlib from "node:zlib";
 import type { Agreement } from "../../protocol/permessage_deflate/negotiation.ts";
 import {
   type CompressionOptions,
@@ -345,9 +347,11 @@ export function codec(
   role: Role,
   given: Partial<Agreement> = {},
   options: CompressionOptions = {},
+  address?: string,
+  now?: () => number,
 ): PerMessageDeflate {
   const settings = compressionSettings({ threshold: 0, ...options }, role)!;
-  return new PerMessageDeflate(agreement(given), role, settings);
+  return new PerMessageDeflate(agreement(given), role, settings, address, now);
 }
 
 export const NO_CONTEXT: Partial<Agreement> = {
@@ -368,6 +372,50 @@ function withoutTail(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const at = bytes.length - TAIL.length;
   if (TAIL.some((byte, i) => bytes[at + i] !== byte)) throw new Error("the tail is missing");
   return bytes.slice(0, at);
+}
+
+/** The arguments of a native call of `node:zlib`. */
+export type WriteSync = (
+  flush: number,
+  input: Uint8Array,
+  inputAt: number,
+  inputLength: number,
+  output: Uint8Array,
+  outputAt: number,
+  outputLength: number,
+) => void;
+
+/** A stream of `node:zlib` with its native stream, as the codec uses it. */
+export interface NativeZlibStream {
+  _handle: { writeSync: WriteSync; reset(): void; onerror: (message: string) => void };
+  _writeState: Uint32Array;
+}
+
+/**
+ * Runs `action` while each new stream of `node:zlib` that the codec makes goes through `change`.
+ *
+ * @param change Gets the stream, and returns what takes its place.
+ */
+export function withZlib<T>(
+  change: (stream: NativeZlibStream, kind: "deflate" | "inflate") => unknown,
+  action: () => T,
+): T {
+  const { getBuiltinModule } = process;
+  const changed = {
+    ...realZlib,
+    createDeflateRaw: (options: object) =>
+      change(createDeflateRaw(options) as unknown as NativeZlibStream, "deflate"),
+    createInflateRaw: (options: object) =>
+      change(createInflateRaw(options) as unknown as NativeZlibStream, "inflate"),
+  };
+  process.getBuiltinModule =
+    ((name: string) =>
+      name === "node:zlib" ? changed : getBuiltinModule.call(process, name)) as never;
+  try {
+    return action();
+  } finally {
+    process.getBuiltinModule = getBuiltinModule;
+  }
 }
 
 /** A peer's zlib, which keeps its context from message to message. */

@@ -19,6 +19,7 @@ import {
   Inflater,
   type PerMessageDeflate,
   releaseIdleContexts,
+  setContextBudget,
 } from "../../protocol/permessage_deflate/codec.ts";
 import {
   agreement,
@@ -616,10 +617,19 @@ Deno.test("PerMessageDeflate.forgetSent starts a new context that the peer need 
   own.close();
 });
 
-Deno.test("releaseIdleContexts() gives back what was not used since the call before the last", async () => {
+const LONG = Array.from({ length: 400 }, (_, i) => `{"id":${i * 7919 % 400},"é":"${i}"}`).join();
+
+/** A time that tests set. No earlier than that of any other test, as the pool is the same. */
+let time = performance.now() + 1_000_000;
+
+function timed(address?: string, options: CompressionOptions = {}): PerMessageDeflate {
+  return codec("server", {}, options, address, () => time);
+}
+
+Deno.test("releaseIdleContexts() gives back what was not used for ten seconds", async () => {
   assertEquals(contextCount(), 0);
-  const idle = codec("server");
-  const busy = codec("server");
+  const idle = timed();
+  const busy = timed();
   const none = codec("server", NO_CONTEXT);
   using peer = new ZlibPeer();
   const first = compress(idle, TEXT);
@@ -627,10 +637,12 @@ Deno.test("releaseIdleContexts() gives back what was not used since the call bef
   compress(busy, TEXT);
   compress(none, TEXT);
   assertEquals(contextCount(), 2);
-  releaseIdleContexts();
+  time += 9999;
+  releaseIdleContexts(time);
   compress(busy, TEXT);
   assertEquals(contextCount(), 2);
-  releaseIdleContexts();
+  time += 1;
+  releaseIdleContexts(time);
   assertEquals(contextCount(), 1);
   assertLess(compress(busy, TEXT).length, first.length / 2);
 
@@ -647,23 +659,122 @@ Deno.test("releaseIdleContexts() gives back what was not used since the call bef
   none.close();
 });
 
-Deno.test("PerMessageDeflate.deflate compresses alone once 128 connections hold a context", () => {
-  const holders = Array.from({ length: 128 }, () => codec("server", {}, { memLevel: 1 }));
+Deno.test("PerMessageDeflate.deflate takes the context of another once 128 connections hold one", () => {
+  const holders = Array.from({ length: 128 }, () => timed());
   for (const holder of holders) compress(holder, TEXT);
   assertEquals(contextCount(), 128);
-  const late = codec("server");
+  const late = timed();
+  // All were used a moment ago.
   const alone = compress(late, TEXT);
   assertEquals(compress(late, TEXT), alone);
   assertEquals(inflate(alone), bytesOf(TEXT));
   assertEquals(contextCount(), 128);
   // Those that hold one go on.
-  assertLess(compress(holders[0]!, TEXT).length, alone.length / 2);
+  assertLess(compress(holders[1]!, TEXT).length, alone.length / 2);
 
   holders[0]!.close();
   compress(late, TEXT);
   assertEquals(contextCount(), 128);
   assertLess(compress(late, TEXT).length, alone.length / 2);
-  for (const holder of [late, ...holders]) holder.close();
+
+  // A second later, the least recently used gives way.
+  time += 1000;
+  const later = timed();
+  for (let i = 0; i < 2; i++) compress(later, TEXT);
+  assertEquals(contextCount(), 128);
+  assertLess(compress(later, TEXT).length, alone.length / 2);
+  assertEquals(compress(holders[2]!, TEXT).length, alone.length);
+  for (const holder of [late, later, ...holders]) holder.close();
+  assertEquals(contextCount(), 0);
+});
+
+Deno.test("PerMessageDeflate.address has no more than half of the contexts", () => {
+  const flood = Array.from({ length: 200 }, () => timed("192.0.2.1"));
+  for (const one of flood) compress(one, TEXT);
+  assertEquals(contextCount(), 64);
+  const other = timed("192.0.2.2");
+  compress(other, TEXT);
+  assertEquals(contextCount(), 65);
+  // A flood that goes on takes contexts from itself alone.
+  for (let round = 0; round < 3; round++) {
+    time += 1000;
+    for (const one of flood) compress(one, TEXT);
+  }
+  assertEquals(contextCount(), 65);
+  assertLess(compress(other, TEXT).length, compress(flood[199]!, `${TEXT}!`).length / 2);
+  for (const one of [other, ...flood]) one.close();
+  assertEquals(contextCount(), 0);
+});
+
+Deno.test("setContextBudget() sets how many contexts there are", () => {
+  const holders = Array.from({ length: 5 }, () => timed());
+  setContextBudget(3 * 300 * 1024);
+  for (const holder of holders) compress(holder, TEXT);
+  assertEquals(contextCount(), 3);
+  setContextBudget(0);
+  time += 1000;
+  const none = timed();
+  compress(none, TEXT);
+  assertEquals(compress(none, TEXT).length, compress(codec("server", NO_CONTEXT), TEXT).length);
+  setContextBudget(128 * 300 * 1024);
+  for (const holder of [none, ...holders]) holder.close();
+  assertEquals(contextCount(), 0);
+});
+
+Deno.test("PerMessageDeflate keeps no context for what does not get smaller, and tries again later", () => {
+  const own = timed();
+  let compressed = 0;
+  for (let i = 0; i < 400; i++) {
+    const message = randomBytes(300);
+    if (!own.compresses(message.length)) continue;
+    compressed++;
+    assertEquals(inflate(compress(own, message)), message);
+    own.forgetSent();
+  }
+  // The first 16, 16 after a pause of 64, 16 after 128; then there is one of 256.
+  assertEquals(compressed, 48);
+  assertEquals(contextCount(), 0);
+
+  // What gets smaller again is compressed after the pause.
+  let waited = 0;
+  for (; !own.compresses(TEXT.length); waited++);
+  assertLess(waited, 257);
+  for (let i = 0; i < 100; i++) {
+    assert(own.compresses(TEXT.length));
+    compress(own, TEXT);
+  }
+  assertEquals(contextCount(), 1);
+  own.close();
+});
+
+Deno.test("PerMessageDeflate.beginLong keeps its compressor to the message's end when the context is taken away", async () => {
+  const text = LONG.repeat(20);
+  const bytes = bytesOf(text);
+  for (const lost of ["budget", "idle", "close"]) {
+    const own = timed();
+    using peer = new ZlibPeer();
+    await peer.decompress(compress(own, LONG));
+    const target = new GrowingBuffer();
+    const deflater = own.beginLong();
+    deflater.deflatePart(bytes, 0, 1000, false, target);
+    if (lost === "close") own.close();
+    else if (lost === "idle") releaseIdleContexts(time += 10_000);
+    else {
+      time += 1000;
+      setContextBudget(300 * 1024);
+      compress(timed(), LONG);
+      setContextBudget(128 * 300 * 1024);
+      releaseIdleContexts(time + 10_000);
+    }
+    assertEquals(contextCount(), 0);
+    deflater.deflatePart(bytes, 1000, bytes.length, true, target);
+    own.endLong(bytes.length, target.length);
+    const whole = await peer.decompress(target.bytes.slice(0, target.length));
+    assertEquals(new TextDecoder().decode(whole), text, lost);
+    // What follows starts anew.
+    assertEquals(await peer.decompress(compress(own, LONG)), bytesOf(LONG));
+    own.close();
+  }
   assertEquals(contextCount(), 0);
 });
 

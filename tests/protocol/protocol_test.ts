@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
 import fc from "fast-check";
+import { Buffer } from "node:buffer";
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 import { MAX_CLOSE_REASON } from "../../protocol/frame.ts";
 import { ProtocolError } from "../../protocol/protocol_error.ts";
@@ -37,6 +38,7 @@ import {
   RSV3,
   type Seen,
   TEXT,
+  withZlib,
   ZlibPeer,
 } from "./driver.ts";
 
@@ -872,6 +874,24 @@ Deno.test("Protocol owns no memory for input while no frame is half received", (
   }
 });
 
+Deno.test("Protocol.held counts the decompressor of a message that is half received", () => {
+  const bytes = compressedFrame("server", deflated(LONG));
+  for (const [agreed, kib] of [[NO_CONTEXT, 41], [{}, 0]] as const) {
+    using driver = new Driver("server", { deflate: codec("server", agreed) });
+    const { protocol } = driver;
+    driver.feed(bytes.subarray(0, 1000));
+    assertGreater(protocol.held, kib * 1024);
+    assertLess(protocol.held, kib * 1024 + 20_000);
+    driver.feed(bytes.subarray(1000));
+    assertEquals(protocol.held, 0);
+    // Given up, it serves the next connection at once.
+    driver.feed(bytes.subarray(0, 1000));
+    protocol.fail(new ProtocolError(1013, "OUT_OF_MEMORY", "Cannot go on"));
+    driver.takeFrames();
+    assertEquals(protocol.held, 0);
+  }
+});
+
 Deno.test("Protocol keeps a part of a frame wherever what was read ends", () => {
   for (const role of roles) {
     const ping = frame(role, PING, "a".repeat(100));
@@ -1655,6 +1675,17 @@ function framesOf(role: Role, messages: Sent[], deflates: boolean): Uint8Array<A
   }));
 }
 
+/** What each call of `next` may do, over and over. */
+const allowances = fc.array(fc.oneof(fc.constant(1), fc.nat(5000), fc.nat(200_000)), {
+  minLength: 1,
+  maxLength: 5,
+});
+
+function inTurn(values: number[]): () => number {
+  let i = 0;
+  return () => Math.max(1, values[i++ % values.length]!);
+}
+
 /** A byte of the peer's that is not as it should be. */
 const damage = fc.option(
   fc.record({
@@ -1663,7 +1694,7 @@ const damage = fc.option(
   }),
 );
 
-Deno.test("Protocol gives the same events whole, byte by byte and cut anywhere", () => {
+Deno.test("Protocol gives the same events whole, byte by byte, cut anywhere and with any allowance", () => {
   fc.assert(
     fc.property(
       fc.constantFrom(...roles),
@@ -1673,7 +1704,8 @@ Deno.test("Protocol gives the same events whole, byte by byte and cut anywhere",
       damage,
       fc.constantFrom(1000, 1_000_000),
       cuts,
-      (role, messages, mode, closes, damage, maxMessageSize, fractions) => {
+      allowances,
+      (role, messages, mode, closes, damage, maxMessageSize, fractions, allowances) => {
         const deflates = mode !== "plain";
         const bytes = concat(
           framesOf(role, messages, deflates),
@@ -1684,10 +1716,10 @@ Deno.test("Protocol gives the same events whole, byte by byte and cut anywhere",
           const at = Math.min(Math.floor(damage.where * bytes.length), bytes.length - 1);
           bytes[at]! ^= damage.value;
         }
-        const of = (feed: (driver: Driver) => void) => {
+        const of = (feed: (driver: Driver) => void, allowance = () => Infinity) => {
           const agreed = mode === "context" ? {} : NO_CONTEXT;
           const deflate = deflates ? codec(role, agreed) : undefined;
-          const result = outcome(role, { deflate, maxMessageSize }, feed);
+          const result = outcome(role, { deflate, maxMessageSize, allowance }, feed);
           const last = result.events.at(-1);
           // What zlib made of the bytes before those that it refuses is lost with them: whether that was
           // no UTF-8 is known only if it came before. The code is the same, the reason is not.
@@ -1697,6 +1729,12 @@ Deno.test("Protocol gives the same events whole, byte by byte and cut anywhere",
         const whole = of((driver) => driver.feed(bytes));
         assertEquals(of((driver) => driver.feed(bytes, placesIn(bytes, fractions))), whole);
         assertEquals(of((driver) => driver.receive(bytes)), whole);
+        const limited = inTurn(allowances);
+        assertEquals(of((driver) => driver.feed(bytes), limited), whole);
+        assertEquals(
+          of((driver) => driver.feed(bytes, placesIn(bytes, fractions)), limited),
+          whole,
+        );
         if (bytes.length < 5000) assertEquals(of((driver) => driver.feedBytewise(bytes)), whole);
         if (damage !== null || maxMessageSize === 1000) return;
 
@@ -1717,6 +1755,136 @@ Deno.test("Protocol gives the same events whole, byte by byte and cut anywhere",
     ),
     { numRuns: 500 },
   );
+});
+
+Deno.test("Protocol gives long messages the same with any allowance", () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...roles),
+      fc.integer({ min: 60_000, max: 3_000_000 }),
+      fc.constantFrom("a", "é", "€uro ", "😀", "\ufffd?"),
+      fc.boolean(),
+      fc.boolean(),
+      fc.option(fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true })),
+      fc.array(fc.integer({ min: 1, max: 700_000 }), { maxLength: 4 }),
+      allowances,
+      (role, size, unit, text, compressed, fault, sizes, allowances) => {
+        const payload = bytesOf(unit.repeat(Math.ceil(size / bytesOf(unit).length)));
+        // A byte that no UTF-8 has, for binary a byte like others.
+        if (fault !== null) payload[Math.floor(fault * payload.length)] = 0xff;
+        const opcode = text ? TEXT : BINARY;
+        const bytes = concat(
+          ...fragments(
+            role,
+            opcode,
+            compressed ? deflated(payload) : payload,
+            sizes,
+            compressed ? RSV1 : 0,
+          ),
+          frame(role, TEXT, "next"),
+        );
+        const of = (allowance: () => number) =>
+          eventsOf(role, bytes, { deflate: codec(role), allowance });
+        const expected: Seen[] = fault !== null && text ? [["failure", 1007]] : [
+          ["message", text ? new TextDecoder().decode(payload) : payload],
+          ["message", "next"],
+        ];
+        // Compared by assert, as the difference of two such messages takes minutes to be written down.
+        for (const allowance of [() => Infinity, inTurn(allowances)]) {
+          const events = of(allowance);
+          assertEquals(events.length, expected.length);
+          events.forEach(([type, data], i) => {
+            assertEquals(type, expected[i]![0]);
+            const wanted = expected[i]![1];
+            if (typeof data === "object" && typeof wanted === "object") {
+              assertEquals(Buffer.compare(data, wanted), 0);
+            } else assert(data === wanted);
+          });
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+// Work
+
+/** The largest parts of each call of `next` with this allowance, while all of `bytes` is taken. */
+function workOf(
+  bytes: Uint8Array,
+  allowance: number,
+  maxMessageSize = 64 * 1024 * 1024,
+): { events: number; steps: number; calls: number; inflated: number; counted: number } {
+  const worst = { events: 0, steps: 0, calls: 0, inflated: 0, counted: 0 };
+  let calls = 0;
+  let inflated = 0;
+  withZlib((stream) => {
+    const { writeSync } = stream._handle;
+    stream._handle.writeSync = (...args) => {
+      writeSync.apply(stream._handle, args);
+      calls++;
+      inflated += args[6] - stream._writeState[0]!;
+    };
+    return stream;
+  }, () => {
+    using driver = new Driver("client", { deflate: codec("client"), maxMessageSize });
+    const { protocol } = driver;
+    for (let at = 0; at < bytes.length; at += 65_536) {
+      protocol.receive(bytes.slice(at, at + 65_536));
+      do {
+        calls = inflated = 0;
+        protocol.allowance = allowance;
+        const event = protocol.next();
+        worst.steps++;
+        worst.calls = Math.max(worst.calls, calls);
+        worst.inflated = Math.max(worst.inflated, inflated);
+        worst.counted = Math.max(worst.counted, allowance - protocol.allowance);
+        if (event !== undefined) worst.events++;
+        else if (!protocol.stopped) break;
+      } while (true);
+      protocol.keepInput();
+    }
+  });
+  return worst;
+}
+
+Deno.test("Protocol.next does no more than its allowance and one step, whatever the peer sends", () => {
+  const allowance = 100_000;
+  const bomb = compressedFrame("client", deflated(new Uint8Array(4_000_000), { level: 9 }), BINARY);
+  const inflating = workOf(bomb, allowance);
+  assertEquals(inflating.events, 1);
+  assertLess(inflating.inflated, allowance + 65_537);
+  assertGreater(inflating.inflated, allowance - 1);
+  assertGreater(inflating.steps, 4_000_000 / (allowance + 65_537));
+
+  // Blocks that give nothing: streams that end at once, and stored blocks of no bytes.
+  for (const block of [hex("0300"), hex("000000ffff")]) {
+    const empty = concat(...Array<Uint8Array>(30_000).fill(block));
+    const idle = workOf(compressedFrame("client", concat(empty, hex("00"))), allowance);
+    assertEquals([idle.events, idle.inflated], [1, 0]);
+    assertLess(idle.calls, allowance / 100 + 2);
+    assertGreater(idle.steps, 1);
+  }
+
+  // Fragments without payload, pings, and messages of no bytes.
+  const many = (frame: Uint8Array) => concat(...Array<Uint8Array>(20_000).fill(frame));
+  const fragmented = concat(hex("0100"), many(hex("0000")), hex("8000"));
+  const fragmentedWork = workOf(fragmented, allowance);
+  assertEquals(fragmentedWork.events, 1);
+  // A frame counts as 1000.
+  assertGreater(fragmentedWork.steps, 20_000 / (allowance / 1000 + 1));
+  for (const frame of [hex("8900"), hex("8100"), hex("8200")]) {
+    assertEquals(workOf(many(frame), allowance).events, 20_000);
+    // One after the other, they use up what a caller gives for all of them.
+    assertEquals(workOf(frame, allowance).counted, 1000);
+  }
+
+  // A long text is decoded in steps.
+  const text = "€".repeat(2_000_000);
+  const decoding = workOf(concat(...fragments("client", TEXT, text, [1])), 1);
+  assertEquals(decoding.events, 1);
+  assertLess(decoding.counted, 600_000);
+  assertGreater(decoding.steps, 6_000_000 / 65_536 + 6_000_000 / 524_288);
 });
 
 /** An agreement, and what each side is set to. */
