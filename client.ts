@@ -6,7 +6,7 @@
 
 import { FOLDER, isThere } from "./certs/generate.ts";
 import { withoutToken } from "./cli/bearer_subprotocol.ts";
-import { isToken } from "./cli/grammar.ts";
+import { isToken } from "./protocol/grammar.ts";
 import { readAuthority } from "./cli/certificates.ts";
 import { AwaitableSocket } from "./cli/client/awaitable_socket.ts";
 import { backoff, delay } from "./cli/backoff.ts";

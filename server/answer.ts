@@ -41,7 +41,7 @@ export async function answer(
   const head = await readRequest(exchange, limits);
   options.onRequest();
   if (head === undefined) return undefined;
-  const request = makeRequest(head, options.scheme);
+  const request = makeRequest(head, options.scheme, exchange.connection.remoteAddr);
   if (request === undefined) {
     const { method } = head;
     await refuse(exchange, new HttpError(400, `Cannot serve method "${method}"`), limits);
@@ -117,7 +117,11 @@ export async function refuse(
   await exchange.end();
 }
 
-function makeRequest(head: RequestHead, scheme: string): Request | undefined {
+function makeRequest(
+  head: RequestHead,
+  scheme: string,
+  client: Deno.Addr,
+): Request | undefined {
   try {
     const { method, host, target } = head;
     const request = new Request(`${scheme}://${host}${target}`, { method });
@@ -125,7 +129,7 @@ function makeRequest(head: RequestHead, scheme: string): Request | undefined {
     for (const [name, value] of head.headers) request.headers.append(name, value);
     // Methods are case-sensitive (RFC 9110 section 9.1); a Request is not.
     if (request.method !== method) return undefined;
-    ownRequests.add(request);
+    ownRequests.set(request, client);
     return request;
   } catch {
     // A method that no Request has, as CONNECT and TRACE, or a host that no URL has.

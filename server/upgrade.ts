@@ -10,6 +10,9 @@ import { acceptOf, areValidProtocols, checkUpgrade } from "../protocol/handshake
 import { formatHead, type HeaderLines, statusLine } from "../protocol/http.ts";
 import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
 import { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
+import { compressionWorks } from "../protocol/permessage_deflate/codec_check.ts";
+import { clientKey } from "../transport/address.ts";
+import { listElements } from "../protocol/grammar.ts";
 import { acceptOffer } from "../protocol/permessage_deflate/negotiation.ts";
 import { socketLimits, type SocketOptions } from "../websocket/options.ts";
 import { Session } from "../websocket/session.ts";
@@ -35,8 +38,8 @@ export interface Upgrade {
   key: string;
 }
 
-/** Requests that came by `serve`, and can be upgraded here. */
-export const ownRequests: WeakSet<Request> = new WeakSet();
+/** Requests that came by `serve`, and can be upgraded here, with the client's address. */
+export const ownRequests: WeakMap<Request, Deno.Addr> = new WeakMap();
 
 /** Responses that upgrade their connection. */
 export const upgrades: WeakMap<Response, Upgrade> = new WeakMap();
@@ -105,29 +108,31 @@ export function upgradeWebSocket(
     );
   }
   const { headers } = request;
-  const offered = headers.get("Sec-WebSocket-Protocol")?.split(",").map((name) => name.trim()) ??
-    [];
+  const offered = listElements(headers.get("Sec-WebSocket-Protocol"));
   if (protocol !== "" && !(areValidProtocols([protocol]) && offered.includes(protocol))) {
     // Not quoted: a browser's token travels among the subprotocols.
     throw new TypeError(
       "Cannot upgrade to WebSocket: protocol must be a valid one of those the request offers",
     );
   }
-  if (!ownRequests.delete(request)) {
+  const address = ownRequests.get(request);
+  ownRequests.delete(request);
+  if (address === undefined) {
     refuseLimits(options);
     const native = { idleTimeout: limits.idleTimeout, ...(protocol !== "" && { protocol }) };
     return Deno.upgradeWebSocket(request, native) as unknown as WebSocketUpgrade;
   }
 
   const offers = parseExtensions(headers.get("Sec-WebSocket-Extensions") ?? "") ?? [];
-  const agreed = settings && acceptOffer(offers, settings);
+  const agreed = settings && compressionWorks() ? acceptOffer(offers, settings) : undefined;
   const url = new URL(request.url);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const session = new Session("server", limits);
   session.agree(
     protocol,
     agreed?.response ?? "",
-    agreed && new PerMessageDeflate(agreed.agreement, "server", settings!),
+    agreed &&
+      new PerMessageDeflate(agreed.agreement, "server", settings!, clientKey(address)),
   );
   const socket = acceptedSocket(session, url.href);
   const response = new Response(null, { status: 101 });

@@ -16,6 +16,7 @@ import {
 import { HeadReader, HttpError, parseResponse } from "../protocol/http.ts";
 import { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
 import { checkResponse, formatOffer } from "../protocol/permessage_deflate/negotiation.ts";
+import { compressionWorks } from "../protocol/permessage_deflate/codec_check.ts";
 import type { CompressionSettings } from "../protocol/permessage_deflate/options.ts";
 import { dial } from "../transport/dial.ts";
 import { HttpExchange } from "../transport/http_exchange.ts";
@@ -52,7 +53,8 @@ export async function openConnection(
   options: OpeningOptions,
   dialling: AbortController,
 ): Promise<void> {
-  const { signal, handshakeTimeout, compression } = options;
+  const { signal, handshakeTimeout } = options;
+  const compression = options.compression && compressionWorks() ? options.compression : undefined;
   const either = signal ? AbortSignal.any([signal, dialling.signal]) : dialling.signal;
   const late = new Error(`Cannot open WebSocket: it took over ${handshakeTimeout} ms`);
   const timer = setTimeout(() => dialling.abort(late), handshakeTimeout);
@@ -67,12 +69,12 @@ export async function openConnection(
     either.addEventListener("abort", abort);
     try {
       either.throwIfAborted();
-      const response = await handshake(exchange, url, options);
+      const response = await handshake(exchange, url, { ...options, compression });
       const agreement = checkResponse(response.extensions, compression);
       session.agree(
         response.protocol,
         response.extensions.map(formatExtension).join(", "),
-        agreement && new PerMessageDeflate(agreement, "client", compression!),
+        agreement && new PerMessageDeflate(agreement, "client", compression!, url.host),
       );
     } catch (error) {
       connection.destroy();

@@ -17,6 +17,7 @@ import type { Connection, Receiver } from "../transport/connection.ts";
 import { type MemoryAccount, memoryBudget } from "../transport/memory_budget.ts";
 import { turns } from "../transport/turns.ts";
 import { clientKey } from "../transport/address.ts";
+import { endSweep, sweepContexts } from "./context_sweep.ts";
 import { Liveness } from "./liveness.ts";
 import type { SocketLimits } from "./options.ts";
 import { tasks } from "./tasks.ts";
@@ -524,6 +525,7 @@ export class Session implements Receiver {
     }
     if (typeof data === "string" || data instanceof Uint8Array) this.#protocol.send(data, compress);
     else this.#protocol.sendPrepared(data, compress);
+    if (this.#deflate !== undefined) sweepContexts();
     if (this.bufferedAmount > highWaterMark) this.#drainDue = true;
     if (this.#protocol.busy) turns.add(this);
     this.#scheduleFlush();
@@ -742,6 +744,7 @@ export class Session implements Receiver {
     this.#heldMessage = undefined;
     if (started) this.#protocol.release();
     this.#deflate?.close();
+    endSweep();
     this.#account?.close();
     const error = clean ? undefined : this.#failure ?? new Error("Connection lost");
     this.#failure = error;

@@ -6,7 +6,7 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { BEARER_PREFIX, isBearer } from "../bearer_subprotocol.ts";
-import { isToken } from "../grammar.ts";
+import { isToken, listElements } from "../../protocol/grammar.ts";
 
 /**
  * Whether `allowed` contains `origin`, either exactly or by a pattern such as `https://*.example.com`.
@@ -60,5 +60,5 @@ export function isSameSecret(given: string, wanted: string): boolean {
 }
 
 function offeredProtocols(request: Request): string[] {
-  return request.headers.get("Sec-WebSocket-Protocol")?.split(",").map((name) => name.trim()) ?? [];
+  return listElements(request.headers.get("Sec-WebSocket-Protocol"));
 }
