@@ -22,7 +22,7 @@ import {
   type WireOptions,
 } from "./wire.ts";
 
-/** What a connection is flooded with. */
+/** What a connection can be flooded with. */
 export const FLOODS = ["empty", "tiny", "pings", "fragments"] as const;
 
 /** One of {@linkcode FLOODS}. */
@@ -127,14 +127,6 @@ async function attackOn(
     );
   }
 }
-
-/** All floods. */
-export const FLOODS: Record<Flood, true> = {
-  empty: true,
-  tiny: true,
-  pings: true,
-  fragments: true,
-};
 
 function modeOf(attack: Attack) {
   return attack.startsWith("bombs") ? "no-context" : "plain";
