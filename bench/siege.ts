@@ -33,20 +33,20 @@ const LIMIT_MS = 60_000;
  * Connects honest peers, attacks, and measures the peers.
  *
  * @param honest The peers.
- * @param attacker Who attacks; nobody, where that is `undefined`.
+ * @param start Starts the attack, which goes on until it is disposed of.
  * @param options How the processes are started.
  * @param meanwhile Done at the end, while the attack is still going on.
  */
 export async function besiege(
   honest: HonestJob,
-  attacker: AttackerJob | undefined,
+  start: () => Promise<AsyncDisposable | undefined>,
   options: SiegeOptions,
   meanwhile: () => Promise<void> = () => Promise.resolve(),
 ): Promise<HonestFigures> {
   const limit = LIMIT_MS + honest.duration + honest.patience;
   await using peers = new Helper(command("honest.ts", honest, options), limit);
   await peers.line("ready");
-  await using _attackers = attacker && await attack(attacker, options, 2 * limit);
+  await using _attack = await start();
   await peers.tell();
   const figures: HonestFigures = JSON.parse(await peers.line());
   await meanwhile();
@@ -54,12 +54,8 @@ export async function besiege(
 }
 
 /** Starts attackers, and waits until the attack is going on. */
-export async function attack(
-  job: AttackerJob,
-  options: SiegeOptions,
-  limit: number,
-): Promise<AsyncDisposable> {
-  const attackers = new Helper(command("attacker.ts", job, options), limit);
+export async function attack(job: AttackerJob, options: SiegeOptions): Promise<AsyncDisposable> {
+  const attackers = new Helper(command("attacker.ts", job, options), 2 * LIMIT_MS);
   try {
     await attackers.line("attacking");
     await new Promise((resolve) => setTimeout(resolve, LEAD_MS));

@@ -5,7 +5,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { type Attack, FLOODS } from "../../bench/attacker.ts";
-import { besiege } from "../../bench/siege.ts";
+import { attack as start, besiege } from "../../bench/siege.ts";
 import { certificatesFolder, freePort, Program } from "../programs.ts";
 import { extended, LIMIT_MS, ms, wait } from "./extended.ts";
 
@@ -62,6 +62,7 @@ async function holdOut({ attack, mode, attackers = 1, peers = 50, seconds = 8 }:
   await Promise.race([listening(port), ending]);
   let stopping = 0;
   const endpoint = { port, webSocket: true };
+  const options = { ca: `${folder.path}/certs/ca.crt` };
   const figures = await besiege(
     {
       endpoint,
@@ -74,8 +75,8 @@ async function holdOut({ attack, mode, attackers = 1, peers = 50, seconds = 8 }:
       parts: 1,
       newcomers: true,
     },
-    { endpoint, attack, connections: attackers },
-    { ca: `${folder.path}/certs/ca.crt` },
+    () => start({ endpoint, attack, connections: attackers }, options),
+    options,
     async () => {
       const startedAt = performance.now();
       program.kill("SIGTERM");

@@ -1,6 +1,7 @@
 /**
  * An echo server in a process of its own, to be attacked and measured: the library's, or Deno's with
- * `native`; over TLS with `cert` and `key` in the current folder with `tls`.
+ * `native`, or with `bare` a TLS server of `node:tls` that knows no WebSocket; over TLS with `cert` and
+ * `key` in the current folder with `tls`. With `parts`, a text is answered in three messages, 2 ms apart.
  *
  * It prints its port, and with `tell` then `closed CODE` for each socket that has ended: somebody must
  * read that, or it stops at a full pipe. `/memory` answers with its
@@ -9,18 +10,49 @@
  * @module
  */
 
-import { serve, upgradeWebSocket } from "../../mod.ts";
+import { createServer } from "node:tls";
+import { serve, type ServeOptions, upgradeWebSocket } from "../../mod.ts";
 
 const native = Deno.args.includes("native");
+const bare = Deno.args.includes("bare");
+const parts = Deno.args.includes("parts");
 const tell = Deno.args.includes("tell");
 const tls = Deno.args.includes("tls");
 const idle = Deno.args.find((arg) => arg.startsWith("idle="));
 const hostname = Deno.args.find((arg) => arg.startsWith("host="))?.slice(5) ?? "127.0.0.1";
+const given = Deno.args.find((arg) => arg.startsWith("serve="))?.slice(6) ?? "{}";
+const serveOptions: ServeOptions = JSON.parse(given);
 const idleTimeout = idle === undefined ? 30 : Number(idle.slice(5));
 
 function collect(): void {
   const { gc } = globalThis as { gc?: () => void };
   for (let i = 0; i < 3; i++) gc?.();
+}
+
+const PARTS = 3;
+const PART_MS = 2;
+
+async function answerInParts(socket: Pick<WebSocket, "send">): Promise<void> {
+  for (let i = 0; i < PARTS; i++) {
+    if (i > 0) await new Promise((resolve) => setTimeout(resolve, PART_MS));
+    socket.send(`part ${i}`);
+  }
+}
+
+/** Sends back what comes, but for the request for its memory. */
+function serveBare(pair: { cert?: string; key?: string }): void {
+  const server = createServer(pair, (socket) => {
+    socket.on("error", () => {});
+    socket.on("data", (data) => {
+      if (!data.toString("latin1").startsWith("GET /memory ")) return void socket.write(data);
+      collect();
+      const body = JSON.stringify(Deno.memoryUsage());
+      socket.end(
+        `HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      );
+    });
+  });
+  server.listen(0, hostname, () => console.log((server.address() as { port: number }).port));
 }
 
 function handler(request: Request): Response {
@@ -32,7 +64,10 @@ function handler(request: Request): Response {
     ? Deno.upgradeWebSocket(request, { idleTimeout })
     : upgradeWebSocket(request, { idleTimeout });
   socket.binaryType = "arraybuffer";
-  socket.onmessage = ({ data }) => socket.send(data);
+  socket.onmessage = ({ data }) => {
+    if (parts && typeof data === "string") void answerInParts(socket);
+    else socket.send(data);
+  };
   socket.onerror = () => {};
   if (tell) socket.onclose = ({ code }) => console.log(`closed ${code}`);
   return response;
@@ -42,10 +77,12 @@ const pair = tls
   ? { cert: Deno.readTextFileSync("server.crt"), key: Deno.readTextFileSync("server.key") }
   : {};
 const options = {
+  ...serveOptions,
   port: 0,
   hostname,
   onListen: ({ port }: Deno.NetAddr) => console.log(port),
   ...pair,
 };
-if (native) Deno.serve(options, handler);
+if (bare) serveBare(pair);
+else if (native) Deno.serve(options, handler);
 else serve(options, handler);
