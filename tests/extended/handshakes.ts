@@ -42,15 +42,19 @@ extended("serve() lets a client in after silent sockets were given up", async ()
   }
   // The handshakes have been given up, and their places are free.
   await wait(3000);
+  const alive = victim.isAlive();
   const during = victim.descriptors();
   const startedAt = performance.now();
   const isIn = await entered(victim);
   const took = performance.now() - startedAt;
   for (const connection of silent) connection.close();
   console.log(
-    `${silent.length} silent sockets: ${before} descriptors before, ${during} when they were given ` +
-      `up; a client is in after ${isIn ? ms(took) : `more than ${ms(took)}`}`,
+    `${silent.length} silent sockets: ${before} descriptors before, ${
+      alive ? `${during} when they were given up` : "then the server died"
+    }; ` +
+      `a client is in after ${isIn ? ms(took) : `more than ${ms(took)}`}`,
   );
+  assert(alive, "the server is gone");
   assert(isIn, "nobody gets in");
   assert(during <= before + 10, `${during} descriptors`);
 });
