@@ -23,6 +23,12 @@ export function spread(values: number[]): number {
   return (Math.max(...values) - Math.min(...values)) / 2 / median(values);
 }
 
+/** What each figure is more than the other that was measured beside it, round by round. */
+export function differences(figures: number[], others: number[]): number[] {
+  const rounds = Math.min(figures.length, others.length);
+  return Array.from({ length: rounds }, (_, i) => figures[i]! - others[i]!);
+}
+
 /** The ratios of two rows of figures that were measured side by side, round by round. */
 export function ratios(numerators: number[], denominators: number[]): number[] {
   const rounds = Math.min(numerators.length, denominators.length);
