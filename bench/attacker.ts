@@ -28,7 +28,7 @@ export const FLOODS = ["empty", "tiny", "pings", "fragments"] as const;
 /** One of {@linkcode FLOODS}. */
 export type Flood = typeof FLOODS[number];
 
-/** A flood; messages of 16 KB that inflate to 16 MiB; or messages of 16 KiB, one after another. */
+/** A flood; messages of 16 KB that inflate to 16 MiB; or messages of 4 KiB, one after another. */
 export type Attack = Flood | "bombs-text" | "bombs-binary" | "busy";
 
 /** What the attackers are to do. */
@@ -46,6 +46,9 @@ const FRAGMENTS = 8192;
 
 /** What a bomb inflates to: the most that servers take by default. */
 const BOMB_BYTES = 16 * 1024 * 1024;
+
+/** Bytes of a message of honest work: with its frame, one TLS record, so that no server waits between two. */
+const BUSY_BYTES = 4 * 1024;
 
 /** Between the end of a connection and the next, in milliseconds: handshakes are another attack. */
 const RECONNECT_MS = 100;
@@ -139,7 +142,7 @@ function bytesOf(attack: Attack): Uint8Array {
     case "bombs-binary":
       return bombOf(BINARY);
     case "busy":
-      return wireFrame(BINARY, new Uint8Array(16 * 1024));
+      return wireFrame(BINARY, new Uint8Array(BUSY_BYTES));
     default:
       return floodOf(attack);
   }

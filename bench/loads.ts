@@ -231,7 +231,7 @@ const CURVES: Load[] = [
   })),
 ].map((load) => ({ ...load, id: `curve-${load.id}` }));
 
-/** The run of half an hour. */
+/** The run of three quarters of an hour. */
 export const DEFAULT: Plan = {
   loads: [
     ...TARGETED,
@@ -316,7 +316,7 @@ const ATTACK_NAMES: Record<Attack, string> = {
   "fragments": "fragments of 1 B",
   "bombs-text": "bombs of 16 MiB, text",
   "bombs-binary": "bombs of 16 MiB, binary",
-  "busy": "16 KiB",
+  "busy": "4 KiB",
 };
 
 const UNITS = ["B", "KiB", "MiB"];
