@@ -22,8 +22,6 @@ export interface VictimOptions {
   namespace?: string;
   /** Whether it prints how each socket ended. */
   tell?: boolean;
-  /** By a TLS server that knows no WebSocket, for comparison. */
-  bare?: boolean;
   /** Whether a text is answered in three messages, 2 ms apart. */
   parts?: boolean;
   /** Options of `serve`. */
@@ -45,7 +43,7 @@ export class Victim implements AsyncDisposable {
 
   static async start(options: VictimOptions = {}, limitMs?: number): Promise<Victim> {
     const { native = false, tls = false, idleTimeout = 30, namespace, tell = false } = options;
-    const { bare = false, parts = false, serve = {}, descriptors } = options;
+    const { parts = false, serve = {}, descriptors } = options;
     const host = namespace === undefined ? "127.0.0.1" : "10.213.77.2";
     const folder = new Folder();
     const made = await developmentCertificates();
@@ -73,7 +71,6 @@ export class Victim implements AsyncDisposable {
       `idle=${idleTimeout}`,
       `host=${host}`,
       ...tell ? ["tell"] : [],
-      ...bare ? ["bare"] : [],
       ...parts ? ["parts"] : [],
       `serve=${JSON.stringify(serve)}`,
     ];

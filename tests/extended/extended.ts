@@ -9,7 +9,7 @@ import { RUNNABLE } from "../programs.ts";
 export const MIB = 1024 * 1024;
 
 /** Longest life of a server under test, in milliseconds. */
-export const LIMIT_MS = 120_000;
+export const LIMIT_MS = 300_000;
 
 export function wait(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

@@ -4,9 +4,15 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { FULL } from "../../bench/loads.ts";
+import { measure } from "../../bench/measure.ts";
+import { Pinning } from "../../bench/process.ts";
+import { RIVALS } from "../../bench/rivals.ts";
 import { besiege } from "../../bench/siege.ts";
+import { median } from "../../bench/statistics.ts";
 import { BINARY, compressedPayload, TEXT, wireFrame } from "../../bench/wire.ts";
 import { mib, Victim } from "../attacks.ts";
+import { certificatesFolder } from "../programs.ts";
 import { extended, LIMIT_MS, MIB, ms, wait } from "./extended.ts";
 import { type Stranger, strangers } from "./strangers.ts";
 
@@ -192,64 +198,41 @@ extended("serve() keeps compressing for others while 128 bots hold contexts", as
   assert(besides <= 1.3 * usual, percent(besides));
 });
 
-/** Connections at a time in the next test. */
-const IDLE = 2000;
-
-/** Bytes that each of many idle connections takes a second after a message each way, garbage and all. */
-async function idleBytes(options: { native?: boolean; bare?: boolean }): Promise<number> {
-  await using victim = await Victim.start({ ...options, tls: true, idleTimeout: 0 }, LIMIT_MS);
-  const handshake = new TextEncoder().encode(
-    "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" +
-      "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; " +
-      "server_no_context_takeover\r\n\r\n",
-  );
-  const event = "an event of some length ".repeat(4);
-  const compressed = compressedPayload(new TextEncoder().encode(event));
-  const message = options.native || options.bare
-    ? wireFrame(TEXT, event)
-    : wireFrame(TEXT, compressed, { compressed: true });
-  const buffer = new Uint8Array(1024);
-  const connect = async () => {
-    const connection = await Deno.connectTls({
-      hostname: "127.0.0.1",
-      port: victim.port,
-      caCerts: [victim.ca],
-    });
-    for (const bytes of [handshake, message]) {
-      await connection.write(bytes);
-      assert(await connection.read(buffer) !== null);
-    }
-    return connection;
-  };
-  const connectAll = async (count: number) => {
-    const connections: Deno.TlsConn[] = [];
-    let left = count;
-    await Promise.all(Array.from({ length: 32 }, async () => {
-      while (left-- > 0) connections.push(await connect());
-    }));
-    return connections;
-  };
-  // So that all code is in memory.
-  for (const connection of await connectAll(50)) connection.close();
-  await wait(1000);
-  const before = victim.memory("VmRSS");
-  const connections = await connectAll(IDLE);
-  await wait(1000);
-  const bytes = (victim.memory("VmRSS") - before) / IDLE;
-  for (const connection of connections) connection.close();
-  return bytes;
-}
+/** Rounds of the next test, of which the middle figure counts. */
+const IDLE_ROUNDS = 3;
 
 extended("serve() takes at most 44 KB for an idle connection, 8 of them beyond TLS", async () => {
-  const ours = await idleBytes({});
-  const native = await idleBytes({ native: true });
-  const bare = await idleBytes({ bare: true });
+  await using folder = await certificatesFolder();
+  const path = `${folder.path}/certs`;
+  const compressed = FULL.loads.find(({ id }) => id === "idle-no-context-2000")!;
+  const workshop = { folder: path, fetchBun: false };
+  const contestant = async (id: string) => {
+    const rival = RIVALS.find((rival) => rival.id === id)!;
+    return { rival, ...await rival.prepare(workshop) };
+  };
+  const [ours, bare, native] = await Promise.all(["ours", "node-tls", "deno"].map(contestant));
+  const arena = { pinning: await Pinning.find(), folder: path, host: ours! };
+  const figures: Record<string, number[]> = { ours: [], bare: [], native: [] };
+  for (let round = 0; round < IDLE_ROUNDS; round++) {
+    for (
+      const [name, one, load] of [
+        ["ours", ours!, compressed],
+        ["bare", bare!, compressed],
+        // Deno's own does not compress.
+        ["native", native!, { ...compressed, mode: "plain" as const }],
+      ] as const
+    ) {
+      const outcome = await measure(load, FULL.times.idle, one, arena);
+      figures[name]!.push(outcome.figures.memory!);
+    }
+  }
+  const bytes = (name: string) => median(figures[name]!);
+  const beyond = bytes("ours") - bytes("bare");
   const kb = (bytes: number) => `${(bytes / 1000).toFixed(1)} KB`;
   console.log(
-    `each of ${IDLE}: ours ${kb(ours)}, Deno.serve ${kb(native)}, bare node:tls ${kb(bare)}; ` +
-      `ours beyond the bare one ${kb(ours - bare)}`,
+    `each of ${compressed.connections}: ours ${kb(bytes("ours"))}, Deno's own ` +
+      `${kb(bytes("native"))}, node:tls alone ${kb(bytes("bare"))}; ours beyond that ${kb(beyond)}`,
   );
-  assert(ours <= 44_000, kb(ours));
-  assert(ours - bare <= 8000, kb(ours - bare));
+  assert(bytes("ours") <= 44_000, kb(bytes("ours")));
+  assert(beyond <= 8000, `${kb(beyond)} beyond node:tls`);
 });

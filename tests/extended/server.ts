@@ -1,7 +1,7 @@
 /**
  * An echo server in a process of its own, to be attacked and measured: the library's, or Deno's with
- * `native`, or with `bare` a TLS server of `node:tls` that knows no WebSocket; over TLS with `cert` and
- * `key` in the current folder with `tls`. With `parts`, a text is answered in three messages, 2 ms apart.
+ * `native`; over TLS with `cert` and `key` in the current folder with `tls`. With `parts`, a text is
+ * answered in three messages, 2 ms apart; `serve=` has options of `serve` in JSON.
  *
  * It prints its port, and with `tell` then `closed CODE` for each socket that has ended: somebody must
  * read that, or it stops at a full pipe. `/memory` answers with its
@@ -10,11 +10,9 @@
  * @module
  */
 
-import { createServer } from "node:tls";
 import { serve, type ServeOptions, upgradeWebSocket } from "../../mod.ts";
 
 const native = Deno.args.includes("native");
-const bare = Deno.args.includes("bare");
 const parts = Deno.args.includes("parts");
 const tell = Deno.args.includes("tell");
 const tls = Deno.args.includes("tls");
@@ -37,22 +35,6 @@ async function answerInParts(socket: Pick<WebSocket, "send">): Promise<void> {
     if (i > 0) await new Promise((resolve) => setTimeout(resolve, PART_MS));
     socket.send(`part ${i}`);
   }
-}
-
-/** Sends back what comes, but for the request for its memory. */
-function serveBare(pair: { cert?: string; key?: string }): void {
-  const server = createServer(pair, (socket) => {
-    socket.on("error", () => {});
-    socket.on("data", (data) => {
-      if (!data.toString("latin1").startsWith("GET /memory ")) return void socket.write(data);
-      collect();
-      const body = JSON.stringify(Deno.memoryUsage());
-      socket.end(
-        `HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-      );
-    });
-  });
-  server.listen(0, hostname, () => console.log((server.address() as { port: number }).port));
 }
 
 function handler(request: Request): Response {
@@ -83,6 +65,5 @@ const options = {
   onListen: ({ port }: Deno.NetAddr) => console.log(port),
   ...pair,
 };
-if (bare) serveBare(pair);
-else if (native) Deno.serve(options, handler);
+if (native) Deno.serve(options, handler);
 else serve(options, handler);
