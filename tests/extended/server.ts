@@ -37,6 +37,10 @@ async function answerInParts(socket: Pick<WebSocket, "send">): Promise<void> {
   }
 }
 
+// As every server has one. Besides, Deno 2.9 panics when it looks for signals for the first time with all
+// file descriptors in use, which would end this process for a reason of its own.
+Deno.addSignalListener("SIGTERM", () => Deno.exit());
+
 function handler(request: Request): Response {
   if (new URL(request.url).pathname === "/memory") {
     collect();
