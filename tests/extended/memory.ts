@@ -45,9 +45,13 @@ class Watch implements Disposable {
 
   constructor(victim: Victim, limit: number) {
     this.#timer = setInterval(() => {
-      if (!victim.isAlive()) return;
-      this.most = Math.max(this.most, victim.memory("VmRSS"));
-      if (this.most > limit) victim.program.kill("SIGKILL");
+      try {
+        this.most = Math.max(this.most, victim.memory("VmRSS"));
+        if (this.most > limit) victim.program.kill("SIGKILL");
+      } catch {
+        // It is gone, which its test finds out.
+        this[Symbol.dispose]();
+      }
     }, 50);
   }
 
