@@ -14,6 +14,13 @@ export interface Endpoint {
   webSocket: boolean;
 }
 
+/** A connection with its opening handshake done, if there is one to do. */
+export interface Connected {
+  connection: Deno.Conn;
+  /** The extensions agreed on. */
+  extensions: string;
+}
+
 /** What a client offers for each way of compressing. */
 const OFFERS: Record<Mode, string | undefined> = {
   "plain": undefined,
@@ -29,11 +36,17 @@ const MAX_HEAD = 4096;
 const READ_SIZE = 64 * 1024;
 
 /** Connects, and opens a WebSocket if there is one to open. */
-export async function open({ port, webSocket }: Endpoint, mode: Mode): Promise<LoadConnection> {
+export async function open(endpoint: Endpoint, mode: Mode): Promise<LoadConnection> {
+  const { connection, extensions } = await connect(endpoint, mode);
+  return new LoadConnection(connection, extensions);
+}
+
+/** Connects as {@linkcode open} does, for callers that read and write the bytes themselves. */
+export async function connect({ port, webSocket }: Endpoint, mode: Mode): Promise<Connected> {
   const connection = await dial(port);
   try {
     const extensions = webSocket ? await shakeHands(connection, OFFERS[mode]) : "";
-    return new LoadConnection(connection, extensions);
+    return { connection, extensions };
   } catch (error) {
     connection.close();
     throw error;

@@ -27,6 +27,8 @@ export interface Job extends Stretch {
   size: Size;
   /** Messages that a connection has on their way. */
   depth: number;
+  /** Whether the next are sent when all of them are back. */
+  batched?: boolean | undefined;
 }
 
 /** What came of it. */
@@ -109,7 +111,7 @@ async function measure(job: Job, probe: Probe, meter: Meter, bytes = () => 0) {
   };
 }
 
-/** Every socket has `depth` messages on their way, and sends the next when one is back. */
+/** Every socket has `depth` messages on their way, and sends the next when one is back, or all are. */
 async function echo(job: Job, probe: Probe): Promise<Outcome> {
   const connections = await gather(job);
   const meter = new Meter();
@@ -124,7 +126,8 @@ async function echo(job: Job, probe: Probe): Promise<Outcome> {
         sentAt[turn] = now;
       }
       meter.count += count;
-      connection.send(count);
+      if (!job.batched) connection.send(count);
+      else if (answered % job.depth === 0) connection.send(job.depth);
     });
     connection.send(job.depth);
     return end;
@@ -218,6 +221,8 @@ const KINDS = { echo, workers: echo, broadcast, idle, handshakes };
 
 if (import.meta.main) {
   const job: Job = JSON.parse(Deno.args[0]!);
+  // A floor compresses nothing, whatever the others do.
+  if (!job.endpoint.webSocket) job.mode = "plain";
   await using probe = new Probe();
   console.log(JSON.stringify(await KINDS[job.kind](job, probe)));
 }

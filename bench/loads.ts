@@ -4,12 +4,22 @@
  * @module
  */
 
+import { type Attack, FLOODS } from "./attacker.ts";
 import type { Mode } from "./frames.ts";
 import type { Size } from "./messages.ts";
 import type { Stretch } from "./meter.ts";
 
 /** What is measured: a server by the load generator, a server's start, or a client. */
-export type Kind = "echo" | "workers" | "broadcast" | "idle" | "handshakes" | "start" | "client";
+export type Kind =
+  | "echo"
+  | "workers"
+  | "broadcast"
+  | "idle"
+  | "handshakes"
+  | "start"
+  | "client"
+  | "latency"
+  | "fairness";
 
 /** One load. */
 export interface Load {
@@ -22,10 +32,21 @@ export interface Load {
   size: Size;
   /** Messages that a connection has on their way. */
   depth: number;
+  /** Whether the next messages are sent when all that are on their way are back. */
+  batched?: boolean;
   /** The level at which servers compress, where it can be set. */
   level: number;
   /** The curve that this is a point of: ours alone, in one table with the others. */
   curve?: Curve;
+  /** Messages of an answer, which the server sends 2 ms apart. @default {1} */
+  parts?: number;
+  /** Milliseconds between the questions of a connection; without, each waits for the last answer. */
+  interval?: number;
+  /** Whether a short text is answered whatever was sent, so that a bomb's answer is small. */
+  reply?: boolean;
+  /** What goes on beside the connections that are measured, and on how many others. */
+  attack?: Attack;
+  attackers?: number;
 }
 
 /** What is to cost the same however much there is of it. */
@@ -68,6 +89,54 @@ function idle(mode: Mode, connections: number): Load {
   };
 }
 
+/** How promptly a server answers, alone or beside others that keep it busy. */
+function latency(name: string, size: Size, others: Partial<Load> = {}): Load {
+  const id = `latency-${name}`;
+  return {
+    id,
+    kind: "latency",
+    mode: "plain",
+    connections: 1,
+    size,
+    depth: 1,
+    level: 1,
+    ...others,
+  };
+}
+
+/** How promptly a server answers while it is attacked. */
+function fairness(attack: Attack, answer: "echo" | "reply"): Load {
+  const bombs = attack.startsWith("bombs");
+  return {
+    id: `fairness-${attack}-${answer}`,
+    kind: "fairness",
+    mode: bombs ? "no-context" : "plain",
+    connections: 50,
+    size: 64,
+    depth: 1,
+    level: 1,
+    interval: 100,
+    reply: answer === "reply",
+    attack,
+    attackers: bombs ? 100 : 1,
+  };
+}
+
+/** Answers to one connection; and messages that timers send, while others leave the server no rest. */
+const LATENCIES = [
+  latency("parts", 64, { parts: 3 }),
+  latency("65536", 65_536),
+  latency("busy", 64, { parts: 3, connections: 10, interval: 100, attack: "busy", attackers: 40 }),
+];
+
+const ATTACKS = [
+  ...FLOODS.map((attack) => fairness(attack, "echo")),
+  fairness("bombs-text", "reply"),
+  fairness("bombs-binary", "reply"),
+  fairness("bombs-text", "echo"),
+  fairness("bombs-binary", "echo"),
+];
+
 /** Large, and alike: much to do for the server, and few bytes for the load generator beside it. */
 const WORKERS: Load = {
   id: "workers",
@@ -103,8 +172,10 @@ const START: Load = {
 /** One load for every row of the targets. */
 const TARGETED = [
   echo("plain", 64),
+  { ...echo("plain", 64, 50, 16), id: "batched-64-50x16", batched: true },
   echo("plain", 64, 50, 16),
   echo("plain", 4096),
+  echo("plain", 65_536),
   echo("plain", 262_144),
   echo("no-context", 512),
   echo("no-context", 4096),
@@ -126,6 +197,8 @@ export const QUICK: Plan = {
     START,
     WORKERS,
     client("plain", 64),
+    ...LATENCIES,
+    fairness("empty", "echo"),
   ],
   rounds: 2,
   times: {
@@ -136,6 +209,8 @@ export const QUICK: Plan = {
     handshakes: { warmUp: 300, duration: 300 },
     start: { warmUp: 0, duration: 0 },
     client: { warmUp: 300, duration: 300 },
+    latency: { warmUp: 0, duration: 1000 },
+    fairness: { warmUp: 0, duration: 2000 },
   },
   targetsOnly: true,
 };
@@ -156,20 +231,23 @@ const CURVES: Load[] = [
   })),
 ].map((load) => ({ ...load, id: `curve-${load.id}` }));
 
-/** The run of half an hour. */
+/** The run of three quarters of an hour. */
 export const DEFAULT: Plan = {
   loads: [
     ...TARGETED,
     echo("plain", 64, 1),
+    echo("plain", 512),
     echo("plain", 512, 1000),
     echo("no-context", 512, 1000),
     broadcast("no-context", 4096, 1000),
-    idle("no-context", 1000),
+    idle("no-context", 2000),
     idle("context", 1000),
     HANDSHAKES,
     START,
     WORKERS,
     ...CLIENTS,
+    ...LATENCIES,
+    ...ATTACKS,
     ...CURVES,
   ],
   rounds: 5,
@@ -181,6 +259,8 @@ export const DEFAULT: Plan = {
     handshakes: { warmUp: 300, duration: 600 },
     start: { warmUp: 0, duration: 0 },
     client: { warmUp: 300, duration: 600 },
+    latency: { warmUp: 0, duration: 2000 },
+    fairness: { warmUp: 0, duration: 3000 },
   },
   targetsOnly: false,
 };
@@ -229,6 +309,16 @@ const MODES: Record<Mode, string> = {
   "context": "compressed with context",
 };
 
+const ATTACK_NAMES: Record<Attack, string> = {
+  "empty": "empty text",
+  "tiny": "text of 1 B",
+  "pings": "pings",
+  "fragments": "fragments of 1 B",
+  "bombs-text": "bombs of 16 MiB, text",
+  "bombs-binary": "bombs of 16 MiB, binary",
+  "busy": "4 KiB",
+};
+
 const UNITS = ["B", "KiB", "MiB"];
 
 /** How many bytes, in words: `4 KiB`. */
@@ -242,10 +332,11 @@ function sizeText(size: Size): string {
 }
 
 /** A load in words. */
-export function titleOf({ kind, mode, connections, size, depth, level }: Load): string {
+export function titleOf(load: Load): string {
+  const { kind, mode, connections, size, depth, level, batched, attack } = load;
   const many = new Intl.NumberFormat("en").format(connections);
   const sockets = `${many} connection${connections === 1 ? "" : "s"}`;
-  const flight = depth === 1 ? "ping-pong" : `${depth} in flight`;
+  const flight = depth === 1 ? "ping-pong" : `${depth} in flight${batched ? ", batched" : ""}`;
   switch (kind) {
     case "echo": {
       const how = mode === "plain" || level === 1
@@ -265,5 +356,18 @@ export function titleOf({ kind, mode, connections, size, depth, level }: Load): 
       return `Handshakes, ${many} at once`;
     case "start":
       return "Start to first answer";
+    case "latency": {
+      const { parts = 1, attackers } = load;
+      const how = parts === 1 ? "echo" : `answered in ${parts} messages 2 ms apart`;
+      const beside = attack === undefined ? "" : `, beside ${attackers} that echo without a pause`;
+      return `Latency: ${sizeText(size)}, ${how}, ${sockets}${beside}`;
+    }
+    case "fairness": {
+      const { attackers, reply } = load;
+      const threat = attack!.startsWith("bombs") ? "send" : "floods:";
+      return `Fairness: ${sockets} at 100 ms, while ${attackers} ${threat} ${
+        ATTACK_NAMES[attack!]
+      }, ${reply ? "reply" : "echo"}`;
+    }
   }
 }

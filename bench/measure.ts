@@ -5,11 +5,13 @@
  */
 
 import type { ClientJob } from "./client.ts";
-import { dial, writeAll } from "./connection.ts";
+import { dial, type Endpoint, writeAll } from "./connection.ts";
 import type { Job, Outcome } from "./load.ts";
 import type { Load } from "./loads.ts";
+import { isBinary } from "./messages.ts";
 import type { Stretch } from "./meter.ts";
 import { Probe } from "./probe.ts";
+import { attack as startAttack, besiege } from "./siege.ts";
 import { capture, type Pinning, projectPath, ServerProcess } from "./process.ts";
 import { type Ready, type Rival, WS_VARIABLES } from "./rivals.ts";
 
@@ -37,7 +39,7 @@ export async function measure(
   { rival, start }: Contestant,
   arena: Arena,
 ): Promise<Outcome> {
-  const { kind, mode, connections, size, depth } = load;
+  const { kind, mode, connections, size, depth, batched } = load;
   if (kind === "start") return await measureStart(start(load), rival, arena);
 
   const serve = kind === "client" ? arena.host.start : start;
@@ -45,7 +47,10 @@ export async function measure(
   const pinned = kind === "workers" ? command : arena.pinning.on(0, command);
   await using server = await ServerProcess.start(pinned);
   const { pid, port } = server;
-  const shared = { mode, connections, size, depth, ...stretch };
+  if (kind === "latency" || kind === "fairness") {
+    return await measureAnswers(load, stretch, { port, webSocket: rival.webSocket }, arena);
+  }
+  const shared = { mode, connections, size, depth, batched, ...stretch };
   if (kind === "client") {
     const job: ClientJob = { kind, client: rival.id, port, ...shared };
     return await run("client.ts", [`--allow-env=${WS_VARIABLES}`], job, arena);
@@ -73,6 +78,37 @@ async function run(
   const limit = LOAD_LIMIT + job.warmUp + job.duration;
   const pinned = job.kind === "workers" ? command : pinning.on(1, command);
   return JSON.parse(await capture(pinned, {}, limit));
+}
+
+/** Milliseconds that the last answers are waited for. */
+const PATIENCE = 5000;
+
+/** What honest peers see of a server, alone or beside others. */
+async function measureAnswers(
+  { kind, connections, size, parts = 1, interval = 0, attack, attackers = 0 }: Load,
+  { duration }: Stretch,
+  endpoint: Endpoint,
+  { pinning, folder }: Arena,
+): Promise<Outcome> {
+  const options = {
+    ca: `${folder}/ca.crt`,
+    pin: (command: string[]) => pinning.on(1, command),
+  };
+  const job = {
+    endpoint,
+    connections,
+    interval,
+    duration,
+    patience: PATIENCE,
+    size: Number(size),
+    binary: isBinary(size),
+    parts,
+    newcomers: kind === "fairness",
+  };
+  const start = async () =>
+    attack && await startAttack({ endpoint, attack, connections: attackers }, options);
+  const { asked, answered, p50, p99, worst, newcomer } = await besiege(job, start, options);
+  return { figures: { answered: answered / asked, p50, p99, worst, newcomer }, extensions: "" };
 }
 
 /** From before the process is there to the first bytes of its answer to a handshake or request. */

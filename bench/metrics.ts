@@ -29,6 +29,9 @@ const FIGURES = {
   memory: { title: "KB/connection", ratio: "× memory", scale: 1e-3 },
   perCpuSecond: { title: "handshakes/CPU s", ratio: "× per CPU s", scale: 1 },
   start: { title: "ms", ratio: "× time", scale: 1 },
+  answered: { title: "answered %", scale: 100 },
+  worst: { title: "max ms", scale: 1 },
+  newcomer: { title: "new client, max ms", scale: 1 },
   resident: { title: "MB", scale: 1e-6 },
 };
 
@@ -59,6 +62,8 @@ export const COLUMNS: Record<Kind, { shown: MetricName[]; compared: MetricName[]
   },
   start: { shown: ["start", "resident"], compared: ["start"] },
   client: { shown: ["cpu", "rate", "p50", "p99"], compared: ["cpu", "rate"] },
+  latency: { shown: ["p50", "p99", "worst"], compared: [] },
+  fairness: { shown: ["answered", "p50", "p99", "worst", "newcomer"], compared: [] },
 };
 
 /** The figures that the table of a curve shows. */

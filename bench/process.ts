@@ -85,6 +85,47 @@ export class ServerProcess implements AsyncDisposable {
   }
 }
 
+/** A process of the bench that is spoken to in lines. */
+export class Helper implements AsyncDisposable {
+  readonly #name: string;
+  readonly #child: Deno.ChildProcess;
+  readonly #output: AsyncGenerator<string>;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #watchdog: ReturnType<typeof setTimeout>;
+
+  /**
+   * @param command What is run.
+   * @param limit Longest time that it may take, in milliseconds.
+   */
+  constructor(command: string[], limit: number) {
+    this.#name = command.find((word) => /\.ts$/.test(word)) ?? command[0]!;
+    this.#child = spawn(command, { stdin: "piped", stdout: "piped", stderr: "inherit" });
+    this.#output = lines(this.#child.stdout);
+    this.#input = this.#child.stdin.getWriter();
+    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), limit);
+    void this.#child.status.then(() => clearTimeout(this.#watchdog));
+  }
+
+  /** The next line, which may have to be a certain one. */
+  async line(wanted?: string): Promise<string> {
+    const { value } = await this.#output.next();
+    if (value !== undefined && (wanted === undefined || value === wanted)) return value;
+    throw new Error(`Cannot measure: ${this.#name} ended, or wrote "${value}"`);
+  }
+
+  /** Sends a line. */
+  async tell(text = ""): Promise<void> {
+    await this.#input.write(new TextEncoder().encode(`${text}\n`));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (running.has(this.#child)) this.#child.kill("SIGKILL");
+    await this.#child.status;
+    await this.#input.close().catch(() => {});
+    await this.#output.return(undefined);
+  }
+}
+
 /** Puts processes on CPUs of their own, so that they do not take each other's time. */
 export class Pinning {
   readonly #possible: boolean;

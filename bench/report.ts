@@ -39,7 +39,7 @@ export function toReadme(results: Results): string {
 }
 
 const METHOD =
-  `\`deno task bench\` takes half an hour, with \`--quick\` a minute; \`--save\` writes this page \
+  `\`deno task bench\` takes three quarters of an hour, with \`--quick\` a minute; \`--save\` writes this page \
 anew, and \`--help\` tells the rest. It runs on Linux. Contestants take part where they are: Node, Go with \
 gorilla (Debian's \`golang-go\` and \`golang-github-gorilla-websocket-dev\`), and Bun, which \
 \`--fetch-bun\` gets from npm. Who is missing is named.
@@ -66,12 +66,20 @@ the latency are the load generator's, but the server's CPU time is still its own
 - **KB/connection**: resident memory of the server with the connections less that without, once each \
 has sent and received one message of 512 B.
 - **handshakes/CPU s**: opening handshakes, TLS and WebSocket, for each second of the server's CPU time.
+- **Latency** is told in milliseconds from a question to the last message of its answer. Beside others, \
+ten connections ask each 100 ms, and get messages from the server's timers, while 40 more echo 4 KiB \
+without a pause.
+- **Fairness** is what 50 connections see that ask each 100 ms, while others flood the server or send it \
+16 KB that inflate to 16 MiB, again and again. An answer that has not come 5 s after the last question \
+counts with its age. Meanwhile one client after another connects anew: the longest wait is told. The \
+attackers are a process of their own on the load generator's CPU.
 - **Workers** are measured on both CPUs, which they share with the load generator.
 - **TLS alone** sends the bytes back without looking at them: what a WebSocket on Deno costs at least.`;
 
 function targets(results: Result[]): string[] {
   const rows = verdicts(results).map(({ target, measured, spread, met }) => {
-    const factor = target.rival === undefined ? METRICS[target.metric].scale : 1;
+    const isFigure = target.rival === undefined || target.difference;
+    const factor = isFigure ? METRICS[target.metric].scale : 1;
     const against = RIVALS.find(({ id }) => id === target.rival)?.name ?? "";
     return [
       target.title,

@@ -8,6 +8,7 @@ import config from "../deno.json" with { type: "json" };
 import type { Mode } from "./frames.ts";
 import type { Kind, Load } from "./loads.ts";
 import { capture, projectPath } from "./process.ts";
+import type { Work } from "./servers/server.ts";
 
 /** What a contestant needs from the bench. */
 export interface Workshop {
@@ -41,6 +42,7 @@ export interface Rival {
 }
 
 const ALL_MODES: Mode[] = ["plain", "no-context", "context"];
+const PROMPTNESS: Kind[] = ["latency", "fairness"];
 const SERVER_KINDS: Kind[] = ["echo", "broadcast", "idle", "handshakes", "start"];
 
 /** This project; every ratio is to it. */
@@ -52,7 +54,7 @@ export const RIVALS: Rival[] = [
     id: OURS,
     name: "ours",
     modes: ALL_MODES,
-    kinds: [...SERVER_KINDS, "workers", "client"],
+    kinds: [...SERVER_KINDS, ...PROMPTNESS, "workers", "client"],
     webSocket: true,
     async prepare(workshop) {
       const { version, start } = await onDeno(workshop, "ours.ts");
@@ -88,7 +90,7 @@ export const RIVALS: Rival[] = [
     id: "deno",
     name: "Deno's own",
     modes: ["plain"],
-    kinds: ["echo", "idle", "handshakes", "start", "client"],
+    kinds: ["echo", "idle", "handshakes", "start", "client", ...PROMPTNESS],
     webSocket: true,
     prepare: (workshop) => onDeno(workshop, "deno_native.ts"),
   },
@@ -107,7 +109,7 @@ export const RIVALS: Rival[] = [
     id: "ws-node",
     name: "ws on Node",
     modes: ALL_MODES,
-    kinds: SERVER_KINDS,
+    kinds: [...SERVER_KINDS, ...PROMPTNESS],
     webSocket: true,
     prepare: wsOnNode,
   },
@@ -123,7 +125,7 @@ export const RIVALS: Rival[] = [
     id: "bun",
     name: "Bun",
     modes: ALL_MODES,
-    kinds: SERVER_KINDS,
+    kinds: [...SERVER_KINDS, ...PROMPTNESS],
     webSocket: true,
     prepare: bun,
   },
@@ -134,6 +136,14 @@ export const RIVALS: Rival[] = [
     kinds: ["echo"],
     webSocket: false,
     prepare: (workshop) => onDeno(workshop, "tls_floor.ts"),
+  },
+  {
+    id: "node-tls",
+    name: "node:tls alone",
+    modes: ALL_MODES,
+    kinds: ["idle"],
+    webSocket: false,
+    prepare: (workshop) => onDeno(workshop, "node_tls.ts"),
   },
   {
     id: "hello",
@@ -155,8 +165,15 @@ export function takesPart(rival: Rival, load: Load): boolean {
 export const WS_VARIABLES = "WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE";
 
 /** The arguments that every server takes: see `servers/server.ts`. */
-function serverArguments(folder: string, { mode, kind, level }: Load): string[] {
-  return [folder, mode, kind === "broadcast" ? "broadcast" : "echo", String(level)];
+function serverArguments(folder: string, load: Load): string[] {
+  return [folder, load.mode, workOf(load), String(load.level)];
+}
+
+/** What a server does with each message. */
+function workOf({ kind, parts = 1, reply }: Load): Work {
+  if (kind === "broadcast") return "broadcast";
+  if (parts > 1) return "parts";
+  return reply ? "reply" : "echo";
 }
 
 function serverPath(file: string): string {

@@ -20,7 +20,15 @@ export function median(values: ArrayLike<number>): number {
 
 /** How far the values lie apart: half of the way from the least to the greatest, as share of the median. */
 export function spread(values: number[]): number {
-  return (Math.max(...values) - Math.min(...values)) / 2 / median(values);
+  const width = Math.max(...values) - Math.min(...values);
+  // Figures that are all zero do not lie apart.
+  return width === 0 ? 0 : width / 2 / median(values);
+}
+
+/** What each figure is more than the other that was measured beside it, round by round. */
+export function differences(figures: number[], others: number[]): number[] {
+  const rounds = Math.min(figures.length, others.length);
+  return Array.from({ length: rounds }, (_, i) => figures[i]! - others[i]!);
 }
 
 /** The ratios of two rows of figures that were measured side by side, round by round. */

@@ -7,6 +7,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { deflateRawSync } from "node:zlib";
+import type { ServeOptions } from "../mod.ts";
 import { developmentCertificates, Folder, Program, projectPath, variablesOf } from "./programs.ts";
 import { BINARY, frame, RSV1 } from "./protocol/driver.ts";
 import { closed, next, opened, RawClient } from "./websocket/peers.ts";
@@ -21,6 +22,12 @@ export interface VictimOptions {
   namespace?: string;
   /** Whether it prints how each socket ended. */
   tell?: boolean;
+  /** Whether a text is answered in three messages, 2 ms apart. */
+  parts?: boolean;
+  /** Options of `serve`. */
+  serve?: ServeOptions;
+  /** Most file descriptors that it may have. */
+  descriptors?: number;
 }
 
 /** A server in a process of its own. */
@@ -36,14 +43,20 @@ export class Victim implements AsyncDisposable {
 
   static async start(options: VictimOptions = {}, limitMs?: number): Promise<Victim> {
     const { native = false, tls = false, idleTimeout = 30, namespace, tell = false } = options;
+    const { parts = false, serve = {}, descriptors } = options;
     const host = namespace === undefined ? "127.0.0.1" : "10.213.77.2";
     const folder = new Folder();
     const made = await developmentCertificates();
     await Deno.writeTextFile(`${folder.path}/server.crt`, made.cert);
     await Deno.writeTextFile(`${folder.path}/server.key`, made.key);
+    await Deno.writeTextFile(`${folder.path}/ca.crt`, made.ca);
     const inside = namespace === undefined ? [] : ["ip", "netns", "exec", namespace];
+    const limited = descriptors === undefined
+      ? []
+      : ["bash", "-c", `ulimit -n ${descriptors}; exec "$@"`, "bash"];
     const [file, ...args] = [
       ...inside,
+      ...limited,
       Deno.execPath(),
       "run",
       `--config=${projectPath("deno.json")}`,
@@ -58,6 +71,8 @@ export class Victim implements AsyncDisposable {
       `idle=${idleTimeout}`,
       `host=${host}`,
       ...tell ? ["tell"] : [],
+      ...parts ? ["parts"] : [],
+      `serve=${JSON.stringify(serve)}`,
     ];
     const program = new Program(file!, args, {
       cwd: folder.path,
@@ -102,6 +117,16 @@ export class Victim implements AsyncDisposable {
     using client = Deno.createHttpClient({ caCerts: [this.ca] });
     const url = this.url.replace("ws", "http") + "memory";
     return await (await fetch(url, { client })).json();
+  }
+
+  /** Whether its process is there. */
+  isAlive(): boolean {
+    return output("cat", `/proc/${this.pid}/status`).includes("VmRSS");
+  }
+
+  /** The file of the authority that its certificate is of. */
+  get caFile(): string {
+    return `${this.folder.path}/ca.crt`;
   }
 
   /** Its open file descriptors. */

@@ -27,7 +27,12 @@ const server = Bun.serve({
     },
     message(socket, data) {
       if (work === "broadcast") server.publish("all", data, mode !== "plain");
-      else socket.send(data, mode !== "plain");
+      else if (work === "reply") socket.send("an answer");
+      else if (work === "parts" && typeof data === "string") {
+        socket.send("an answer");
+        setTimeout(() => socket.send("an answer"), 2);
+        setTimeout(() => socket.send("an answer"), 4);
+      } else socket.send(data, mode !== "plain");
     },
   },
 });

@@ -4,13 +4,16 @@
  * @module
  */
 
-import { announce, LOCAL, serverArguments } from "./server.ts";
+import { announce, LOCAL, REPLY, sendParts, serverArguments } from "./server.ts";
 
-const { cert, key } = serverArguments();
+const { cert, key, work } = serverArguments();
 
 Deno.serve({ ...LOCAL, cert, key, onListen: announce }, (request) => {
   const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 0 });
   socket.binaryType = "arraybuffer";
-  socket.onmessage = ({ data }) => socket.send(data);
+  socket.onmessage = ({ data }) => {
+    if (work === "parts" && typeof data === "string") sendParts(socket);
+    else socket.send(work === "reply" ? REPLY : data);
+  };
   return response;
 });

@@ -5,7 +5,7 @@
  */
 
 import { prepare, serve, upgradeWebSocket, type WebSocket } from "../../mod.ts";
-import { announce, LOCAL, serverArguments } from "./server.ts";
+import { announce, LOCAL, REPLY, sendParts, serverArguments } from "./server.ts";
 
 const { cert, key, mode, work, level } = serverArguments();
 const compression = mode === "plain" ? false : { threshold: 0, level };
@@ -17,6 +17,8 @@ const answers: Record<string, (socket: WebSocket, data: string | ArrayBuffer) =>
     const message = prepare(data);
     for (const socket of sockets) socket.send(message);
   },
+  "reply": (socket) => socket.send(REPLY),
+  "parts": (socket, data) => typeof data === "string" ? sendParts(socket) : socket.send(data),
   "separate-sends": (_, data) => {
     for (const socket of sockets) socket.send(data);
   },

@@ -4,8 +4,21 @@
  * @module
  */
 
-/** What a server is to do with each message: send it back, or send it to every socket. */
-export type Work = "echo" | "broadcast" | "separate-sends";
+/**
+ * What a server is to do with each message: send it back; send it to every socket; answer with a short
+ * text; or answer a text in three messages, 2 ms apart, and send back what is binary.
+ */
+export type Work = "echo" | "broadcast" | "separate-sends" | "reply" | "parts";
+
+/** The answer of `reply`, and each message of `parts`. */
+export const REPLY = "an answer";
+
+/** Sends the three messages of `parts`. */
+export function sendParts(socket: { send(data: string): void }): void {
+  socket.send(REPLY);
+  setTimeout(() => socket.send(REPLY), 2);
+  setTimeout(() => socket.send(REPLY), 4);
+}
 
 /** How a server of the bench is started: folder of the certificate, mode, work, level. */
 export interface ServerArguments {

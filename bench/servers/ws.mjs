@@ -27,7 +27,12 @@ const webSockets = new WebSocketServer({
 webSockets.on("connection", (socket) => {
   socket.on("error", () => {});
   socket.on("message", (data, binary) => {
-    if (work === "echo") socket.send(data, { binary });
+    if (work === "parts" && !binary) {
+      socket.send("an answer");
+      setTimeout(() => socket.send("an answer"), 2);
+      setTimeout(() => socket.send("an answer"), 4);
+    } else if (work === "reply") socket.send("an answer");
+    else if (work === "echo" || work === "parts") socket.send(data, { binary });
     else for (const client of webSockets.clients) client.send(data, { binary });
   });
 });

@@ -3,22 +3,11 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { certificatesFolder, developmentCertificates, RUNNABLE, startServer } from "../programs.ts";
+import { certificatesFolder, developmentCertificates, startServer } from "../programs.ts";
 import { descriptorsOf, mib, sendBomb, sendWithoutReading, served, Victim } from "../attacks.ts";
 import { deflated, frame, RSV1, TEXT } from "../protocol/driver.ts";
 import { closed, handshake, next, opened, RawClient } from "../websocket/peers.ts";
-
-const MIB = 1024 * 1024;
-const LIMIT_MS = 300_000;
-
-function wait(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** An extended test: on Linux, with all permissions. */
-function extended(name: string, fn: () => Promise<void>, ignore = false): void {
-  Deno.test({ name, ignore: ignore || !RUNNABLE || Deno.build.os !== "linux", fn });
-}
+import { extended, LIMIT_MS, MIB, wait } from "./extended.ts";
 
 /** What a command writes; nothing where there is no such command. */
 function output(command: string, ...args: string[]): string | undefined {
