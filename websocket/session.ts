@@ -81,6 +81,12 @@ const HANDLER_PATIENCE_MS = 1000;
 /** At shutdown, two checks this far apart without activity mean that all has been answered. */
 const QUIET_MS = 10;
 
+/**
+ * Memory that TLS takes besides for a connection in the middle of a message, in bytes: its buffers have
+ * grown to the largest record each way, and are not seen from here.
+ */
+const NATIVE_BYTES = 64 * 1024;
+
 /** Longest wait for the peer's Close frame after ours, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 10_000;
 
@@ -458,7 +464,8 @@ export class Session implements Receiver {
   // Memory
 
   #holds(): number {
-    return this.#protocol.held + this.#currentLeft + this.#handlerBytes;
+    const held = this.#protocol.held + this.#currentLeft;
+    return (held === 0 ? 0 : held + NATIVE_BYTES) + this.#handlerBytes;
   }
 
   #updateHeld(): void {
