@@ -166,8 +166,11 @@ function listen(server: Server, options: ListenOptions): Deno.NetAddr | Deno.Uni
   const { hostname, port, path, reusePort } = options;
   if (path !== undefined) {
     server.listen({ path });
-    // Deno's own words for what is wrong.
-    if (server.address() === null) Deno.listen({ transport: "unix", path }).close();
+    if (!server.listening) {
+      // Deno's own words for what is wrong.
+      Deno.listen({ transport: "unix", path }).close();
+      throw new Error(`Cannot listen: path "${path}" cannot be had`);
+    }
     return { transport: "unix", path };
   }
   const ip = isAddress(hostname) ? hostname : resolve(hostname, port, reusePort);
