@@ -81,6 +81,7 @@ class StreamConnection implements Connection {
 
   destroy(): void {
     this.#socket.destroy();
+    this.#source.destroy();
   }
 }
 
@@ -103,7 +104,8 @@ export function streamConnection(
  * What TLS reads from and writes to, in place of the socket itself. Deno's TLS takes a socket's native handle
  * over, reads from it as fast as the peer sends, and holds without bound what nobody takes: `pause()` of either
  * socket only stops delivery. Of a stream that is no socket it takes what it is given, so that
- * `source.pause()` stops the network.
+ * `source.pause()` stops the network. The price: where a handshake fails, Deno writes no alert to such a
+ * stream, and the peer sees the end of the connection only.
  */
 export function belowTls(source: Socket): Duplex {
   const { Duplex } = stream();

@@ -14,6 +14,13 @@ import { developmentCertificates, Folder, granted } from "../programs.ts";
 /** Both ways of a socket's bytes. */
 export const WAYS = ["native", "public"] as const;
 
+/** The way that is taken now, if that has been decided. */
+export function wayNow(): typeof WAYS[number] | undefined {
+  const way = chooseWay(undefined);
+  chooseWay(way);
+  return way;
+}
+
 /** What a connection goes over. */
 export type Network = "TCP" | "TLS" | "Unix";
 
