@@ -42,3 +42,13 @@ export interface Connection {
   /** Ends the connection at once; what is not written is lost. */
   destroy(): void;
 }
+
+/** Calls a receiver of `connection`: its fault must not end the process with all other connections. */
+export function tell(connection: Connection, call: (receiver: Receiver) => void): void {
+  try {
+    call(connection.receiver);
+  } catch (error) {
+    connection.destroy();
+    reportError(error);
+  }
+}

@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Connection, Receiver } from "./connection.ts";
 import { net, tls } from "./node.ts";
-import { ALPN_PROTOCOLS, connectionOf, decideWay } from "./sockets.ts";
+import { ALPN_PROTOCOLS, connectionOf, decideWay, underTls } from "./sockets.ts";
 
 /** How {@linkcode dial} connects. */
 export interface DialOptions {
@@ -42,7 +42,7 @@ export async function dial(
   const own = { allowHalfOpen: true };
   const socket = tls().connect({
     ...own,
-    socket: raw,
+    socket: underTls(raw),
     ALPNProtocols: ALPN_PROTOCOLS,
     // Checked below: Deno reports an expired certificate as one of an unknown authority.
     rejectUnauthorized: false,
@@ -52,7 +52,7 @@ export async function dial(
   });
   return await opened(socket, "secureConnect", host, signal, () => {
     if (!insecure && socket.authorized !== true) throw explain(certificateError(socket), host);
-    return connectionOf(socket, receiver);
+    return connectionOf(socket, receiver, raw);
   });
 }
 

@@ -15,6 +15,7 @@ import {
   type KeyPair,
   secureContext,
   secureServerSocket,
+  underTls,
 } from "./sockets.ts";
 
 /** Where a {@linkcode Listener} listens. */
@@ -138,7 +139,7 @@ class IncomingSocket implements Incoming {
     const socket = this.#socket;
     if (socket.destroyed) return Promise.resolve(undefined);
     if (this.#context === undefined) return Promise.resolve(connectionOf(socket, receiver));
-    const secured = secureServerSocket(socket, this.#context);
+    const secured = secureServerSocket(underTls(socket), this.#context);
     secured.on("error", () => {});
     return new Promise((resolve) => {
       // A peer that ends its side in the middle of the handshake is not coming back.
@@ -146,7 +147,7 @@ class IncomingSocket implements Incoming {
       secured.once("end", leave);
       secured.once("secure", () => {
         secured.off("end", leave);
-        resolve(connectionOf(secured, receiver));
+        resolve(connectionOf(secured, receiver, socket));
       });
       secured.once("close", () => {
         socket.destroy();
@@ -165,8 +166,11 @@ function listen(server: Server, options: ListenOptions): Deno.NetAddr | Deno.Uni
   const { hostname, port, path, reusePort } = options;
   if (path !== undefined) {
     server.listen({ path });
-    // Deno's own words for what is wrong.
-    if (server.address() === null) Deno.listen({ transport: "unix", path }).close();
+    if (!server.listening) {
+      // Deno's own words for what is wrong.
+      Deno.listen({ transport: "unix", path }).close();
+      throw new Error(`Cannot listen: path "${path}" cannot be had`);
+    }
     return { transport: "unix", path };
   }
   const ip = isAddress(hostname) ? hostname : resolve(hostname, port, reusePort);

@@ -23,7 +23,7 @@
  */
 
 import type { Server, Socket } from "node:net";
-import type { Connection, Receiver } from "./connection.ts";
+import { type Connection, type Receiver, tell } from "./connection.ts";
 import { process } from "./node.ts";
 
 /** A native stream handle. */
@@ -139,8 +139,8 @@ class NativeConnection implements Connection {
         else if (count < 0) onEndOrError.call(source, undefined);
       };
     }
-    socket.once("error", (error: Error) => this.#error ??= error);
-    socket.once("close", () => this.receiver.onClose(this.#error));
+    socket.on("error", (error: Error) => this.#error ??= error);
+    socket.once("close", () => tell(this, (receiver) => receiver.onClose(this.#error)));
   }
 
   resume(): void {

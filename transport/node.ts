@@ -6,11 +6,13 @@
  */
 
 import type * as Net from "node:net";
+import type * as Stream from "node:stream";
 import type * as Tls from "node:tls";
 
 /** What is used of the global `process`, which needs no import. */
 interface Process {
   getBuiltinModule(name: "node:net"): typeof Net;
+  getBuiltinModule(name: "node:stream"): typeof Stream;
   getBuiltinModule(name: "node:tls"): typeof Tls;
   /** Deprecated in Node; missing where a runtime has dropped it. */
   binding?(name: "stream_wrap"): unknown;
@@ -24,6 +26,11 @@ export function process(): Process {
 /** `node:net`. */
 export function net(): typeof Net {
   return process().getBuiltinModule("node:net");
+}
+
+/** `node:stream`. */
+export function stream(): typeof Stream {
+  return process().getBuiltinModule("node:stream");
 }
 
 /** `node:tls`. */

@@ -6,10 +6,11 @@
  */
 
 import type { AddressInfo, Server, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Connection, Receiver } from "./connection.ts";
 import { nativeConnection } from "./native_handle.ts";
 import { net, tls } from "./node.ts";
-import { streamConnection } from "./stream_connection.ts";
+import { belowTls, streamConnection } from "./stream_connection.ts";
 
 /** The way of all connections; `undefined` until it has been decided. */
 let way: "native" | "public" | undefined;
@@ -61,9 +62,15 @@ export function decideWay(pair?: KeyPair): Promise<void> {
   })();
 }
 
-/** Decides the way without a proof: for tests of both. */
-export function chooseWay(chosen: "native" | "public"): void {
+/**
+ * Decides the way without a proof: for tests of both.
+ *
+ * @returns The way before, for going back to it.
+ */
+export function chooseWay(chosen: typeof way): typeof way {
+  const before = way;
   way = chosen;
+  return before;
 }
 
 /** Whether {@linkcode decideWay} has come to an end. */
@@ -76,12 +83,22 @@ export function isDecided(): boolean {
  * would be read by the socket's own stream.
  *
  * @param socket Under TLS after its handshake; nobody else reads from it.
+ * @param source The socket that reads from the network: under TLS the one below.
  */
-export function connectionOf(socket: Socket, receiver: Receiver): Connection {
-  const remoteAddr = addressOf(socket);
-  socket.setNoDelay(true);
+export function connectionOf(
+  socket: Socket,
+  receiver: Receiver,
+  source: Socket = socket,
+): Connection {
+  const remoteAddr = addressOf(source);
+  source.setNoDelay(true);
   const native = way === "native" ? nativeConnection(socket, remoteAddr, receiver) : undefined;
-  return native ?? streamConnection(socket, remoteAddr, receiver);
+  return native ?? streamConnection(socket, source, remoteAddr, receiver);
+}
+
+/** What TLS is to be put on: the socket itself where its native handle is used. */
+export function underTls(socket: Socket): Socket | Duplex {
+  return way === "native" ? socket : belowTls(socket);
 }
 
 function addressOf(socket: Socket): Deno.Addr {
@@ -221,10 +238,10 @@ export function secureContext(cert: string, key: string): unknown {
   return tls().createSecureContext({ cert, key });
 }
 
-/** Starts TLS on an accepted socket; `secure` or `close` follows. */
-export function secureServerSocket(socket: Socket, context: unknown): Socket {
+/** Starts TLS on an accepted socket, or what stands for it; `secure` or `close` follows. */
+export function secureServerSocket(socket: Socket | Duplex, context: unknown): Socket {
   const { TLSSocket } = tls() as unknown as {
-    TLSSocket: new (socket: Socket, options: Record<string, unknown>) => Socket;
+    TLSSocket: new (socket: Socket | Duplex, options: Record<string, unknown>) => Socket;
   };
   return new TLSSocket(socket, {
     isServer: true,
