@@ -5,6 +5,7 @@
  */
 
 import { clientKey } from "../transport/address.ts";
+import { memoryBudget } from "../transport/memory_budget.ts";
 import { type Incoming, Listener } from "../transport/listener.ts";
 import { answer, refuse } from "./answer.ts";
 import { HttpExchange } from "../transport/http_exchange.ts";
@@ -90,6 +91,7 @@ class Server implements HttpServer {
     this.#handler = handler;
     const limits = this.#limits = serveLimits(options);
     this.#places = new Places(limits.maxConnections, limits.maxConnectionsPerAddress);
+    limitMemory(limits);
     const { cert, key, signal, hostname = "0.0.0.0", port = 8000, reusePort = false } = options;
     signal?.throwIfAborted();
     if ((cert === undefined) !== (key === undefined)) {
@@ -252,4 +254,10 @@ class Server implements HttpServer {
       this.#refusals--;
     }
   }
+}
+
+/** Sets the bounds of the memory that all connections of the process hold, as far as they are given. */
+function limitMemory({ maxMemory: total, maxMemoryPerAddress: addressShare }: ServeLimits): void {
+  if (total !== undefined) memoryBudget.configure({ total, addressShare: Math.floor(total / 2) });
+  if (addressShare !== undefined) memoryBudget.configure({ addressShare });
 }
