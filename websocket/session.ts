@@ -122,6 +122,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #eventTask = -1;
   #allowanceTask = -1;
   #handling = false;
+  isTaskDue = false;
   #peerEnded = false;
   #handlers = 0;
   #handlerBytes = 0;
@@ -138,6 +139,8 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #flushScheduled = false;
   /** Whether more was unsent than the high-water mark, and `drain` is due once it is not. */
   #drainDue = false;
+  /** Whether `drain` waits for a task of its own. */
+  #drainWaits = false;
   #drained: PromiseWithResolvers<void> | undefined;
 
   // Ending
@@ -250,7 +253,10 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** Goes on in a task of its own. */
   continue(): void {
+    if (this.#state === State.CLOSED) return;
+    if (this.#drainWaits) this.#tellDrain();
     if (this.#wait !== Wait.TASK) return;
+    if (this.#eventTask === tasks.current) return tasks.after(this);
     this.#wait = Wait.NOTHING;
     this.#handle();
     this.#protocol.keepInput();
@@ -261,8 +267,11 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   step(): boolean {
     if (this.#state === State.CLOSED) return false;
     this.#workOnOutput();
+    if (this.#drainWaits) this.#tellDrain();
     if (this.#wait === Wait.TURN || this.#wait === Wait.TASK) {
-      this.#wait = Wait.NOTHING;
+      // Several steps may be done in one task.
+      if (this.#eventTask === tasks.current) this.#waitForTask();
+      else this.#wait = Wait.NOTHING;
       this.#protocol.allowance = TURN_WORK;
       this.#handle();
       this.#protocol.keepInput();
@@ -610,9 +619,14 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     this.goOn();
     if (!this.#drainDue || this.#protocol.busy || this.#failure !== undefined) return;
     this.#drainDue = false;
-    queueMicrotask(() => {
-      if (this.#state !== State.CLOSED) this.listener.onDrain();
-    });
+    this.#drainWaits = true;
+    tasks.after(this);
+  }
+
+  #tellDrain(): void {
+    if (this.#eventTask === tasks.current) return tasks.after(this);
+    this.#drainWaits = false;
+    this.#tell(() => this.listener.onDrain());
   }
 
   /** Resolves when no more is unsent than the high-water mark; rejects when the connection is lost. */
