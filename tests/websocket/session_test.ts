@@ -158,6 +158,19 @@ Deno.test("Session takes the code of a Close that came, although writing fails a
   assertEquals([code, reason, wasClean], [4001, "done", true]);
 });
 
+Deno.test("Session counts what the network has not taken as unsent, and as memory held", async () => {
+  const { session, socket, network } = opened();
+  network.takes = false;
+  socket.send(new Uint8Array(100_000));
+  await turn();
+  assertEquals([network.isWriting, session.unsent], [true, 100_010]);
+  assert(memoryBudget.used >= 100_010, `${memoryBudget.used} bytes are counted`);
+  network.take();
+  assertEquals([session.unsent, memoryBudget.used], [0, 0]);
+  socket.terminate();
+  await next(socket, "close");
+});
+
 Deno.test("Session closes with 1008 when a message does not end within messageTimeout", async () => {
   const { socket, network } = opened({ messageTimeout: 50 });
   const messages: string[] = [];
