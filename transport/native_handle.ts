@@ -111,6 +111,8 @@ class NativeConnection implements Connection {
   #ending = false;
   /** Whether the handle has been told to read. */
   #started = false;
+  /** What Deno does when the handle below TLS ends or fails. */
+  #onSourceEnd: Handle["onread"] | undefined;
   #error: Error | undefined;
 
   constructor(socket: Socket, handle: Handle, remoteAddr: Deno.Addr, receiver: Receiver) {
@@ -129,18 +131,14 @@ class NativeConnection implements Connection {
     this.#source = handle;
     if (handle._nativeTcpHandle) {
       const source = this.#source = handle._nativeTcpHandle;
-      const onEndOrError = source.onread;
+      this.#onSourceEnd = source.onread;
       source[OWNER] = this;
       source.readStop();
       source.useUserBuffer(encrypted);
-      source.onread = function (this: Handle) {
-        const count = streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError]!;
-        if (count > 0) handle.receive!(encrypted.subarray(0, count));
-        else if (count < 0) onEndOrError.call(source, undefined);
-      };
+      source.onread = onEncrypted;
     }
     socket.on("error", (error: Error) => this.#error ??= error);
-    socket.once("close", () => tell(this, (receiver) => receiver.onClose(this.#error)));
+    socket.on("close", () => tell(this, (receiver) => receiver.onClose(this.#error)));
   }
 
   resume(): void {
@@ -186,6 +184,12 @@ class NativeConnection implements Connection {
     else if (count < 0) this.#fail(count);
   }
 
+  /** Likewise, of what TLS is yet to decrypt. */
+  readEncrypted(count: number): void {
+    if (count > 0) this.#handle.receive!(encrypted.subarray(0, count));
+    else if (count < 0) this.#onSourceEnd!.call(this.#source, undefined);
+  }
+
   /** A write that was pending has ended. */
   written(status: number): void {
     if (this.#writing === undefined || this.#socket.destroyed) return;
@@ -210,6 +214,10 @@ function onRead(this: Handle): void {
     owner.destroy();
     reportError(error);
   }
+}
+
+function onEncrypted(this: Handle): void {
+  this[OWNER]!.readEncrypted(streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError]!);
 }
 
 function onWritten(this: WriteRequest, status: number): void {
