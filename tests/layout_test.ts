@@ -53,7 +53,7 @@ const ARROWS: Record<string, { rooms: string[]; node: string[] }> = {
   "protocol": { rooms: ["protocol"], node: ["zlib"] },
   "transport": {
     rooms: ["transport", "protocol"],
-    node: ["net", "tls", "stream", "crypto"],
+    node: ["buffer", "net", "tls", "stream", "crypto"],
   },
   "websocket": { rooms: ["websocket", "transport", "protocol"], node: [] },
   "server": { rooms: ["server", "websocket", "transport", "protocol"], node: [] },
