@@ -86,8 +86,7 @@ export class GrowingBuffer {
   }
 
   /**
-   * Forgets the data and gives the memory back. An array of over 1 MiB is detached: nothing may read it any
-   * more.
+   * Forgets the data and gives the memory back. The array may be detached: nothing may read it any more.
    */
   release(): void {
     if (!this.#borrowed) recycle(this.bytes);
@@ -108,12 +107,11 @@ function recycle(bytes: Uint8Array<ArrayBuffer>): void {
   const size = bytes.length;
   const power = size - SLACK;
   const ofReserve = size === POOLED_SIZE || power >= POOLED_SIZE && (power & power - 1) === 0;
-  if (size > MAX_POOLED_SIZE) {
+  if (!ofReserve || size > MAX_POOLED_SIZE || pooledBytes + size > POOL_LIMIT) {
     // Frees the memory at once, and not when the engine next collects its garbage.
-    bytes.buffer.transfer(0);
+    if (size >= POOLED_SIZE) bytes.buffer.transfer(0);
     return;
   }
-  if (!ofReserve || pooledBytes + size > POOL_LIMIT) return;
   pooledBytes += size;
   const arrays = pool.get(size);
   if (arrays === undefined) pool.set(size, [bytes]);

@@ -22,6 +22,12 @@ export function decodeUtf8(bytes: Uint8Array): string {
 }
 
 /**
+ * How many bytes are checked at once. The check makes a string of them and drops it: V8 collects short
+ * strings at next to no cost, but those of 128 KiB and more only together with old memory.
+ */
+const CHECK_SIZE = 8 * 1024;
+
+/**
  * Checks the beginning of a text that is not yet whole.
  *
  * @returns Where the character starts that is not yet whole; the end if there is none.
@@ -29,7 +35,13 @@ export function decodeUtf8(bytes: Uint8Array): string {
  */
 export function checkUtf8(bytes: Uint8Array, from: number, to: number): number {
   const whole = startOfLastIncomplete(bytes, from, to);
-  if (whole > from) decodeUtf8(bytes.subarray(from, whole));
+  for (let at = from; at < whole;) {
+    let end = Math.min(whole, at + CHECK_SIZE);
+    // Not in the middle of a character, which has at most three bytes after its first.
+    for (let i = 0; i < 3 && end < whole && isContinuation(bytes[end]!); i++) end--;
+    decodeUtf8(bytes.subarray(at, end));
+    at = end;
+  }
   if (whole < to) {
     // A decoder of its own: it remembers what it was given.
     const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
