@@ -108,6 +108,7 @@ const portuguese = {
     server: "Saída do servidor",
     client: "Saída do cliente",
   },
+  tooOldDeno: 'Não é possível executar: o Deno é "{version}", deve ser {oldest} ou mais novo',
   usage: {
     unknownFlag: 'Opção desconhecida "{flag}"; veja --help',
     missingValue: 'Falta o valor de "{flag}"; escreva {flag}=VALOR',
@@ -297,6 +298,7 @@ const english: Sentences = {
     server: "Output of the server",
     client: "Output of the client",
   },
+  tooOldDeno: 'Cannot run: Deno is "{version}", must be {oldest} or newer',
   usage: {
     unknownFlag: 'Unknown flag "{flag}"; see --help',
     missingValue: 'Missing value of "{flag}"; write {flag}=VALUE',

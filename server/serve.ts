@@ -5,6 +5,7 @@
  */
 
 import { clientKey } from "../transport/address.ts";
+import { requireDeno } from "../transport/deno_version.ts";
 import { memoryBudget } from "../transport/memory_budget.ts";
 import { type Incoming, Listener } from "../transport/listener.ts";
 import { answer, refuse } from "./answer.ts";
@@ -30,6 +31,7 @@ import { Places } from "./places.ts";
  * @param handler Answers each request.
  * @returns The running server.
  * @throws As `Deno.listenTls` and `Deno.listen`, when the port cannot be had.
+ * @throws {Error} If Deno is older than 2.9.1.
  *
  * @example
  * ```ts
@@ -53,6 +55,7 @@ export function serve(
   first: ServeHandler | ServeOptions & { handler?: ServeHandler },
   second?: ServeHandler,
 ): HttpServer {
+  requireDeno("serve");
   const options = typeof first === "function" ? {} : first;
   const handler = typeof first === "function" ? first : second ?? first.handler;
   if (typeof handler !== "function") throw new TypeError("Cannot serve: no handler was given");

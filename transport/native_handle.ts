@@ -13,6 +13,7 @@
  *   `streamBaseState[kLastWriteWasAsync]` is 0. A `TLSWrap` copies them, and must not be given the next
  *   before it calls `oncomplete`.
  * - `server._listen2` listens before it returns.
+ * - `context.addCACert(pem)` of a context of TLS adds an authority to the public ones.
  * - A server that has met a connection for which the process had no file descriptor accepts none after it,
  *   until `listen` of its handle is called once more.
  *
@@ -23,6 +24,7 @@
  */
 
 import type { Server, Socket } from "node:net";
+import type { SecureContext } from "node:tls";
 import { type Connection, type Receiver, tell } from "./connection.ts";
 import { process } from "./node.ts";
 
@@ -286,4 +288,17 @@ export function acceptAgain(server: Server): void {
     _handle?: { listen?: (backlog: number) => number } | null;
   };
   handle?.listen?.(BACKLOG);
+}
+
+/**
+ * Has a context of TLS trust authorities besides the public ones, which are not read anew for that.
+ *
+ * @param caCerts The authorities, as PEM.
+ * @returns Whether it could be done.
+ */
+export function addAuthorities(secureContext: SecureContext, caCerts: string[]): boolean {
+  const { context } = secureContext as { context?: { addCACert?(pem: string): void } };
+  if (typeof context?.addCACert !== "function") return false;
+  for (const pem of caCerts) context.addCACert(pem);
+  return true;
 }
