@@ -218,7 +218,7 @@ class Server implements HttpServer {
   #start(session: Session, exchange: HttpExchange): void {
     this.#sessions.add(session);
     void session.ended.then(() => this.#sessions.delete(session));
-    session.start(exchange.connection, exchange.rest);
+    session.start(exchange.connection, exchange.rest, exchange.peerEnded);
     if (this.#stopping) this.#sendAway(session);
   }
 

@@ -22,6 +22,8 @@ export class HttpExchange implements Receiver {
   connection!: Connection;
   /** Bytes that came behind the head. */
   rest: Uint8Array<ArrayBuffer> = NO_BYTES;
+  /** Whether the peer has ended its side. */
+  peerEnded = false;
   /** Called when the peer has gone, or sends what nobody asked for. */
   onGone: () => void = () => {};
   readonly #closed = Promise.withResolvers<void>();
@@ -92,6 +94,7 @@ export class HttpExchange implements Receiver {
   }
 
   onEnd(): void {
+    this.peerEnded = true;
     this.giveUpHead();
     if (this.#most === LINGER_BYTES) this.connection.destroy();
     else this.onGone();

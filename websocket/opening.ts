@@ -91,7 +91,7 @@ export async function openConnection(
       void session.ended.then(() => signal.removeEventListener("abort", terminate));
     }
     clearTimeout(timer);
-    session.start(connection, exchange.rest);
+    session.start(connection, exchange.rest, exchange.peerEnded);
   } catch (error) {
     session.abandon(error);
   } finally {

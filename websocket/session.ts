@@ -197,8 +197,9 @@ export class Session implements Receiver, LivenessOwner, Continuing {
    * The connection is there: from now on events come.
    *
    * @param rest What came right behind the opening handshake.
+   * @param peerEnded Whether the peer has ended its side behind that.
    */
-  start(connection: Connection, rest: Uint8Array<ArrayBuffer>): void {
+  start(connection: Connection, rest: Uint8Array<ArrayBuffer>, peerEnded = false): void {
     this.#protocol = new Protocol({
       role: this.server ? "server" : "client",
       deflate: this.#deflate,
@@ -219,6 +220,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     if (this.#closeAtStart !== undefined) this.#sendClose(this.#closeAtStart);
     this.#liveness.watch();
     if (rest.length > 0) this.onBytes(rest);
+    if (peerEnded) this.onEnd();
     this.#resume();
     this.#flush();
   }

@@ -1,6 +1,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { serve, upgradeWebSocket } from "../../mod.ts";
-import { frame, TEXT } from "../protocol/driver.ts";
+import { net, tls } from "../../transport/node.ts";
+import { concat, frame, TEXT } from "../protocol/driver.ts";
+import { developmentCertificates } from "../programs.ts";
+import { onEachWay } from "../transport/ends.ts";
 import { closed, echo, handshake, next, opened, RawClient } from "../websocket/peers.ts";
 
 /** The opening handshake with a header besides its own, of bytes from 0 to 255. */
@@ -128,3 +131,41 @@ Deno.test("upgradeWebSocket() makes a response that middleware may copy", async 
   assertEquals((await next(socket, "message")).data, "served");
   await closed(socket);
 });
+
+onEachWay(
+  "upgradeWebSocket() finds that a client has left while the handler was at work",
+  async () => {
+    const { cert, key } = await developmentCertificates();
+    for (const pair of [{}, { cert, key }]) {
+      const called = Promise.withResolvers<void>();
+      const release = Promise.withResolvers<void>();
+      const closing = Promise.withResolvers<CloseEvent>();
+      const messages: string[] = [];
+      const options = { port: 0, hostname: "127.0.0.1", onListen() {}, ...pair };
+      await using server = serve(options, async (request) => {
+        called.resolve();
+        await release.promise;
+        const { socket, response } = upgradeWebSocket(request, { idleTimeout: 0 });
+        socket.onmessage = ({ data }) => messages.push(data);
+        socket.onclose = closing.resolve;
+        return response;
+      });
+      const { port } = server.addr;
+      const client = "cert" in pair
+        ? tls().connect({ host: "127.0.0.1", port, rejectUnauthorized: false })
+        : net().connect({ host: "127.0.0.1", port });
+      const gone = new Promise((resolve) => client.once("close", resolve));
+      client.on("error", () => {});
+      client.end(
+        concat(new TextEncoder().encode(handshake()), frame("server", TEXT, "last words")),
+      );
+      client.resume();
+      await called.promise;
+      // The end has come by then.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      release.resolve();
+      assertEquals([(await closing.promise).code, messages], [1006, ["last words"]]);
+      await gone;
+    }
+  },
+);
