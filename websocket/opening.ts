@@ -70,6 +70,8 @@ export async function openConnection(
     try {
       either.throwIfAborted();
       const response = await handshake(exchange, url, { ...options, compression });
+      // The response may have come in the very task in which it was given up.
+      either.throwIfAborted();
       const agreement = checkResponse(response.extensions, compression);
       session.agree(
         response.protocol,

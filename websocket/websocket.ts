@@ -46,6 +46,7 @@ export class WebSocket extends SocketFacade {
    * @param given Subprotocols to offer, or {@linkcode WebSocketOptions}.
    * @throws {SyntaxError} (a `DOMException`) If the URL or a subprotocol is malformed.
    * @throws {RangeError} If an option is out of its range.
+   * @throws {TypeError} If an option is of another type.
    */
   constructor(url: string | URL, given: string | string[] | WebSocketOptions = {}) {
     const options = typeof given === "string" || Array.isArray(given)
@@ -59,12 +60,21 @@ export class WebSocket extends SocketFacade {
         "SyntaxError",
       );
     }
+    const { caCerts = [], insecure = false, compression = true, signal } = options;
+    const wrong = !Array.isArray(caCerts)
+      ? `caCerts is "${caCerts}", must be an array`
+      : typeof insecure !== "boolean"
+      ? `insecure is "${insecure}", must be true or false`
+      : signal !== undefined && !(signal instanceof AbortSignal)
+      ? `signal is "${signal}", must be an AbortSignal`
+      : undefined;
+    if (wrong !== undefined) throw new TypeError(`Cannot set up socket: ${wrong}`);
     const opening = {
       protocols,
       headers: new Headers(options.headers),
-      caCerts: options.caCerts ?? [],
-      insecure: options.insecure ?? false,
-      compression: compressionSettings(options.compression ?? true, "client"),
+      caCerts,
+      insecure,
+      compression: compressionSettings(compression, "client"),
       handshakeTimeout: numberOption(
         "set up socket",
         "handshakeTimeout",
@@ -73,7 +83,7 @@ export class WebSocket extends SocketFacade {
         MAX_TIMEOUT_MS,
         "ms",
       ),
-      signal: options.signal,
+      signal,
     };
     const session = new Session("client", socketLimits(options, "client"));
     const dialling = new AbortController();

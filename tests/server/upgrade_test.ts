@@ -1,5 +1,5 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
-import { serve, upgradeWebSocket } from "../../mod.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { serve, upgradeWebSocket, type UpgradeWebSocketOptions } from "../../mod.ts";
 import { net, tls } from "../../transport/node.ts";
 import { concat, frame, TEXT } from "../protocol/driver.ts";
 import { developmentCertificates } from "../programs.ts";
@@ -169,3 +169,51 @@ onEachWay(
     }
   },
 );
+
+Deno.test("upgradeWebSocket() refuses limits that are half written, whoever serves", async () => {
+  const handler = (request: Request) => {
+    for (const value of [null, "1000", NaN, -1]) {
+      for (
+        const name of [
+          "maxMessageSize",
+          "messageTimeout",
+          "idleTimeout",
+          "highWaterMark",
+          "maxBufferedAmount",
+          "maxPingsPerSecond",
+        ]
+      ) {
+        assertThrows(() => upgradeWebSocket(request, { [name]: value }), RangeError, name);
+      }
+    }
+    for (const compression of [null, "off", { level: null }, { serverNoContextTakeover: 1 }]) {
+      assertThrows(() => upgradeWebSocket(request, { compression } as UpgradeWebSocketOptions));
+    }
+    return new Response("refused");
+  };
+  const options = { port: 0, hostname: "127.0.0.1", onListen() {} };
+  await using ours = serve(options, handler);
+  await using own = Deno.serve(options, handler);
+  for (const { addr } of [ours, own]) {
+    using client = await RawClient.connect(addr.port);
+    await client.write(handshake());
+    assertMatch(await client.head(), /^HTTP\/1\.1 200 /);
+  }
+});
+
+Deno.test("upgradeWebSocket() refuses under Deno.serve what that cannot keep", async () => {
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    (request) => {
+      assertThrows(
+        () => upgradeWebSocket(request, { maxMessageSize: 1000, messageTimeout: 0 }),
+        TypeError,
+        "cannot keep maxMessageSize, messageTimeout",
+      );
+      return new Response("refused");
+    },
+  );
+  using client = await RawClient.connect(server.addr.port);
+  await client.write(handshake());
+  assertMatch(await client.head(), /^HTTP\/1\.1 200 /);
+});

@@ -7,7 +7,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { generateCertificates } from "../../certs/generate.ts";
-import { prepare, WebSocket } from "../../mod.ts";
+import { prepare, WebSocket, type WebSocketOptions } from "../../mod.ts";
 import { concat, frame, TEXT } from "../protocol/driver.ts";
 import { acceptSockets, closed, echo, next, opened, RawClient } from "./peers.ts";
 
@@ -68,6 +68,43 @@ Deno.test("WebSocket refuses options out of range", () => {
     }]
   ) {
     assertThrows(() => new WebSocket("ws://localhost/", options), RangeError);
+  }
+});
+
+Deno.test("WebSocket refuses options that are half written", () => {
+  const wrong: [unknown, typeof TypeError | typeof RangeError][] = [
+    ...[null, "1000", NaN, -1, {}, true].flatMap((value) =>
+      [
+        "maxMessageSize",
+        "messageTimeout",
+        "idleTimeout",
+        "highWaterMark",
+        "maxBufferedAmount",
+        "maxPingsPerSecond",
+        "handshakeTimeout",
+      ].map((name) => [{ [name]: value }, RangeError] as [unknown, typeof RangeError])
+    ),
+    ...[null, "3", NaN].flatMap((value) =>
+      ["level", "memLevel", "threshold", "serverMaxWindowBits", "clientMaxWindowBits"]
+        .map((name) =>
+          [{ compression: { [name]: value } }, RangeError] as [unknown, typeof RangeError]
+        )
+    ),
+    ...[null, "off", 0].map((value) =>
+      [{ compression: value }, TypeError] as [unknown, typeof TypeError]
+    ),
+    [{ compression: { serverNoContextTakeover: "false" } }, TypeError],
+    [{ compression: { clientNoContextTakeover: null } }, TypeError],
+    [{ insecure: "false" }, TypeError],
+    [{ caCerts: "-----BEGIN CERTIFICATE-----" }, TypeError],
+    [{ signal: {} }, TypeError],
+  ];
+  for (const [options, type] of wrong) {
+    assertThrows(
+      () => new WebSocket("ws://127.0.0.1:9/", options as WebSocketOptions),
+      type,
+      "Cannot set up",
+    );
   }
 });
 
