@@ -17,6 +17,7 @@ import {
   serveLimits,
   type ServeOptions,
 } from "./options.ts";
+import { numberOption } from "../websocket/options.ts";
 import { Places } from "./places.ts";
 
 /**
@@ -90,7 +91,8 @@ class Server implements HttpServer {
     this.#handler = handler;
     const limits = this.#limits = serveLimits(options);
     this.#places = new Places(limits.maxConnections, limits.maxConnectionsPerAddress);
-    const { cert, key, signal, hostname = "0.0.0.0", port = 8000, reusePort = false } = options;
+    const { cert, key, signal, hostname = "0.0.0.0", reusePort = false } = options;
+    const port = numberOption("serve", "port", options.port, 8000, 65_535);
     signal?.throwIfAborted();
     if ((cert === undefined) !== (key === undefined)) {
       throw new TypeError("Cannot serve: cert and key must be given together");

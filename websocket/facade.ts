@@ -244,6 +244,8 @@ export class SocketFacade extends EventTarget implements globalThis.WebSocket {
     const compress = options.compress ?? true;
     if (state !== State.OPEN) {
       this.#lost += sizeOf(data);
+    } else if (!this.#session.hasRoom(this.#behindBlobs)) {
+      // The connection has been cut off.
     } else if (data instanceof Blob) {
       this.#sendBlob(data, compress);
     } else if (this.#afterBlob === undefined) {

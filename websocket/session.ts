@@ -541,22 +541,32 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     return this.#protocol.messageBytes + (this.#current?.messageBytes ?? 0);
   }
 
+  /**
+   * Cuts the connection off if too much is unsent for another message.
+   *
+   * @param waiting Bytes of messages that the session has not been given yet.
+   * @returns Whether there is room for one.
+   */
+  hasRoom(waiting: number): boolean {
+    const { maxBufferedAmount } = this.limits;
+    const unsent = this.unsent + waiting;
+    if (unsent <= maxBufferedAmount) return true;
+    this.fail(
+      new Error(
+        `Connection lost: ${unsent} bytes are unsent, must be ${maxBufferedAmount} at most`,
+      ),
+    );
+    return false;
+  }
+
   /** Sends a message. */
   send(data: string | Uint8Array | PreparedMessage, compress: boolean): void {
-    const { highWaterMark, maxBufferedAmount } = this.limits;
-    const { unsent } = this;
     this.#liveness.sent();
-    if (unsent > maxBufferedAmount) {
-      return this.fail(
-        new Error(
-          `Connection lost: ${unsent} bytes are unsent, must be ${maxBufferedAmount} at most`,
-        ),
-      );
-    }
+    if (!this.hasRoom(0)) return;
     if (typeof data === "string" || data instanceof Uint8Array) this.#protocol.send(data, compress);
     else this.#protocol.sendPrepared(data, compress);
     if (this.#deflate !== undefined) sweepContexts();
-    if (this.bufferedAmount > highWaterMark) this.#drainDue = true;
+    if (this.bufferedAmount > this.limits.highWaterMark) this.#drainDue = true;
     if (this.#protocol.busy) turns.add(this);
     this.#scheduleFlush();
   }

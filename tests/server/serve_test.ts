@@ -464,6 +464,8 @@ Deno.test("serve() refuses limits that are none", () => {
       { headerTimeout: NaN },
       { gracePeriod: Infinity },
       { maxHeaders: "5" },
+      { port: NaN },
+      { port: null },
     ]
   ) {
     assertThrows(() => start(() => new Response(), limit as ServeOptions), RangeError);
