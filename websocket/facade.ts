@@ -481,7 +481,12 @@ export class SocketFacade extends EventTarget implements globalThis.WebSocket {
     this.#reader?.end(ending);
     this.#writer?.end(ending);
     if (!wasClean) {
-      const message = error instanceof Error ? error.message : String(error);
+      // A program's own reason may be anything, also what no string can be made of.
+      const message = error instanceof Error
+        ? error.message
+        : typeof error === "object"
+        ? "Connection lost"
+        : String(error);
       this.dispatchEvent(new ErrorEvent("error", { message, error }));
     }
     this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));

@@ -673,9 +673,13 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     return pong;
   }
 
-  /** Whether this end does not read, so that it could not see a sign of life. */
+  /**
+   * Whether this end does not read, so that it could not see a sign of life. Where it waits for the peer to
+   * take its answers, that they are taken would be such a sign.
+   */
   get isDeaf(): boolean {
-    return this.#wait >= Wait.BACK_PRESSURE;
+    return this.#wait === Wait.READER ||
+      this.#wait === Wait.BACK_PRESSURE && this.unsent <= this.limits.highWaterMark;
   }
 
   /** Sends a Ping. */

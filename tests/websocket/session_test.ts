@@ -324,3 +324,19 @@ Deno.test("Session answers pings that come between its answers, in order", async
   socket.terminate();
   await next(socket, "close");
 });
+
+Deno.test("Session gives a peer up that takes no answer and says nothing", async () => {
+  const { socket, network } = opened({ idleTimeout: 0.15, highWaterMark: 100 });
+  socket.onmessage = () => socket.send("x".repeat(1000));
+  const error = next<ErrorEvent>(socket, "error");
+  const close = next<CloseEvent>(socket, "close");
+  network.takes = false;
+  network.arrive(text("ask"));
+  await turn();
+  assertEquals(network.reading, false);
+  assertEquals(
+    (await error).message,
+    "Connection lost: peer was silent, and did not answer a ping",
+  );
+  assertEquals((await close).code, 1006);
+});

@@ -263,6 +263,22 @@ Deno.test("WebSocket gives up at its signal", async () => {
   assertEquals(message, "no longer wanted");
 });
 
+Deno.test("WebSocket ends at its signal, at any moment and for any reason", async () => {
+  await using server = echo();
+  for (const reason of [undefined, null, "text", Symbol("symbol"), Object.create(null)]) {
+    for (let moment = 0; moment < 6; moment++) {
+      const controller = new AbortController();
+      const socket = new WebSocket(server.url, { signal: controller.signal });
+      const error = next<ErrorEvent>(socket, "error");
+      const close = next<CloseEvent>(socket, "close");
+      for (let i = 0; i < moment; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+      controller.abort(reason);
+      assert((await error).message !== "");
+      assertEquals((await close).code, 1006);
+    }
+  }
+});
+
 Deno.test("WebSocket is cut off at its signal once it is open", async () => {
   await using server = echo();
   const controller = new AbortController();
