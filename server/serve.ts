@@ -19,6 +19,7 @@ import {
   serveLimits,
   type ServeOptions,
 } from "./options.ts";
+import { numberOption } from "../websocket/options.ts";
 import { Places } from "./places.ts";
 
 /**
@@ -95,7 +96,8 @@ class Server implements HttpServer {
     const limits = this.#limits = serveLimits(options);
     this.#places = new Places(limits.maxConnections, limits.maxConnectionsPerAddress);
     limitMemory(limits);
-    const { cert, key, signal, hostname = "0.0.0.0", port = 8000, reusePort = false } = options;
+    const { cert, key, signal, hostname = "0.0.0.0", reusePort = false } = options;
+    const port = numberOption("serve", "port", options.port, 8000, 65_535);
     signal?.throwIfAborted();
     if ((cert === undefined) !== (key === undefined)) {
       throw new TypeError("Cannot serve: cert and key must be given together");
@@ -223,7 +225,7 @@ class Server implements HttpServer {
   #start(session: Session, exchange: HttpExchange): void {
     this.#sessions.add(session);
     void session.ended.then(() => this.#sessions.delete(session));
-    session.start(exchange.connection, exchange.rest);
+    session.start(exchange.connection, exchange.rest, exchange.peerEnded);
     if (this.#stopping) this.#sendAway(session);
   }
 

@@ -38,6 +38,8 @@ export async function dial(
   const port = Number(url.port || (secure ? 443 : 80));
   const raw = net().connect({ host, port, allowHalfOpen: true });
   await Promise.all([opened(raw, "connect", host, signal, () => {}), decideWay()]);
+  // It may have ended while the way was decided, and would not tell so again.
+  if (raw.destroyed) throw explain(undefined, host);
   if (!secure) return connectionOf(raw, receiver);
   const own = { allowHalfOpen: true };
   const socket = tls().connect({

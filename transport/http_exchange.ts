@@ -14,6 +14,9 @@ const LINGER_BYTES = 1024 * 1024;
 /** With more bytes behind its request than this, a client is not listening any more. */
 const MAX_IGNORED = 64 * 1024;
 
+/** What one write gives the network at most. */
+const MAX_WRITE = 64 * 1024;
+
 const NO_BYTES = new Uint8Array(0);
 
 /** Reads a head, writes an answer, ends. */
@@ -22,6 +25,8 @@ export class HttpExchange implements Receiver {
   connection!: Connection;
   /** Bytes that came behind the head. */
   rest: Uint8Array<ArrayBuffer> = NO_BYTES;
+  /** Whether the peer has ended its side. */
+  peerEnded = false;
   /** Called when the peer has gone, or sends what nobody asked for. */
   onGone: () => void = () => {};
   readonly #closed = Promise.withResolvers<void>();
@@ -92,6 +97,7 @@ export class HttpExchange implements Receiver {
   }
 
   onEnd(): void {
+    this.peerEnded = true;
     this.giveUpHead();
     if (this.#most === LINGER_BYTES) this.connection.destroy();
     else this.onGone();
@@ -123,12 +129,18 @@ export class HttpExchange implements Receiver {
   }
 
   /**
-   * Writes `bytes`.
+   * Writes `bytes`, in parts: a slow peer has its time for each, and others are served in between.
    *
-   * @param timeout Longest wait until the peer takes them, in milliseconds.
+   * @param timeout Longest wait until the peer takes a part, in milliseconds.
    * @throws {Error} If the connection ends first.
    */
   async write(bytes: Uint8Array, timeout: number): Promise<void> {
+    for (let at = 0; at < bytes.length; at += MAX_WRITE) {
+      await this.#writePart(bytes.subarray(at, at + MAX_WRITE), timeout);
+    }
+  }
+
+  async #writePart(bytes: Uint8Array, timeout: number): Promise<void> {
     if (this.#isClosed) throw this.#gone();
     if (this.connection.write(bytes)) return;
     const written = this.#written = Promise.withResolvers<void>();

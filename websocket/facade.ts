@@ -244,6 +244,8 @@ export class SocketFacade extends EventTarget implements globalThis.WebSocket {
     const compress = options.compress ?? true;
     if (state !== State.OPEN) {
       this.#lost += sizeOf(data);
+    } else if (!this.#session.hasRoom(this.#behindBlobs)) {
+      // The connection has been cut off.
     } else if (data instanceof Blob) {
       this.#sendBlob(data, compress);
     } else if (this.#afterBlob === undefined) {
@@ -479,7 +481,12 @@ export class SocketFacade extends EventTarget implements globalThis.WebSocket {
     this.#reader?.end(ending);
     this.#writer?.end(ending);
     if (!wasClean) {
-      const message = error instanceof Error ? error.message : String(error);
+      // A program's own reason may be anything, also what no string can be made of.
+      const message = error instanceof Error
+        ? error.message
+        : typeof error === "object"
+        ? "Connection lost"
+        : String(error);
       this.dispatchEvent(new ErrorEvent("error", { message, error }));
     }
     this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));

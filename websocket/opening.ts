@@ -70,6 +70,8 @@ export async function openConnection(
     try {
       either.throwIfAborted();
       const response = await handshake(exchange, url, { ...options, compression });
+      // The response may have come in the very task in which it was given up.
+      either.throwIfAborted();
       const agreement = checkResponse(response.extensions, compression);
       session.agree(
         response.protocol,
@@ -91,7 +93,7 @@ export async function openConnection(
       void session.ended.then(() => signal.removeEventListener("abort", terminate));
     }
     clearTimeout(timer);
-    session.start(connection, exchange.rest);
+    session.start(connection, exchange.rest, exchange.peerEnded);
   } catch (error) {
     session.abandon(error);
   } finally {

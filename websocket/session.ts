@@ -197,8 +197,9 @@ export class Session implements Receiver, LivenessOwner, Continuing {
    * The connection is there: from now on events come.
    *
    * @param rest What came right behind the opening handshake.
+   * @param peerEnded Whether the peer has ended its side behind that.
    */
-  start(connection: Connection, rest: Uint8Array<ArrayBuffer>): void {
+  start(connection: Connection, rest: Uint8Array<ArrayBuffer>, peerEnded = false): void {
     this.#protocol = new Protocol({
       role: this.server ? "server" : "client",
       deflate: this.#deflate,
@@ -219,6 +220,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     if (this.#closeAtStart !== undefined) this.#sendClose(this.#closeAtStart);
     this.#liveness.watch();
     if (rest.length > 0) this.onBytes(rest);
+    if (peerEnded) this.onEnd();
     this.#resume();
     this.#flush();
   }
@@ -541,22 +543,32 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     return this.#protocol.messageBytes + (this.#current?.messageBytes ?? 0);
   }
 
+  /**
+   * Cuts the connection off if too much is unsent for another message.
+   *
+   * @param waiting Bytes of messages that the session has not been given yet.
+   * @returns Whether there is room for one.
+   */
+  hasRoom(waiting: number): boolean {
+    const { maxBufferedAmount } = this.limits;
+    const unsent = this.unsent + waiting;
+    if (unsent <= maxBufferedAmount) return true;
+    this.fail(
+      new Error(
+        `Connection lost: ${unsent} bytes are unsent, must be ${maxBufferedAmount} at most`,
+      ),
+    );
+    return false;
+  }
+
   /** Sends a message. */
   send(data: string | Uint8Array | PreparedMessage, compress: boolean): void {
-    const { highWaterMark, maxBufferedAmount } = this.limits;
-    const { unsent } = this;
     this.#liveness.sent();
-    if (unsent > maxBufferedAmount) {
-      return this.fail(
-        new Error(
-          `Connection lost: ${unsent} bytes are unsent, must be ${maxBufferedAmount} at most`,
-        ),
-      );
-    }
+    if (!this.hasRoom(0)) return;
     if (typeof data === "string" || data instanceof Uint8Array) this.#protocol.send(data, compress);
     else this.#protocol.sendPrepared(data, compress);
     if (this.#deflate !== undefined) sweepContexts();
-    if (this.bufferedAmount > highWaterMark) this.#drainDue = true;
+    if (this.bufferedAmount > this.limits.highWaterMark) this.#drainDue = true;
     if (this.#protocol.busy) turns.add(this);
     this.#scheduleFlush();
   }
@@ -664,9 +676,13 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     return pong;
   }
 
-  /** Whether this end does not read, so that it could not see a sign of life. */
+  /**
+   * Whether this end does not read, so that it could not see a sign of life. Where it waits for the peer to
+   * take its answers, that they are taken would be such a sign.
+   */
   get isDeaf(): boolean {
-    return this.#wait >= Wait.BACK_PRESSURE;
+    return this.#wait === Wait.READER ||
+      this.#wait === Wait.BACK_PRESSURE && this.unsent <= this.limits.highWaterMark;
   }
 
   /** Sends a Ping. */

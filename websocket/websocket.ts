@@ -48,6 +48,7 @@ export class WebSocket extends SocketFacade {
    * @throws {SyntaxError} (a `DOMException`) If the URL or a subprotocol is malformed.
    * @throws {RangeError} If an option is out of its range.
    * @throws {Error} If Deno is older than 2.9.1.
+   * @throws {TypeError} If an option is of another type.
    */
   constructor(url: string | URL, given: string | string[] | WebSocketOptions = {}) {
     requireDeno("open WebSocket");
@@ -62,12 +63,21 @@ export class WebSocket extends SocketFacade {
         "SyntaxError",
       );
     }
+    const { caCerts = [], insecure = false, compression = true, signal } = options;
+    const wrong = !Array.isArray(caCerts)
+      ? `caCerts is "${caCerts}", must be an array`
+      : typeof insecure !== "boolean"
+      ? `insecure is "${insecure}", must be true or false`
+      : signal !== undefined && !(signal instanceof AbortSignal)
+      ? `signal is "${signal}", must be an AbortSignal`
+      : undefined;
+    if (wrong !== undefined) throw new TypeError(`Cannot set up socket: ${wrong}`);
     const opening = {
       protocols,
       headers: new Headers(options.headers),
-      caCerts: options.caCerts ?? [],
-      insecure: options.insecure ?? false,
-      compression: compressionSettings(options.compression ?? true, "client"),
+      caCerts,
+      insecure,
+      compression: compressionSettings(compression, "client"),
       handshakeTimeout: numberOption(
         "set up socket",
         "handshakeTimeout",
@@ -76,7 +86,7 @@ export class WebSocket extends SocketFacade {
         MAX_TIMEOUT_MS,
         "ms",
       ),
-      signal: options.signal,
+      signal,
     };
     const session = new Session("client", socketLimits(options, "client"));
     const dialling = new AbortController();

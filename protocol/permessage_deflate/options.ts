@@ -82,22 +82,43 @@ export type CompressionSettings = Required<CompressionOptions>;
  * @param role Whose options they are: one default differs.
  * @returns The settings, or `undefined` for no compression.
  * @throws {RangeError} If a number is out of its range.
+ * @throws {TypeError} If an option is of another type.
  */
 export function compressionSettings(
   options: boolean | CompressionOptions,
   role: "client" | "server",
 ): CompressionSettings | undefined {
   if (options === false) return undefined;
+  if (options !== true && (typeof options !== "object" || options === null)) {
+    throw new TypeError(
+      `Cannot set up compression: compression is "${options}", must be true, false or an object`,
+    );
+  }
   const given = options === true ? {} : options;
+  const { level = 1, memLevel = 8, threshold = 64 } = given;
   return {
-    level: whole("level", given.level ?? 1, 1, 9),
-    memLevel: whole("memLevel", given.memLevel ?? 8, 1, 9),
-    threshold: whole("threshold", given.threshold ?? 64, 0, Number.MAX_SAFE_INTEGER),
+    level: whole("level", level, 1, 9),
+    memLevel: whole("memLevel", memLevel, 1, 9),
+    threshold: whole("threshold", threshold, 0, Number.MAX_SAFE_INTEGER),
     serverMaxWindowBits: windowBits("serverMaxWindowBits", given.serverMaxWindowBits),
     clientMaxWindowBits: windowBits("clientMaxWindowBits", given.clientMaxWindowBits),
-    serverNoContextTakeover: given.serverNoContextTakeover ?? false,
-    clientNoContextTakeover: given.clientNoContextTakeover ?? role === "server",
+    serverNoContextTakeover: flag(
+      "serverNoContextTakeover",
+      given.serverNoContextTakeover,
+      false,
+    ),
+    clientNoContextTakeover: flag(
+      "clientNoContextTakeover",
+      given.clientNoContextTakeover,
+      role === "server",
+    ),
   };
+}
+
+function flag(name: string, value: unknown, fallback: boolean): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value === "boolean") return value;
+  throw new TypeError(`Cannot set up compression: ${name} is "${value}", must be true or false`);
 }
 
 function windowBits(name: string, value: number = MAX_WINDOW_BITS): number {

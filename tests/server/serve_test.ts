@@ -420,6 +420,28 @@ Deno.test("serve() gives a client up that does not take its answer", async () =>
   assertMatch(await ask(server.addr.port, GET.replace("GET", "HEAD")), /^HTTP\/1\.1 200 /);
 });
 
+Deno.test("serve() keeps a client that is slow with a long body, but takes something", async () => {
+  const size = 16 * 1024 * 1024;
+  const completed = Promise.withResolvers<void>();
+  await using server = start((_request, info) => {
+    info.completed.then(completed.resolve, completed.reject);
+    return new Response(new Uint8Array(size));
+  }, { responseTimeout: 300 });
+  using client = await RawClient.connect(server.addr.port);
+  await client.write(GET);
+  await client.head();
+  // Longer than the timeout for all of it, never as long for a part.
+  let taken = 0;
+  while (taken < size) {
+    const part = await client.bytes(Math.min(1024 * 1024, size - taken));
+    if (part.length === 0) break;
+    taken += part.length;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assertEquals(taken, size);
+  await completed.promise;
+});
+
 Deno.test("serve() gives up a TLS handshake that does not come", async () => {
   const { ca, cert, key } = await generateCertificates();
   const limits = { handshakeTimeout: 100, maxConnections: 1 };
@@ -443,6 +465,8 @@ Deno.test("serve() refuses limits that are none", () => {
       { headerTimeout: NaN },
       { gracePeriod: Infinity },
       { maxHeaders: "5" },
+      { port: NaN },
+      { port: null },
     ]
   ) {
     assertThrows(() => start(() => new Response(), limit as ServeOptions), RangeError);

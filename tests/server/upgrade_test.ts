@@ -1,6 +1,9 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
-import { serve, upgradeWebSocket } from "../../mod.ts";
-import { frame, TEXT } from "../protocol/driver.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { serve, upgradeWebSocket, type UpgradeWebSocketOptions } from "../../mod.ts";
+import { net, tls } from "../../transport/node.ts";
+import { concat, frame, TEXT } from "../protocol/driver.ts";
+import { developmentCertificates } from "../programs.ts";
+import { onEachWay } from "../transport/ends.ts";
 import { closed, echo, handshake, next, opened, RawClient } from "../websocket/peers.ts";
 
 /** The opening handshake with a header besides its own, of bytes from 0 to 255. */
@@ -127,4 +130,90 @@ Deno.test("upgradeWebSocket() makes a response that middleware may copy", async 
   socket.send("served");
   assertEquals((await next(socket, "message")).data, "served");
   await closed(socket);
+});
+
+onEachWay(
+  "upgradeWebSocket() finds that a client has left while the handler was at work",
+  async () => {
+    const { cert, key } = await developmentCertificates();
+    for (const pair of [{}, { cert, key }]) {
+      const called = Promise.withResolvers<void>();
+      const release = Promise.withResolvers<void>();
+      const closing = Promise.withResolvers<CloseEvent>();
+      const messages: string[] = [];
+      const options = { port: 0, hostname: "127.0.0.1", onListen() {}, ...pair };
+      await using server = serve(options, async (request) => {
+        called.resolve();
+        await release.promise;
+        const { socket, response } = upgradeWebSocket(request, { idleTimeout: 0 });
+        socket.onmessage = ({ data }) => messages.push(data);
+        socket.onclose = closing.resolve;
+        return response;
+      });
+      const { port } = server.addr;
+      const client = "cert" in pair
+        ? tls().connect({ host: "127.0.0.1", port, rejectUnauthorized: false })
+        : net().connect({ host: "127.0.0.1", port });
+      const gone = new Promise((resolve) => client.once("close", resolve));
+      client.on("error", () => {});
+      client.end(
+        concat(new TextEncoder().encode(handshake()), frame("server", TEXT, "last words")),
+      );
+      client.resume();
+      await called.promise;
+      // The end has come by then.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      release.resolve();
+      assertEquals([(await closing.promise).code, messages], [1006, ["last words"]]);
+      await gone;
+    }
+  },
+);
+
+Deno.test("upgradeWebSocket() refuses limits that are half written, whoever serves", async () => {
+  const handler = (request: Request) => {
+    for (const value of [null, "1000", NaN, -1]) {
+      for (
+        const name of [
+          "maxMessageSize",
+          "messageTimeout",
+          "idleTimeout",
+          "highWaterMark",
+          "maxBufferedAmount",
+          "maxPingsPerSecond",
+        ]
+      ) {
+        assertThrows(() => upgradeWebSocket(request, { [name]: value }), RangeError, name);
+      }
+    }
+    for (const compression of [null, "off", { level: null }, { serverNoContextTakeover: 1 }]) {
+      assertThrows(() => upgradeWebSocket(request, { compression } as UpgradeWebSocketOptions));
+    }
+    return new Response("refused");
+  };
+  const options = { port: 0, hostname: "127.0.0.1", onListen() {} };
+  await using ours = serve(options, handler);
+  await using own = Deno.serve(options, handler);
+  for (const { addr } of [ours, own]) {
+    using client = await RawClient.connect(addr.port);
+    await client.write(handshake());
+    assertMatch(await client.head(), /^HTTP\/1\.1 200 /);
+  }
+});
+
+Deno.test("upgradeWebSocket() refuses under Deno.serve what that cannot keep", async () => {
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    (request) => {
+      assertThrows(
+        () => upgradeWebSocket(request, { maxMessageSize: 1000, messageTimeout: 0 }),
+        TypeError,
+        "cannot keep maxMessageSize, messageTimeout",
+      );
+      return new Response("refused");
+    },
+  );
+  using client = await RawClient.connect(server.addr.port);
+  await client.write(handshake());
+  assertMatch(await client.head(), /^HTTP\/1\.1 200 /);
 });

@@ -171,6 +171,20 @@ Deno.test("Session counts what the network has not taken as unsent, and as memor
   await next(socket, "close");
 });
 
+Deno.test("WebSocket.send() bounds what waits behind a Blob", async () => {
+  const { socket } = opened({ maxBufferedAmount: 1000 });
+  const error = next<ErrorEvent>(socket, "error");
+  const close = next<CloseEvent>(socket, "close");
+  socket.send(new Blob(["first"]));
+  for (let i = 0; i < 100; i++) socket.send(new Uint8Array(100));
+  assertEquals(socket.readyState, socket.CLOSING);
+  assertEquals(
+    (await error).message,
+    "Connection lost: 1005 bytes are unsent, must be 1000 at most",
+  );
+  assertEquals((await close).code, 1006);
+});
+
 Deno.test("Session closes with 1008 when a message does not end within messageTimeout", async () => {
   const { socket, network } = opened({ messageTimeout: 50 });
   const messages: string[] = [];
@@ -309,4 +323,20 @@ Deno.test("Session answers pings that come between its answers, in order", async
   );
   socket.terminate();
   await next(socket, "close");
+});
+
+Deno.test("Session gives a peer up that takes no answer and says nothing", async () => {
+  const { socket, network } = opened({ idleTimeout: 0.15, highWaterMark: 100 });
+  socket.onmessage = () => socket.send("x".repeat(1000));
+  const error = next<ErrorEvent>(socket, "error");
+  const close = next<CloseEvent>(socket, "close");
+  network.takes = false;
+  network.arrive(text("ask"));
+  await turn();
+  assertEquals(network.reading, false);
+  assertEquals(
+    (await error).message,
+    "Connection lost: peer was silent, and did not answer a ping",
+  );
+  assertEquals((await close).code, 1006);
 });

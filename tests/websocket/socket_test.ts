@@ -7,7 +7,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { generateCertificates } from "../../certs/generate.ts";
-import { prepare, WebSocket } from "../../mod.ts";
+import { prepare, WebSocket, type WebSocketOptions } from "../../mod.ts";
 import { concat, frame, TEXT } from "../protocol/driver.ts";
 import { acceptSockets, closed, echo, next, opened, RawClient } from "./peers.ts";
 
@@ -68,6 +68,43 @@ Deno.test("WebSocket refuses options out of range", () => {
     }]
   ) {
     assertThrows(() => new WebSocket("ws://localhost/", options), RangeError);
+  }
+});
+
+Deno.test("WebSocket refuses options that are half written", () => {
+  const wrong: [unknown, typeof TypeError | typeof RangeError][] = [
+    ...[null, "1000", NaN, -1, {}, true].flatMap((value) =>
+      [
+        "maxMessageSize",
+        "messageTimeout",
+        "idleTimeout",
+        "highWaterMark",
+        "maxBufferedAmount",
+        "maxPingsPerSecond",
+        "handshakeTimeout",
+      ].map((name) => [{ [name]: value }, RangeError] as [unknown, typeof RangeError])
+    ),
+    ...[null, "3", NaN].flatMap((value) =>
+      ["level", "memLevel", "threshold", "serverMaxWindowBits", "clientMaxWindowBits"]
+        .map((name) =>
+          [{ compression: { [name]: value } }, RangeError] as [unknown, typeof RangeError]
+        )
+    ),
+    ...[null, "off", 0].map((value) =>
+      [{ compression: value }, TypeError] as [unknown, typeof TypeError]
+    ),
+    [{ compression: { serverNoContextTakeover: "false" } }, TypeError],
+    [{ compression: { clientNoContextTakeover: null } }, TypeError],
+    [{ insecure: "false" }, TypeError],
+    [{ caCerts: "-----BEGIN CERTIFICATE-----" }, TypeError],
+    [{ signal: {} }, TypeError],
+  ];
+  for (const [options, type] of wrong) {
+    assertThrows(
+      () => new WebSocket("ws://127.0.0.1:9/", options as WebSocketOptions),
+      type,
+      "Cannot set up",
+    );
   }
 });
 
@@ -224,6 +261,22 @@ Deno.test("WebSocket gives up at its signal", async () => {
   controller.abort(new Error("no longer wanted"));
   const { message } = await next<ErrorEvent>(socket, "error");
   assertEquals(message, "no longer wanted");
+});
+
+Deno.test("WebSocket ends at its signal, at any moment and for any reason", async () => {
+  await using server = echo();
+  for (const reason of [undefined, null, "text", Symbol("symbol"), Object.create(null)]) {
+    for (let moment = 0; moment < 6; moment++) {
+      const controller = new AbortController();
+      const socket = new WebSocket(server.url, { signal: controller.signal });
+      const error = next<ErrorEvent>(socket, "error");
+      const close = next<CloseEvent>(socket, "close");
+      for (let i = 0; i < moment; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+      controller.abort(reason);
+      assert((await error).message !== "");
+      assertEquals((await close).code, 1006);
+    }
+  }
 });
 
 Deno.test("WebSocket is cut off at its signal once it is open", async () => {
