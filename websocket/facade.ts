@@ -21,7 +21,6 @@ import {
   type SessionListener,
   State,
   STATE_NAMES,
-  type StateValue,
 } from "./session.ts";
 import { MessageReader, MessageWriter, type StreamedSocket } from "./streams.ts";
 
@@ -33,7 +32,10 @@ export interface SocketParts {
   abort?: (reason: unknown) => void;
 }
 
-/** The socket's half that the session tells what happens. */
+/**
+ * The members of every {@linkcode WebSocket}, a client's or a server's. It is exported as a type alone:
+ * sockets are made by the constructor of `WebSocket`, or by `upgradeWebSocket`.
+ */
 export class SocketFacade extends EventTarget implements globalThis.WebSocket {
   /** The connection is being made. */
   declare static readonly CONNECTING: 0;
@@ -122,7 +124,7 @@ export class SocketFacade extends EventTarget implements globalThis.WebSocket {
   }
 
   /** `CONNECTING`, `OPEN`, `CLOSING` or `CLOSED`. */
-  get readyState(): StateValue {
+  get readyState(): 0 | 1 | 2 | 3 {
     return this.#session.state;
   }
 
