@@ -15,13 +15,7 @@ import { encodeUtf8 } from "../protocol/utf8.ts";
 import { bytesOf, isBytes, isMessage, type SendData, sizeOf } from "./data.ts";
 import { type EventHandler, HandedMessage, Handlers, type SocketEventMap } from "./handlers.ts";
 import type { SendOptions } from "./options.ts";
-import {
-  type Ending,
-  type Session,
-  type SessionListener,
-  State,
-  STATE_NAMES,
-} from "./session.ts";
+import { type Ending, type Session, type SessionListener, State, STATE_NAMES } from "./session.ts";
 import { MessageReader, MessageWriter, type StreamedSocket } from "./streams.ts";
 
 /** What a socket is made of. */
