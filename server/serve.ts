@@ -5,6 +5,7 @@
  */
 
 import { clientKey } from "../transport/address.ts";
+import { memoryBudget } from "../transport/memory_budget.ts";
 import { type Incoming, Listener } from "../transport/listener.ts";
 import { answer, refuse } from "./answer.ts";
 import { HttpExchange } from "../transport/http_exchange.ts";
@@ -58,7 +59,7 @@ export function serve(
   return new Server(options, handler);
 }
 
-/** What connections that are cut off have to end their tasks, in milliseconds. */
+/** What connections that are cut off have to give their descriptors back, in milliseconds. */
 const CUT_OFF_MS = 500;
 
 /**
@@ -75,14 +76,14 @@ class Server implements HttpServer {
   readonly #options: ServeOptions;
   readonly #limits: ServeLimits;
   readonly #places: Places;
-  /** The tasks of the connections, so that all can be waited for. */
-  readonly #tasks = new Set<Promise<void>>();
   readonly #connections = new Set<Incoming>();
   /** Connections whose request has not come: cut off at shutdown. */
   readonly #waiting = new Set<Incoming>();
   readonly #sessions = new Set<Session>();
   #refusals = 0;
   readonly #stop = Promise.withResolvers<void>();
+  /** Resolves when no connection is left, once the server is stopping. */
+  readonly #idle = Promise.withResolvers<void>();
   #stopping = false;
 
   constructor(options: ServeOptions, handler: ServeHandler) {
@@ -90,6 +91,7 @@ class Server implements HttpServer {
     this.#handler = handler;
     const limits = this.#limits = serveLimits(options);
     this.#places = new Places(limits.maxConnections, limits.maxConnectionsPerAddress);
+    limitMemory(limits);
     const { cert, key, signal, hostname = "0.0.0.0", port = 8000, reusePort = false } = options;
     signal?.throwIfAborted();
     if ((cert === undefined) !== (key === undefined)) {
@@ -98,7 +100,7 @@ class Server implements HttpServer {
     const pair = cert === undefined || key === undefined ? undefined : { cert, key };
     this.#listener = new Listener(
       { hostname, port, reusePort, pair },
-      (incoming) => this.#add(this.#serve(incoming)),
+      (incoming) => this.#serve(incoming),
     );
     this.addr = this.#listener.addr as Deno.NetAddr;
     this.finished = this.#finish();
@@ -157,17 +159,10 @@ class Server implements HttpServer {
     this.#listener.setCertificate({ cert, key });
   }
 
-  #add(work: Promise<void>): void {
-    const task = work.finally(() => this.#tasks.delete(task));
-    this.#tasks.add(task);
-  }
-
   /** Waits for the end of the server, and cuts off what is not done within the grace period. */
   async #finish(): Promise<void> {
     await this.#stop.promise;
-    const done = (async () => {
-      while (this.#tasks.size > 0) await Promise.all(this.#tasks);
-    })();
+    if (this.#connections.size === 0) return;
     let timer: ReturnType<typeof setTimeout>;
     const wait = (ms: number) => new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
     const cutOff = wait(this.#limits.gracePeriod).then(() => {
@@ -175,59 +170,63 @@ class Server implements HttpServer {
         session.fail(new Error("Connection lost: the server has stopped"));
       }
       for (const incoming of this.#connections) incoming.destroy();
-      // A handler that never answers is not waited for any longer.
       return wait(CUT_OFF_MS);
     });
-    await Promise.race([done, cutOff]);
+    await Promise.race([this.#idle.promise, cutOff]);
     clearTimeout(timer!);
   }
 
-  /** Serves one connection to its end. Never rejects. */
-  async #serve(incoming: Incoming): Promise<void> {
+  /** Serves one connection; its place is free again when its file descriptor is. */
+  #serve(incoming: Incoming): void {
     const client = clientKey(incoming.remoteAddr);
-    if (!this.#places.take(client)) return await this.#turnAway(incoming);
+    const hasPlace = this.#places.take(client);
     this.#connections.add(incoming);
+    void incoming.closed.then(() => {
+      this.#connections.delete(incoming);
+      this.#waiting.delete(incoming);
+      if (hasPlace) this.#places.giveBack(client);
+      if (this.#stopping && this.#connections.size === 0) this.#idle.resolve();
+    });
     if (this.#stopping) incoming.destroy();
+    else if (hasPlace) void this.#answer(incoming);
+    else void this.#turnAway(incoming);
+  }
+
+  /**
+   * Answers the request of a connection, and starts the session that comes of it. What the request was made
+   * of is left behind: a socket may live for long. Never rejects.
+   */
+  async #answer(incoming: Incoming): Promise<void> {
+    let session: Session | undefined;
     try {
-      // What the request was made of is left behind with its answer: a socket may live for long.
-      const session = await this.#answer(incoming);
-      if (session !== undefined) {
-        await session.ended;
-        this.#sessions.delete(session);
-      }
+      const exchange = await this.#open(incoming);
+      if (exchange === undefined) return;
+      session = await answer(exchange, {
+        scheme: this.#scheme,
+        limits: this.#limits,
+        handler: this.#handler,
+        onError: this.#options.onError,
+        // Once its request has come, a connection is waited for at shutdown.
+        onRequest: () => void this.#waiting.delete(incoming),
+      });
+      if (session !== undefined) this.#start(session, exchange);
     } catch {
       // The connection broke: nobody is left to be told.
     } finally {
-      incoming.destroy();
-      await incoming.closed;
-      this.#connections.delete(incoming);
-      this.#places.giveBack(client);
+      if (session === undefined) incoming.destroy();
     }
   }
 
-  /** Answers the request of a connection. Returns the session that has been started for it. */
-  async #answer(incoming: Incoming): Promise<Session | undefined> {
-    const exchange = await this.#open(incoming);
-    if (exchange === undefined) return undefined;
-    const session = await answer(exchange, {
-      scheme: this.#scheme,
-      limits: this.#limits,
-      handler: this.#handler,
-      onError: this.#options.onError,
-      // Once its request has come, a connection is waited for at shutdown.
-      onRequest: () => void this.#waiting.delete(incoming),
-    });
-    if (session === undefined) return undefined;
+  #start(session: Session, exchange: HttpExchange): void {
     this.#sessions.add(session);
+    void session.ended.then(() => this.#sessions.delete(session));
     session.start(exchange.connection, exchange.rest);
     if (this.#stopping) this.#sendAway(session);
-    return session;
   }
 
   /** Completes the TLS handshake. Returns nothing if the client does not come to its end. */
   async #open(incoming: Incoming): Promise<HttpExchange | undefined> {
     this.#waiting.add(incoming);
-    void incoming.closed.then(() => this.#waiting.delete(incoming));
     const timer = setTimeout(() => incoming.destroy(), this.#limits.handshakeTimeout);
     try {
       const exchange = new HttpExchange();
@@ -242,10 +241,7 @@ class Server implements HttpServer {
 
   /** Tells a connection over the limit to come back later. Never rejects. */
   async #turnAway(incoming: Incoming): Promise<void> {
-    if (this.#refusals >= MAX_REFUSALS) {
-      incoming.destroy();
-      return await incoming.closed;
-    }
+    if (this.#refusals >= MAX_REFUSALS) return incoming.destroy();
     this.#refusals++;
     try {
       const exchange = await this.#open(incoming);
@@ -255,8 +251,13 @@ class Server implements HttpServer {
       // It did not wait to be told.
     } finally {
       incoming.destroy();
-      await incoming.closed;
       this.#refusals--;
     }
   }
+}
+
+/** Sets the bounds of the memory that all connections of the process hold, as far as they are given. */
+function limitMemory({ maxMemory: total, maxMemoryPerAddress: addressShare }: ServeLimits): void {
+  if (total !== undefined) memoryBudget.configure({ total, addressShare: Math.floor(total / 2) });
+  if (addressShare !== undefined) memoryBudget.configure({ addressShare });
 }

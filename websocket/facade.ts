@@ -90,27 +90,42 @@ export class SocketFacade extends EventTarget implements globalThis.WebSocket {
         }
         : undefined,
     );
-    session.listener = this.#listener();
+    session.listener = new SocketFacade.#Listener(this);
   }
 
-  /** What the session calls. */
-  #listener(): SessionListener {
-    // deno-lint-ignore no-this-alias
-    const socket = this;
-    return {
-      onOpen() {
-        socket.#writer?.open();
-        socket.dispatchEvent(new Event("open"));
-      },
-      onMessage: (data) => socket.#onMessage(data),
-      onPong: (data) => void socket.dispatchEvent(new MessageEvent("pong", { data })),
-      onDrain: () => void socket.dispatchEvent(new Event("drain")),
-      onEnd: (ending) => socket.#onEnd(ending),
-      get isBusy() {
-        return socket.#reader?.isBusy ?? false;
-      },
-    };
-  }
+  /** What the session tells the socket: methods of its own, which a program does not see. */
+  static readonly #Listener = class implements SessionListener {
+    readonly #socket: SocketFacade;
+
+    constructor(socket: SocketFacade) {
+      this.#socket = socket;
+    }
+
+    onOpen(): void {
+      this.#socket.#writer?.open();
+      this.#socket.dispatchEvent(new Event("open"));
+    }
+
+    onMessage(data: Message): void {
+      this.#socket.#onMessage(data);
+    }
+
+    onPong(data: Uint8Array<ArrayBuffer>): void {
+      this.#socket.dispatchEvent(new MessageEvent("pong", { data }));
+    }
+
+    onDrain(): void {
+      this.#socket.dispatchEvent(new Event("drain"));
+    }
+
+    onEnd(ending: Ending): void {
+      this.#socket.#onEnd(ending);
+    }
+
+    get isBusy(): boolean {
+      return this.#socket.#reader?.isBusy ?? false;
+    }
+  };
 
   /** The URL connected to; on a server's socket that of the request. */
   get url(): string {

@@ -7,10 +7,11 @@
 
 /** What a {@linkcode Liveness} asks and tells its session. */
 export interface LivenessOwner {
-  ping(data: Uint8Array): void;
+  sendPing(data: Uint8Array): void;
   /** Whether this end does not read, so that it could not see a sign of life. */
-  isDeaf(): boolean;
-  giveUp(error: Error): void;
+  readonly isDeaf: boolean;
+  /** Breaks the connection off. */
+  fail(error: Error): void;
 }
 
 /** A ping that waits for its pong. */
@@ -91,13 +92,13 @@ export class Liveness {
       if (this.#reads !== reads || this.tookSince(progress)) {
         asked = false;
       } else if (asked) {
-        return this.#owner.giveUp(
+        return this.#owner.fail(
           new Error("Connection lost: peer was silent, and did not answer a ping"),
         );
       } else {
         // While we pause reading we cannot see a pong, so its absence proves nothing.
-        asked = !this.#owner.isDeaf();
-        this.#owner.ping(NO_DATA);
+        asked = !this.#owner.isDeaf;
+        this.#owner.sendPing(NO_DATA);
       }
       reads = this.#reads;
       progress = this.progress;

@@ -18,9 +18,9 @@ import { type MemoryAccount, memoryBudget } from "../transport/memory_budget.ts"
 import { turns } from "../transport/turns.ts";
 import { clientKey } from "../transport/address.ts";
 import { endSweep, sweepContexts } from "./context_sweep.ts";
-import { Liveness } from "./liveness.ts";
+import { Liveness, type LivenessOwner } from "./liveness.ts";
 import type { SocketLimits } from "./options.ts";
-import { tasks } from "./tasks.ts";
+import { type Continuing, tasks } from "./tasks.ts";
 
 /** The web's `readyState`. */
 export const State = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 } as const;
@@ -95,7 +95,7 @@ const LINGER_MS = 1000;
 const LINGER_BYTES = 1024 * 1024;
 
 /** One connection's life. */
-export class Session implements Receiver {
+export class Session implements Receiver, LivenessOwner, Continuing {
   /** Who is told; set before the session starts. */
   listener!: SessionListener;
   readonly server: boolean;
@@ -158,11 +158,7 @@ export class Session implements Receiver {
   constructor(role: "client" | "server", limits: SocketLimits) {
     this.server = role === "server";
     this.limits = limits;
-    this.#liveness = new Liveness(limits.idleTimeout, {
-      ping: (data) => this.#sendPing(data),
-      isDeaf: () => this.#wait >= Wait.BACK_PRESSURE,
-      giveUp: (error) => this.fail(error),
-    });
+    this.#liveness = new Liveness(limits.idleTimeout, this);
   }
 
   /** The web's `readyState`. */
@@ -406,6 +402,8 @@ export class Session implements Receiver {
 
   /** After all that may change what is read, written or held. */
   #settle(): void {
+    // In the middle of what came together, answers wait for each other, to go out in one write.
+    if (this.#wait === Wait.TASK) return this.#pause();
     this.#flush();
     if (this.#state === State.CLOSED) return;
     if (this.#wait === Wait.NOTHING) this.#resume();
@@ -551,6 +549,7 @@ export class Session implements Receiver {
   /** One write for all that is sent in this turn. */
   #scheduleFlush(): void {
     if (this.#flushScheduled || this.#handling || this.#writing) return;
+    if (this.#wait === Wait.TASK) return;
     this.#flushScheduled = true;
     queueMicrotask(() => {
       this.#flushScheduled = false;
@@ -631,11 +630,17 @@ export class Session implements Receiver {
   /** Sends a Ping, and resolves with the time to its Pong. */
   ping(data: Uint8Array): Promise<number> {
     const pong = this.#liveness.expectPong(data);
-    this.#sendPing(data);
+    this.sendPing(data);
     return pong;
   }
 
-  #sendPing(data: Uint8Array): void {
+  /** Whether this end does not read, so that it could not see a sign of life. */
+  get isDeaf(): boolean {
+    return this.#wait >= Wait.BACK_PRESSURE;
+  }
+
+  /** Sends a Ping. */
+  sendPing(data: Uint8Array): void {
     this.#protocol.ping(data);
     this.#scheduleFlush();
   }
