@@ -16,7 +16,7 @@ import type { HttpExchange } from "../transport/http_exchange.ts";
 import type { Session } from "../websocket/session.ts";
 import type { ServeHandler, ServeHandlerInfo, ServeLimits, ServeOptions } from "./options.ts";
 import { sendResponse, usable } from "./response.ts";
-import { ownRequests, sendUpgrade, upgrades } from "./upgrade.ts";
+import { type OwnRequest, ownRequests, sendUpgrade } from "./upgrade.ts";
 
 /** How requests are answered. */
 export interface AnswerOptions {
@@ -41,21 +41,36 @@ export async function answer(
   const head = await readRequest(exchange, limits);
   options.onRequest();
   if (head === undefined) return undefined;
-  const request = makeRequest(head, options.scheme, exchange.connection.remoteAddr);
+  const request = makeRequest(head, options.scheme);
   if (request === undefined) {
     const { method } = head;
     await refuse(exchange, new HttpError(400, `Cannot serve method "${method}"`), limits);
     return undefined;
   }
+  const own: OwnRequest = { address: exchange.connection.remoteAddr };
+  ownRequests.set(request, own);
   const completed = Promise.withResolvers<void>();
   // A handler that ignores this promise must not get an unhandled rejection.
   completed.promise.catch(() => {});
-  const response = await respond(request, {
-    remoteAddr: exchange.connection.remoteAddr as Deno.NetAddr,
-    completed: completed.promise,
-  }, options);
+  const response = await respond(
+    request,
+    {
+      remoteAddr: exchange.connection.remoteAddr as Deno.NetAddr,
+      completed: completed.promise,
+    },
+    options,
+    own,
+  );
+  // Once it is answered, a request cannot be upgraded any more.
+  ownRequests.delete(request);
+  const isUpgrade = response.status === 101;
+  if (!isUpgrade) {
+    own.upgrade?.session.abandon(
+      new Error("Cannot open WebSocket: the handler did not return the response of the upgrade"),
+    );
+  }
+  const upgrade = isUpgrade ? own.upgrade : undefined;
   try {
-    const upgrade = upgrades.get(response);
     if (upgrade === undefined) {
       await sendResponse(exchange, head, response, limits.responseTimeout);
     } else {
@@ -117,20 +132,14 @@ export async function refuse(
   await exchange.end();
 }
 
-function makeRequest(
-  head: RequestHead,
-  scheme: string,
-  client: Deno.Addr,
-): Request | undefined {
+function makeRequest(head: RequestHead, scheme: string): Request | undefined {
   try {
     const { method, host, target } = head;
     const request = new Request(`${scheme}://${host}${target}`, { method });
     // In half the time that a Request takes to be made of them.
     for (const [name, value] of head.headers) request.headers.append(name, value);
     // Methods are case-sensitive (RFC 9110 section 9.1); a Request is not.
-    if (request.method !== method) return undefined;
-    ownRequests.set(request, client);
-    return request;
+    return request.method === method ? request : undefined;
   } catch {
     // A method that no Request has, as CONNECT and TRACE, or a host that no URL has.
     return undefined;
@@ -141,12 +150,14 @@ async function respond(
   request: Request,
   info: ServeHandlerInfo,
   { handler, onError = printError }: AnswerOptions,
+  own: OwnRequest,
 ): Promise<Response> {
+  const check = (response: Response) => usable(response, own.upgrade !== undefined);
   try {
-    return usable(await handler(request, info));
+    return check(await handler(request, info));
   } catch (error) {
     try {
-      return usable(await onError(error));
+      return check(await onError(error));
     } catch (second) {
       return printError(second);
     }

@@ -11,14 +11,20 @@ import type { HttpExchange } from "../transport/http_exchange.ts";
 /**
  * The response, if it is one that can be sent.
  *
- * @throws {TypeError} If it is none, an error, or has been used.
+ * @param isUpgraded Whether its request has been upgraded: only then it may say so.
+ * @throws {TypeError} If it is none, an error, has been used, or upgrades another request.
  */
-export function usable(response: Response): Response {
+export function usable(response: Response, isUpgraded: boolean): Response {
   if (!(response instanceof Response)) {
     throw new TypeError("Cannot respond: handler must return a Response");
   }
   if (response.type === "error" || response.bodyUsed || response.body?.locked) {
     throw new TypeError("Cannot respond: the Response is an error, or its body has been used");
+  }
+  if (response.status === 101 && !isUpgraded) {
+    throw new TypeError(
+      "Cannot respond: status is 101, must come of upgradeWebSocket for this very request",
+    );
   }
   return response;
 }

@@ -38,11 +38,16 @@ export interface Upgrade {
   key: string;
 }
 
-/** Requests that came by `serve`, and can be upgraded here, with the client's address. */
-export const ownRequests: WeakMap<Request, Deno.Addr> = new WeakMap();
+/** A request that came by `serve`. */
+export interface OwnRequest {
+  /** The client's address. */
+  address: Deno.Addr;
+  /** There once the handler has called {@linkcode upgradeWebSocket}. */
+  upgrade?: Upgrade;
+}
 
-/** Responses that upgrade their connection. */
-export const upgrades: WeakMap<Response, Upgrade> = new WeakMap();
+/** Requests that came by `serve`, and can be upgraded here. */
+export const ownRequests: WeakMap<Request, OwnRequest> = new WeakMap();
 
 /** Sends the response of an upgrade. */
 export async function sendUpgrade(
@@ -115,9 +120,9 @@ export function upgradeWebSocket(
       "Cannot upgrade to WebSocket: protocol must be a valid one of those the request offers",
     );
   }
-  const address = ownRequests.get(request);
+  const own = ownRequests.get(request);
   ownRequests.delete(request);
-  if (address === undefined) {
+  if (own === undefined) {
     refuseLimits(options);
     const native = { idleTimeout: limits.idleTimeout, ...(protocol !== "" && { protocol }) };
     return Deno.upgradeWebSocket(request, native) as unknown as WebSocketUpgrade;
@@ -132,13 +137,13 @@ export function upgradeWebSocket(
     protocol,
     agreed?.response ?? "",
     agreed &&
-      new PerMessageDeflate(agreed.agreement, "server", settings!, clientKey(address)),
+      new PerMessageDeflate(agreed.agreement, "server", settings!, clientKey(own.address)),
   );
   const socket = acceptedSocket(session, url.href);
   const response = new Response(null, { status: 101 });
   if (protocol !== "") response.headers.set("Sec-WebSocket-Protocol", protocol);
   if (agreed) response.headers.set("Sec-WebSocket-Extensions", agreed.response);
-  upgrades.set(response, { session, key: headers.get("Sec-WebSocket-Key")! });
+  own.upgrade = { session, key: headers.get("Sec-WebSocket-Key")! };
   return { socket, response };
 }
 

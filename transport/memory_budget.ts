@@ -77,6 +77,9 @@ export class MemoryAccount {
    * address beyond its share, the greediest of the address that holds most beyond the total. Of equals
    * the account that is updating is ended. Does nothing once the account is ended or closed.
    *
+   * The only account that holds anything is never ended: a connection has bounds of its own, and nobody else
+   * needs the memory.
+   *
    * @param bytes A whole number, not negative.
    */
   update(bytes: number): void {
@@ -122,31 +125,32 @@ export class MemoryAccount {
     const unsettled = ledger.unsettled = [account];
     for (let next = unsettled.pop(); next !== undefined; next = unsettled.pop()) {
       const own = next.#address;
-      while (own.held > ledger.addressShare) {
-        MemoryAccount.#endGreediest(own, next);
-      }
+      while (own.held > ledger.addressShare && MemoryAccount.#endGreediest(own, next));
       while (ledger.used > ledger.total) {
         let greediest = own;
         for (const address of ledger.addresses.values()) {
           if (address.held > greediest.held) greediest = address;
         }
-        MemoryAccount.#endGreediest(greediest, next);
+        if (!MemoryAccount.#endGreediest(greediest, next)) break;
       }
     }
     ledger.unsettled = undefined;
   }
 
-  static #endGreediest(address: AddressUse, updating: MemoryAccount): void {
+  /** Ends the greediest account of an address. Returns whether it did: one that holds alone is kept. */
+  static #endGreediest(address: AddressUse, updating: MemoryAccount): boolean {
     let greediest = updating.#address === address ? updating : address.first!;
     for (let account = address.first; account !== undefined; account = account.#next) {
       if (account.#held > greediest.#held) greediest = account;
     }
+    if (greediest.#held === address.ledger.used) return false;
     greediest.close();
     try {
       greediest.#end();
     } catch (error) {
       reportError(error);
     }
+    return true;
   }
 }
 
@@ -208,7 +212,7 @@ export class MemoryBudget {
 
 function checked({ total, addressShare }: MemoryLimits): MemoryLimits {
   for (const [name, value] of Object.entries({ total, addressShare })) {
-    if (value >= 0) continue;
+    if (typeof value === "number" && value >= 0) continue;
     throw new RangeError(
       `Cannot set up the memory budget: ${name} is "${value}", must be a number of bytes from 0`,
     );

@@ -122,6 +122,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #eventTask = -1;
   #allowanceTask = -1;
   #handling = false;
+  isTaskDue = false;
   #peerEnded = false;
   #handlers = 0;
   #handlerBytes = 0;
@@ -131,13 +132,17 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #messages = 0;
 
   // Writing
-  /** What is being written, and how much of it has been given to the network. */
+  /** What is being written, and where the part starts that the network has not taken. */
   #current: Output | undefined;
   #at = 0;
+  /** Where the write ends that is under way. */
+  #writeEnd = 0;
   #writing = false;
   #flushScheduled = false;
   /** Whether more was unsent than the high-water mark, and `drain` is due once it is not. */
   #drainDue = false;
+  /** Whether `drain` waits for a task of its own. */
+  #drainWaits = false;
   #drained: PromiseWithResolvers<void> | undefined;
 
   // Ending
@@ -250,7 +255,10 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** Goes on in a task of its own. */
   continue(): void {
+    if (this.#state === State.CLOSED) return;
+    if (this.#drainWaits) this.#tellDrain();
     if (this.#wait !== Wait.TASK) return;
+    if (this.#eventTask === tasks.current) return tasks.after(this);
     this.#wait = Wait.NOTHING;
     this.#handle();
     this.#protocol.keepInput();
@@ -261,8 +269,11 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   step(): boolean {
     if (this.#state === State.CLOSED) return false;
     this.#workOnOutput();
+    if (this.#drainWaits) this.#tellDrain();
     if (this.#wait === Wait.TURN || this.#wait === Wait.TASK) {
-      this.#wait = Wait.NOTHING;
+      // Several steps may be done in one task.
+      if (this.#eventTask === tasks.current) this.#waitForTask();
+      else this.#wait = Wait.NOTHING;
       this.#protocol.allowance = TURN_WORK;
       this.#handle();
       this.#protocol.keepInput();
@@ -275,15 +286,21 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #handle(): void {
     const protocol = this.#protocol;
     this.#handling = true;
-    while (this.#wait === Wait.NOTHING && this.#failure === undefined) {
-      const event = protocol.next();
-      if (event === undefined) {
-        if (protocol.stopped) this.#waitForTurn();
-        break;
+    try {
+      while (this.#wait === Wait.NOTHING && this.#failure === undefined) {
+        const event = protocol.next();
+        if (event === undefined) {
+          if (protocol.stopped) this.#waitForTurn();
+          break;
+        }
+        this.#take(event);
       }
-      this.#take(event);
+    } catch (error) {
+      // No breach of the protocol, but a fault behind it, as when there is no memory.
+      this.fail(error);
+    } finally {
+      this.#handling = false;
     }
-    this.#handling = false;
   }
 
   #take(event: ProtocolEvent): void {
@@ -365,10 +382,15 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   #waitForRoom(): void {
     this.#wait = Wait.BACK_PRESSURE;
-    if (!this.#handlersAreFull) return;
-    // Handlers may wait for what has not been read, and the peer may have left: one message more is read.
+    this.#boundWaitForHandlers();
+  }
+
+  /** Handlers may wait for what has not been read, and the peer may have left: one message more is read. */
+  #boundWaitForHandlers(): void {
+    if (this.unsent > this.limits.highWaterMark) return;
     this.#patienceTimer ??= setTimeout(() => {
       this.#patienceTimer = undefined;
+      // Otherwise the peer does not take its answers; once it does, the wait for handlers begins anew.
       if (this.#wait === Wait.BACK_PRESSURE && this.unsent <= this.limits.highWaterMark) {
         this.#waitForTask();
       }
@@ -377,7 +399,8 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** To be called when something has changed that the session may be waiting for. */
   goOn(): void {
-    if (this.#wait === Wait.BACK_PRESSURE && !this.#isFull) {
+    if (this.#wait === Wait.BACK_PRESSURE) {
+      if (this.#isFull) return this.#boundWaitForHandlers();
       clearTimeout(this.#patienceTimer);
       this.#patienceTimer = undefined;
       this.#waitForTask();
@@ -396,7 +419,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   handlerAtWork(change: 1 | -1, bytes: number): void {
     this.#handlers += change;
     this.#handlerBytes += change * bytes;
-    this.#account?.update(this.#holds());
+    this.#updateHeld();
     if (change === -1) this.goOn();
   }
 
@@ -462,7 +485,9 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   // Memory
 
   #holds(): number {
-    const held = this.#protocol.held + this.#currentLeft;
+    // The memory of a prepared message is its own, but TLS copies what is written.
+    const written = Math.max(this.#current?.frames.held ?? 0, this.#currentLeft);
+    const held = this.#protocol.held + written;
     return (held === 0 ? 0 : held + NATIVE_BYTES) + this.#handlerBytes;
   }
 
@@ -571,22 +596,22 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       }
       const { bytes, length } = this.#current.frames;
       const to = Math.min(length, this.#at + MAX_WRITE);
-      const taken = connection.write(bytes.subarray(this.#at, to));
-      this.#at = to;
-      if (!taken) {
+      if (!connection.write(bytes.subarray(this.#at, to))) {
+        this.#writeEnd = to;
         this.#writing = true;
         this.#liveness.writing();
         return;
       }
-      this.#endWrite();
+      this.#endWrite(to);
     }
     this.#onFlushed();
   }
 
-  /** Lets go of what has been written. */
-  #endWrite(): void {
+  /** The network has taken what is before `to`; lets go of what has been written whole. */
+  #endWrite(to: number): void {
     const current = this.#current!;
-    if (this.#at < current.frames.length) return;
+    this.#at = to;
+    if (to < current.frames.length) return;
     current.frames.release();
     this.#current = undefined;
     this.#at = 0;
@@ -595,7 +620,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   onWritten(): void {
     this.#writing = false;
     this.#liveness.written();
-    this.#endWrite();
+    this.#endWrite(this.#writeEnd);
     this.#flush();
     if (this.unsent <= this.limits.highWaterMark) {
       this.#drained?.resolve();
@@ -613,9 +638,14 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     this.goOn();
     if (!this.#drainDue || this.#protocol.busy || this.#failure !== undefined) return;
     this.#drainDue = false;
-    queueMicrotask(() => {
-      if (this.#state !== State.CLOSED) this.listener.onDrain();
-    });
+    this.#drainWaits = true;
+    tasks.after(this);
+  }
+
+  #tellDrain(): void {
+    if (this.#eventTask === tasks.current) return tasks.after(this);
+    this.#drainWaits = false;
+    this.#tell(() => this.listener.onDrain());
   }
 
   /** Resolves when no more is unsent than the high-water mark; rejects when the connection is lost. */

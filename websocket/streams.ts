@@ -27,7 +27,7 @@ export class MessageReader {
   readonly stream: ReadableStream<Message>;
   #controller: ReadableStreamDefaultController<Message> | undefined;
   /** Whether the reader has asked for a message since it got the last. */
-  #asked = true;
+  #asked = false;
 
   constructor(socket: StreamedSocket) {
     this.stream = new ReadableStream<Message>({
@@ -41,8 +41,9 @@ export class MessageReader {
       },
       cancel: () => {
         this.#controller = undefined;
-        socket.goOn();
+        // First, so that what waits for the reader does not become a `message` event.
         socket.close();
+        socket.goOn();
       },
       // Asked for only when it is read: so it is known that what came before is done with.
     }, { highWaterMark: 0 });
@@ -53,7 +54,7 @@ export class MessageReader {
     return this.#controller !== undefined;
   }
 
-  /** Whether the reader has a message, and has not asked for the next. */
+  /** Whether the reader has not asked for the next message. */
   get isBusy(): boolean {
     return this.#controller !== undefined && !this.#asked;
   }
@@ -86,6 +87,8 @@ export class MessageWriter {
       start: (controller) => {
         this.#controller = controller;
         if (socket.ending !== undefined) this.end(socket.ending);
+        // An `abort` method would be called only after the opening, or for the peer to take what is being written.
+        controller.signal.addEventListener("abort", () => socket.terminate());
         return socket.state === State.CONNECTING ? this.#opened.promise : undefined;
       },
       write: async (data) => {
@@ -101,7 +104,6 @@ export class MessageWriter {
         socket.close(1000);
         await this.#ended.promise;
       },
-      abort: () => socket.terminate(),
     });
   }
 

@@ -9,6 +9,8 @@ import { type Turns, turns } from "../transport/turns.ts";
 
 /** What goes on in a task of its own. */
 export interface Continuing {
+  /** Whether a task is due in which it goes on; for {@linkcode Tasks} to set. */
+  isTaskDue: boolean;
   continue(): void;
   step(): boolean;
 }
@@ -56,8 +58,13 @@ class Tasks {
     return this.#current;
   }
 
-  /** Calls `continue()` of `work` in a task of its own, once all microtasks of this one are done. */
+  /**
+   * Calls `continue()` of `work` in a task of its own, once all microtasks of this one are done; or
+   * `step()` in a later turn of the event loop.
+   */
   after(work: Continuing): void {
+    if (work.isTaskDue) return;
+    work.isTaskDue = true;
     this.#waiting.push(work);
     if (this.#isTickDue) return;
     this.#isTickDue = true;
@@ -74,10 +81,14 @@ class Tasks {
     if (now - this.#chainStart > LONGEST_CHAIN_MS) {
       this.#turns.charge(now - this.#chainStart);
       this.#chainStart = 0;
-      for (const work of waiting) this.#turns.add(work);
+      for (const work of waiting) {
+        work.isTaskDue = false;
+        this.#turns.add(work);
+      }
       return;
     }
     for (const work of waiting) {
+      work.isTaskDue = false;
       try {
         work.continue();
       } catch (error) {

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { serve, upgradeWebSocket } from "../../mod.ts";
+import { frame, TEXT } from "../protocol/driver.ts";
 import { closed, echo, handshake, next, opened, RawClient } from "../websocket/peers.ts";
 
 /** The opening handshake with a header besides its own, of bytes from 0 to 255. */
@@ -47,6 +48,82 @@ Deno.test("upgradeWebSocket() chooses no subprotocol that is not ASCII, and goes
     assertMatch(await client.head(), new RegExp(`^HTTP/1\\.1 ${status} `));
   }
   const socket = await opened(`ws://127.0.0.1:${server.addr.port}/`, { protocols: ["chat"] });
+  socket.send("served");
+  assertEquals((await next(socket, "message")).data, "served");
+  await closed(socket);
+});
+
+/** Runs without the lines that faults of handlers print. */
+async function quietly(run: () => Promise<void>): Promise<void> {
+  const original = console.error;
+  console.error = () => {};
+  try {
+    await run();
+  } finally {
+    console.error = original;
+  }
+}
+
+Deno.test("upgradeWebSocket() ends the socket of a handler that throws after it, and answers 500", () =>
+  quietly(async () => {
+    const ends: Promise<unknown>[] = [];
+    await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+      const { socket } = upgradeWebSocket(request);
+      ends.push(next<ErrorEvent>(socket, "error").then(({ message }) => message));
+      ends.push(next<CloseEvent>(socket, "close").then(({ code }) => code));
+      throw new Error("Broken handler");
+    });
+    using client = await RawClient.connect(server.addr.port);
+    await client.write(handshake());
+    assertMatch(await client.head(), /^HTTP\/1\.1 500 /);
+    assertEquals(await Promise.all(ends), [
+      "Cannot open WebSocket: the handler did not return the response of the upgrade",
+      1006,
+    ]);
+  }));
+
+Deno.test("upgradeWebSocket() ends the socket whose response the handler does not return", async () => {
+  const end = Promise.withResolvers<CloseEvent>();
+  await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+    upgradeWebSocket(request).socket.onclose = end.resolve;
+    return new Response("Not today", { status: 403 });
+  });
+  using client = await RawClient.connect(server.addr.port);
+  await client.write(handshake());
+  assertMatch(await client.head(), /^HTTP\/1\.1 403 /);
+  assertEquals((await end.promise).code, 1006);
+});
+
+Deno.test("upgradeWebSocket() makes a response for one request, which no other can be answered with", () =>
+  quietly(async () => {
+    let first: Response | undefined;
+    let opens = 0;
+    await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+      if (first !== undefined) return first;
+      const { socket, response } = upgradeWebSocket(request);
+      socket.onopen = () => opens++;
+      socket.onmessage = ({ data }) => socket.send(data);
+      return first = response;
+    });
+    using one = await RawClient.open(server.addr.port);
+    using two = await RawClient.connect(server.addr.port);
+    await two.write(handshake());
+    assertMatch(await two.head(), /^HTTP\/1\.1 500 /);
+    await one.write(frame("server", TEXT, "still served"));
+    assertEquals((await one.bytes(14)).subarray(2), new TextEncoder().encode("still served"));
+    assertEquals(opens, 1);
+  }));
+
+Deno.test("upgradeWebSocket() makes a response that middleware may copy", async () => {
+  await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+    const { socket, response } = upgradeWebSocket(request, { protocol: "chat" });
+    socket.onmessage = ({ data }) => socket.send(data);
+    const copy = new Response(response.body, response);
+    copy.headers.set("X-Middleware", "was here");
+    return copy;
+  });
+  const socket = await opened(`ws://127.0.0.1:${server.addr.port}/`, { protocols: ["chat"] });
+  assertEquals(socket.protocol, "chat");
   socket.send("served");
   assertEquals((await next(socket, "message")).data, "served");
   await closed(socket);

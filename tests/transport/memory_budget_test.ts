@@ -55,8 +55,19 @@ Deno.test("MemoryBudget ends as many accounts as it takes", () => {
   assertEquals(log, ["9", "8", "7", "6", "5"]);
   assertEquals(budget.used, 10);
   budget.configure({ total: 0 });
-  assertEquals(log, ["9", "8", "7", "6", "5", "4", "3", "2", "1"], "0 holds nothing");
-  assertEquals(budget.used, 0);
+  assertEquals(log, ["9", "8", "7", "6", "5", "4", "3", "2"], "1 holds alone, and 0 nothing");
+  assertEquals(budget.used, 1);
+});
+
+Deno.test("MemoryBudget ends no account that holds alone, and ends it when another holds too", () => {
+  const budget = new MemoryBudget({ total: 100, addressShare: 50 });
+  const log: string[] = [];
+  const one = logged(budget, "a", "one", log);
+  const other = logged(budget, "b", "other", log);
+  one.update(1000);
+  assertEquals([log, one.held], [[], 1000]);
+  other.update(1);
+  assertEquals([log, budget.used], [["one"], 1]);
 });
 
 Deno.test("MemoryBudget ends the account that is updating when others hold the same", () => {
@@ -79,6 +90,7 @@ Deno.test("MemoryBudget ends the account that is updating when others hold the s
 Deno.test("MemoryAccount ignores everything once it is ended", () => {
   const budget = new MemoryBudget({ total: 100, addressShare: 100 });
   let ends = 0;
+  budget.open("b", () => {}).update(1);
   const account: MemoryAccount = budget.open("a", () => {
     ends++;
     assertEquals(account.held, 0);
@@ -88,7 +100,7 @@ Deno.test("MemoryAccount ignores everything once it is ended", () => {
   account.update(101);
   account.update(1000);
   account.close();
-  assertEquals([ends, account.held, budget.used, budget.addressCount], [1, 0, 0, 0]);
+  assertEquals([ends, account.held, budget.used, budget.addressCount], [1, 0, 1, 1]);
 });
 
 Deno.test("MemoryBudget goes on when the end of an account throws", () => {
@@ -105,6 +117,7 @@ Deno.test("MemoryBudget goes on when the end of an account throws", () => {
   }).update(60);
   const next = logged(budget, "b", "next", log);
   next.update(50);
+  logged(budget, "c", "last", log).update(1);
   next.update(101);
   removeEventListener("error", listener);
   assertEquals(errors, ["Error: Broken end"]);
@@ -115,6 +128,7 @@ Deno.test("MemoryBudget settles an account that grows while another is ended", (
   const budget = new MemoryBudget({ total: 1000, addressShare: 100 });
   const log: string[] = [];
   const accounts: MemoryAccount[] = [];
+  budget.open("other", () => {}).update(1);
   // Each that is ended makes the next one pass the bound: a chain longer than the stack is deep.
   const LENGTH = 50_000;
   for (let name = 0; name < LENGTH; name++) {
@@ -125,7 +139,7 @@ Deno.test("MemoryBudget settles an account that grows while another is ended", (
   }
   accounts[0]!.update(101);
   assertEquals(log.length, LENGTH);
-  assertEquals([budget.used, budget.addressCount], [0, 0]);
+  assertEquals([budget.used, budget.addressCount], [1, 1]);
 });
 
 Deno.test("MemoryBudget refuses a bound that is no number of bytes", () => {
@@ -135,7 +149,13 @@ Deno.test("MemoryBudget refuses a bound that is no number of bytes", () => {
     'Cannot set up the memory budget: total is "-1", must be a number of bytes from 0',
   );
   const budget = new MemoryBudget({ total: 10, addressShare: 5 });
-  assertThrows(() => budget.configure({ addressShare: NaN }), RangeError, 'addressShare is "NaN"');
+  for (const wrong of [NaN, null, "10", {}]) {
+    assertThrows(
+      () => budget.configure({ addressShare: wrong as number }),
+      RangeError,
+      `addressShare is "${wrong}"`,
+    );
+  }
   assertEquals(budget.limits, { total: 10, addressShare: 5 });
 });
 
@@ -188,25 +208,28 @@ Deno.test("MemoryBudget ends what a naive model ends, in any mix of operations",
       const heldBy = (address: string) =>
         open().filter((one) => one.address === address).reduce((sum, one) => sum + one.held, 0);
       const used = () => open().reduce((sum, one) => sum + one.held, 0);
+      const holders = () => open().filter((one) => one.held > 0);
       const expected: number[] = [];
       /** Ends an account in the model; of equals that do not update, the one that was ended in fact. */
-      const end = (address: string, updating: Modelled | undefined) => {
+      const end = (address: string, updating: Modelled | undefined): boolean => {
         const candidates = open().filter((one) => one.address === address);
         const inFact = model[ends[expected.length] ?? -1];
         const ended = greediest(candidates, (one) => one.held, [updating, inFact]);
         assert(ended.held > 0);
+        if (holders().length === 1) return false;
         ended.open = false;
         ended.held = 0;
         expected.push(model.indexOf(ended));
+        return true;
       };
       const settle = (updating: Modelled | undefined, addresses: string[]) => {
         for (const address of addresses) {
-          while (heldBy(address) > limits.addressShare) end(address, updating);
+          while (heldBy(address) > limits.addressShare && end(address, updating));
         }
         while (used() > limits.total) {
           const all = [...new Set(open().map((one) => one.address))];
           const inFact = model[ends[expected.length] ?? -1]?.address;
-          end(greediest(all, heldBy, [updating?.address, inFact]), updating);
+          if (!end(greediest(all, heldBy, [updating?.address, inFact]), updating)) break;
         }
       };
 
@@ -247,7 +270,7 @@ Deno.test("MemoryBudget ends what a naive model ends, in any mix of operations",
         assertEquals(accounts.map((one) => one.held), model.map((one) => one.held));
         assertEquals(budget.used, used());
         assertEquals(budget.addressCount, new Set(open().map((one) => one.address)).size);
-        assert(budget.used <= limits.total);
+        assert(budget.used <= limits.total || holders().length === 1);
       }
     },
   );
