@@ -33,4 +33,5 @@ export {
 export type { SendData } from "./websocket/data.ts";
 export type { EventHandler, SocketEventMap } from "./websocket/handlers.ts";
 export type { SendOptions, SocketOptions, WebSocketOptions } from "./websocket/options.ts";
+export type { SocketFacade } from "./websocket/facade.ts";
 export { WebSocket } from "./websocket/websocket.ts";

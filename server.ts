@@ -66,6 +66,7 @@ const flags = {
   "max-message-size": limit("BYTES", 16 * 1024 * 1024, 2 ** 30),
   "max-connections": shared(limit("N", 16_384, 1_000_000)),
   "max-per-address": shared(limit("N", 8192, 1_000_000)),
+  "max-memory": shared(limit("BYTES", 128 * 1024 * 1024, 2 ** 40)),
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
   grace: integer("MS", 5000, 0, 600_000),
   workers: integer("N", 1, 1, 256),

@@ -45,6 +45,9 @@ const ALL_MODES: Mode[] = ["plain", "no-context", "context"];
 const PROMPTNESS: Kind[] = ["latency", "fairness"];
 const SERVER_KINDS: Kind[] = ["echo", "broadcast", "idle", "handshakes", "start"];
 
+/** The flag of V8 that the task `serve` sets; see README.md. */
+const SERVE_FLAGS = "--v8-flags=--max-semi-space-size=4";
+
 /** This project; every ratio is to it. */
 export const OURS = "ours";
 
@@ -57,7 +60,7 @@ export const RIVALS: Rival[] = [
     kinds: [...SERVER_KINDS, ...PROMPTNESS, "workers", "client"],
     webSocket: true,
     async prepare(workshop) {
-      const { version, start } = await onDeno(workshop, "ours.ts");
+      const { version, start } = await onDeno(workshop, "ours.ts", SERVE_FLAGS);
       const workers = await inWorkers(workshop, 2);
       return { version, start: (load) => (load.kind === "workers" ? workers : start)(load) };
     },
@@ -198,8 +201,8 @@ function onDeno({ folder }: Workshop, file: string, ...permissions: string[]): P
 
 /** The server in so many workers, which read the program's own code. */
 async function inWorkers(workshop: Workshop, count: number): Promise<Start> {
-  const own = ["cli", "websocket", "mod.ts"].map(projectPath);
-  const { start } = await onDeno(workshop, "workers.ts", "--unstable-net", `--allow-read=${own}`);
+  const own = ["cli", "mod.ts", "protocol", "server", "transport", "websocket"].map(projectPath);
+  const { start } = await onDeno(workshop, "workers.ts", `--allow-read=${own}`);
   return (load) => [...start(load), String(count)];
 }
 

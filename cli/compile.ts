@@ -13,7 +13,13 @@ import { terminal } from "./output.ts";
 const PERMISSIONS = ["--no-prompt", "--allow-net", "--allow-env=WSS_*"];
 
 const PROGRAMS = {
-  server: ["--allow-read", "--allow-write=certs", "--include=cli/server/worker.ts"],
+  server: [
+    "--allow-read",
+    "--allow-write=certs",
+    "--include=cli/server/worker.ts",
+    // As the task has it.
+    "--v8-flags=--max-semi-space-size=4",
+  ],
   client: ["--allow-read"],
 };
 

@@ -5,7 +5,8 @@
  */
 
 import { readEnvironment } from "./flags.ts";
-import { languageOf, type Sentences, sentencesIn } from "./sentences.ts";
+import { denoVersion, isTooOld, OLDEST_DENO } from "../transport/deno_version.ts";
+import { fill, languageOf, type Sentences, sentencesIn } from "./sentences.ts";
 import { Failure } from "./failure.ts";
 import type { Output } from "./output.ts";
 import config from "../deno.json" with { type: "json" };
@@ -25,7 +26,14 @@ export async function runProgram(
   body: (sentences: Sentences) => Promise<number>,
 ): Promise<number> {
   try {
-    return await body(sentencesIn(languageOf(args, readEnvironment("WSS_LANG"))));
+    const sentences = sentencesIn(languageOf(args, readEnvironment("WSS_LANG")));
+    const version = denoVersion();
+    if (isTooOld(version)) {
+      throw new Failure(
+        fill(sentences.tooOldDeno, { version: version!, oldest: OLDEST_DENO }),
+      );
+    }
+    return await body(sentences);
   } catch (error) {
     if (!(error instanceof Failure || error instanceof Deno.errors.NotCapable)) throw error;
     // Deno's own sentence about a permission names the flag that grants it.

@@ -48,6 +48,7 @@ const portuguese = {
       "max-message-size": "maior mensagem recebida, em bytes",
       "max-connections": "máximo de conexões ao mesmo tempo",
       "max-per-address": "e de um mesmo endereço",
+      "max-memory": "máximo de memória para o que as conexões retêm",
       "idle-timeout": "silêncio tolerado a um par; 0 desliga",
       grace: "espera máxima ao encerrar, em ms",
       workers: "threads na mesma porta, uma por núcleo",
@@ -107,6 +108,7 @@ const portuguese = {
     server: "Saída do servidor",
     client: "Saída do cliente",
   },
+  tooOldDeno: 'Não é possível executar: o Deno é "{version}", deve ser {oldest} ou mais novo',
   usage: {
     unknownFlag: 'Opção desconhecida "{flag}"; veja --help',
     missingValue: 'Falta o valor de "{flag}"; escreva {flag}=VALOR',
@@ -237,6 +239,7 @@ const english: Sentences = {
       "max-message-size": "longest message received, in bytes",
       "max-connections": "most connections at a time",
       "max-per-address": "and from one address",
+      "max-memory": "most memory for what connections hold",
       "idle-timeout": "silence borne of a peer; 0 turns it off",
       grace: "longest wait when stopping, in ms",
       workers: "threads on the same port, one a core",
@@ -295,6 +298,7 @@ const english: Sentences = {
     server: "Output of the server",
     client: "Output of the client",
   },
+  tooOldDeno: 'Cannot run: Deno is "{version}", must be {oldest} or newer',
   usage: {
     unknownFlag: 'Unknown flag "{flag}"; see --help',
     missingValue: 'Missing value of "{flag}"; write {flag}=VALUE',

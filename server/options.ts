@@ -58,6 +58,20 @@ export interface ServeOptions {
    * @default {8192}
    */
   maxConnectionsPerAddress?: number;
+  /**
+   * Most memory, in bytes, that unfinished messages, unsent output and messages whose handlers are at work
+   * may take. It is counted for all servers of the process together, and the latest that sets it counts.
+   * Beyond it the connection that holds most is closed with 1013.
+   *
+   * @default {134217728} (128 MiB)
+   */
+  maxMemory?: number;
+  /**
+   * Likewise, of the connections from one address, or of IPv6 from one network of 64 bits.
+   *
+   * @default {67108864} (64 MiB), or half of `maxMemory` where that is set
+   */
+  maxMemoryPerAddress?: number;
   /** Longest wait for the clients at shutdown, in milliseconds. @default {5000} */
   gracePeriod?: number;
 }
@@ -99,6 +113,8 @@ export function serveLimits(options: ServeOptions) {
     numberOption("serve", name, options[name], fallback);
   const timeout = (name: keyof ServeOptions, fallback: number) =>
     numberOption("serve", name, options[name], fallback, MAX_TIMEOUT_MS, "ms");
+  const bytes = (name: keyof ServeOptions) =>
+    options[name] === undefined ? undefined : Math.floor(limit(name, 0));
   return {
     maxHeaderBytes: limit("maxHeaderBytes", 16 * 1024),
     maxHeaders: limit("maxHeaders", 100),
@@ -107,6 +123,8 @@ export function serveLimits(options: ServeOptions) {
     responseTimeout: timeout("responseTimeout", 30_000),
     maxConnections: limit("maxConnections", 16_384),
     maxConnectionsPerAddress: limit("maxConnectionsPerAddress", 8192),
+    maxMemory: bytes("maxMemory"),
+    maxMemoryPerAddress: bytes("maxMemoryPerAddress"),
     gracePeriod: timeout("gracePeriod", 5000),
   };
 }

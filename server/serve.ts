@@ -5,6 +5,8 @@
  */
 
 import { clientKey } from "../transport/address.ts";
+import { requireDeno } from "../transport/deno_version.ts";
+import { memoryBudget } from "../transport/memory_budget.ts";
 import { type Incoming, Listener } from "../transport/listener.ts";
 import { answer, refuse } from "./answer.ts";
 import { HttpExchange } from "../transport/http_exchange.ts";
@@ -30,6 +32,7 @@ import { Places } from "./places.ts";
  * @param handler Answers each request.
  * @returns The running server.
  * @throws As `Deno.listenTls` and `Deno.listen`, when the port cannot be had.
+ * @throws {Error} If Deno is older than 2.9.1.
  *
  * @example
  * ```ts
@@ -53,6 +56,7 @@ export function serve(
   first: ServeHandler | ServeOptions & { handler?: ServeHandler },
   second?: ServeHandler,
 ): HttpServer {
+  requireDeno("serve");
   const options = typeof first === "function" ? {} : first;
   const handler = typeof first === "function" ? first : second ?? first.handler;
   if (typeof handler !== "function") throw new TypeError("Cannot serve: no handler was given");
@@ -91,6 +95,7 @@ class Server implements HttpServer {
     this.#handler = handler;
     const limits = this.#limits = serveLimits(options);
     this.#places = new Places(limits.maxConnections, limits.maxConnectionsPerAddress);
+    limitMemory(limits);
     const { cert, key, signal, hostname = "0.0.0.0", reusePort = false } = options;
     const port = numberOption("serve", "port", options.port, 8000, 65_535);
     signal?.throwIfAborted();
@@ -254,4 +259,10 @@ class Server implements HttpServer {
       this.#refusals--;
     }
   }
+}
+
+/** Sets the bounds of the memory that all connections of the process hold, as far as they are given. */
+function limitMemory({ maxMemory: total, maxMemoryPerAddress: addressShare }: ServeLimits): void {
+  if (total !== undefined) memoryBudget.configure({ total, addressShare: Math.floor(total / 2) });
+  if (addressShare !== undefined) memoryBudget.configure({ addressShare });
 }

@@ -8,7 +8,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { deflateRawSync } from "node:zlib";
 import type { ServeOptions } from "../mod.ts";
-import { developmentCertificates, Folder, Program, projectPath, variablesOf } from "./programs.ts";
+import {
+  developmentCertificates,
+  Folder,
+  Program,
+  projectPath,
+  v8FlagsOf,
+  variablesOf,
+} from "./programs.ts";
 import { BINARY, frame, RSV1 } from "./protocol/driver.ts";
 import { closed, next, opened, RawClient } from "./websocket/peers.ts";
 
@@ -61,7 +68,8 @@ export class Victim implements AsyncDisposable {
       "run",
       `--config=${projectPath("deno.json")}`,
       "--no-prompt",
-      "--v8-flags=--expose-gc",
+      // As the task has it, and to collect garbage when asked to.
+      `${v8FlagsOf("serve")},--expose-gc`,
       `--allow-net=${host}`,
       "--allow-read=.",
       "--allow-sys",

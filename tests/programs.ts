@@ -90,6 +90,11 @@ export function commandOf(task: Task): string[] {
   return [subcommand!, `--config=${projectPath("deno.json")}`, ...located];
 }
 
+/** The flags of V8 that a task's command sets. */
+export function v8FlagsOf(task: Task): string {
+  return config.tasks[task].command.split(" ").find((word) => word.startsWith("--v8-flags="))!;
+}
+
 /** The environment that a task's command sets. */
 export function variablesOf(task: Task): Record<string, string> {
   const words = config.tasks[task].command.split(" ");

@@ -559,22 +559,28 @@ Deno.test("server.ts refuses what it does not understand", async () => {
     ],
     [["--grace=1s"], 'Valor inválido em --grace: "1s", deve ser um número inteiro de 0 a 600000'],
     [
-      ["--compression=off", "--max-connections=1", "--max-message-size=2", "--max-per-address=3"],
-      'Sem efeito com --compression=off: "--max-message-size", "--max-connections", "--max-per-address"; ' +
+      [
+        "--compression=off",
+        "--max-connections=1",
+        "--max-message-size=2",
+        "--max-per-address=3",
+        "--max-memory=1000",
+      ],
+      'Sem efeito com --compression=off: "--max-message-size", "--max-connections", "--max-per-address", "--max-memory"; ' +
       "retire isso, ou use --compression=on",
     ],
-    ...["max-connections", "max-per-address"].map((name) =>
+    ...["max-connections", "max-per-address", "max-memory"].map((name) =>
       [
         ["--workers=4", `--${name}=3`],
         `Valor inválido em --${name}: "3", deve ser ao menos 4, o valor de --workers`,
       ] as [string[], string]
     ),
-    ...["max-message-size", "max-connections", "max-per-address"].flatMap((name) =>
+    ...["max-message-size", "max-connections", "max-per-address", "max-memory"].flatMap((name) =>
       ["", "0", "-1", "+1", "1e3", " 5", "5 ", "5k", "5.0", "0x10", "Infinity", "5\n"].map((text) =>
         [
           [`--${name}=${text}`],
           `Valor inválido em --${name}: "${text}", deve ser um número inteiro de 1 a ${
-            name === "max-message-size" ? 2 ** 30 : 1_000_000
+            { "max-message-size": 2 ** 30, "max-memory": 2 ** 40 }[name] ?? 1_000_000
           }`,
         ] as [string[], string]
       )

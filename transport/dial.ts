@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Connection, Receiver } from "./connection.ts";
 import { net, tls } from "./node.ts";
-import { ALPN_PROTOCOLS, connectionOf, decideWay, underTls } from "./sockets.ts";
+import { ALPN_PROTOCOLS, connectionOf, decideWay, trust, underTls } from "./sockets.ts";
 
 /** How {@linkcode dial} connects. */
 export interface DialOptions {
@@ -125,12 +125,4 @@ function explain(error: (Error & { code?: string }) | undefined, host: string): 
     ? "server closed the connection"
     : MEANINGS[error.code ?? ""] ?? error.message;
   return new Error(`Cannot connect to "${host}": ${problem}`, { cause: error });
-}
-
-/** The public authorities, and those given. */
-function trust(caCerts: string[]) {
-  const secureContext = tls().createSecureContext();
-  const { context } = secureContext as { context: { addCACert(pem: string): void } };
-  for (const pem of caCerts) context.addCACert(pem);
-  return secureContext;
 }

@@ -130,7 +130,7 @@ class IncomingSocket implements Incoming {
     this.remoteAddr = remoteAddress === undefined
       ? { transport: "unix", path: "" }
       : { transport: "tcp", hostname: remoteAddress, port: remotePort! };
-    this.closed = new Promise((resolve) => socket.once("close", () => resolve()));
+    this.closed = new Promise((resolve) => socket.on("close", () => resolve()));
     // It is told by `close`; without a listener it would end the process.
     socket.on("error", () => {});
   }
@@ -140,18 +140,23 @@ class IncomingSocket implements Incoming {
     if (socket.destroyed) return Promise.resolve(undefined);
     if (this.#context === undefined) return Promise.resolve(connectionOf(socket, receiver));
     const secured = secureServerSocket(underTls(socket), this.#context);
-    secured.on("error", () => {});
     return new Promise((resolve) => {
       // A peer that ends its side in the middle of the handshake is not coming back.
       const leave = () => secured.destroy();
-      secured.once("end", leave);
-      secured.once("secure", () => {
-        secured.off("end", leave);
-        resolve(connectionOf(secured, receiver, socket));
-      });
-      secured.once("close", () => {
+      const fail = () => {
         socket.destroy();
         resolve(undefined);
+      };
+      secured.on("error", leave);
+      secured.on("end", leave);
+      secured.on("close", fail);
+      secured.once("secure", () => {
+        const connection = connectionOf(secured, receiver, socket);
+        // From here on the connection listens; an idle one owns nothing that it does not need.
+        secured.off("error", leave);
+        secured.off("end", leave);
+        secured.off("close", fail);
+        resolve(connection);
       });
     });
   }

@@ -13,7 +13,7 @@ const MIB = 1024 * 1024;
  * A container of 512 MiB must live. Deno itself takes 60 to 90 MiB, 2,000 TLS connections 120 MiB, and
  * as much garbage as data may wait for collection: 90 + 120 + 2 × 128 is 466.
  */
-export const DEFAULT_MEMORY_TOTAL = 128 * MIB;
+const DEFAULT_MEMORY_TOTAL = 128 * MIB;
 
 /**
  * Default for what all connections from one address hold together, in bytes.
@@ -21,7 +21,7 @@ export const DEFAULT_MEMORY_TOTAL = 128 * MIB;
  * All clients behind one proxy have one address, and each may send a message of 16 MiB, so one address
  * gets four of those. Half of the total stays for all others.
  */
-export const DEFAULT_MEMORY_ADDRESS_SHARE = 64 * MIB;
+const DEFAULT_MEMORY_ADDRESS_SHARE = 64 * MIB;
 
 /** Bounds of a {@linkcode MemoryBudget}, in bytes. */
 export interface MemoryLimits {

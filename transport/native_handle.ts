@@ -13,6 +13,7 @@
  *   `streamBaseState[kLastWriteWasAsync]` is 0. A `TLSWrap` copies them, and must not be given the next
  *   before it calls `oncomplete`.
  * - `server._listen2` listens before it returns.
+ * - `context.addCACert(pem)` of a context of TLS adds an authority to the public ones.
  * - A server that has met a connection for which the process had no file descriptor accepts none after it,
  *   until `listen` of its handle is called once more.
  *
@@ -23,6 +24,7 @@
  */
 
 import type { Server, Socket } from "node:net";
+import type { SecureContext } from "node:tls";
 import { type Connection, type Receiver, tell } from "./connection.ts";
 import { process } from "./node.ts";
 
@@ -111,6 +113,8 @@ class NativeConnection implements Connection {
   #ending = false;
   /** Whether the handle has been told to read. */
   #started = false;
+  /** What Deno does when the handle below TLS ends or fails. */
+  #onSourceEnd: Handle["onread"] | undefined;
   #error: Error | undefined;
 
   constructor(socket: Socket, handle: Handle, remoteAddr: Deno.Addr, receiver: Receiver) {
@@ -129,18 +133,14 @@ class NativeConnection implements Connection {
     this.#source = handle;
     if (handle._nativeTcpHandle) {
       const source = this.#source = handle._nativeTcpHandle;
-      const onEndOrError = source.onread;
+      this.#onSourceEnd = source.onread;
       source[OWNER] = this;
       source.readStop();
       source.useUserBuffer(encrypted);
-      source.onread = function (this: Handle) {
-        const count = streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError]!;
-        if (count > 0) handle.receive!(encrypted.subarray(0, count));
-        else if (count < 0) onEndOrError.call(source, undefined);
-      };
+      source.onread = onEncrypted;
     }
     socket.on("error", (error: Error) => this.#error ??= error);
-    socket.once("close", () => tell(this, (receiver) => receiver.onClose(this.#error)));
+    socket.on("close", () => tell(this, (receiver) => receiver.onClose(this.#error)));
   }
 
   resume(): void {
@@ -186,6 +186,12 @@ class NativeConnection implements Connection {
     else if (count < 0) this.#fail(count);
   }
 
+  /** Likewise, of what TLS is yet to decrypt. */
+  readEncrypted(count: number): void {
+    if (count > 0) this.#handle.receive!(encrypted.subarray(0, count));
+    else if (count < 0) this.#onSourceEnd!.call(this.#source, undefined);
+  }
+
   /** A write that was pending has ended. */
   written(status: number): void {
     if (this.#writing === undefined || this.#socket.destroyed) return;
@@ -210,6 +216,10 @@ function onRead(this: Handle): void {
     owner.destroy();
     reportError(error);
   }
+}
+
+function onEncrypted(this: Handle): void {
+  this[OWNER]!.readEncrypted(streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError]!);
 }
 
 function onWritten(this: WriteRequest, status: number): void {
@@ -278,4 +288,17 @@ export function acceptAgain(server: Server): void {
     _handle?: { listen?: (backlog: number) => number } | null;
   };
   handle?.listen?.(BACKLOG);
+}
+
+/**
+ * Has a context of TLS trust authorities besides the public ones, which are not read anew for that.
+ *
+ * @param caCerts The authorities, as PEM.
+ * @returns Whether it could be done.
+ */
+export function addAuthorities(secureContext: SecureContext, caCerts: string[]): boolean {
+  const { context } = secureContext as { context?: { addCACert?(pem: string): void } };
+  if (typeof context?.addCACert !== "function") return false;
+  for (const pem of caCerts) context.addCACert(pem);
+  return true;
 }

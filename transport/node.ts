@@ -5,12 +5,14 @@
  * @module
  */
 
+import type * as Buffers from "node:buffer";
 import type * as Net from "node:net";
 import type * as Stream from "node:stream";
 import type * as Tls from "node:tls";
 
 /** What is used of the global `process`, which needs no import. */
 interface Process {
+  getBuiltinModule(name: "node:buffer"): typeof Buffers;
   getBuiltinModule(name: "node:net"): typeof Net;
   getBuiltinModule(name: "node:stream"): typeof Stream;
   getBuiltinModule(name: "node:tls"): typeof Tls;
@@ -21,6 +23,11 @@ interface Process {
 /** The global `process`, as Node has it. */
 export function process(): Process {
   return (globalThis as unknown as { process: Process }).process;
+}
+
+/** `node:buffer`. */
+export function buffer(): typeof Buffers {
+  return process().getBuiltinModule("node:buffer");
 }
 
 /** `node:net`. */

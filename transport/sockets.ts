@@ -7,9 +7,10 @@
 
 import type { AddressInfo, Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { SecureContext } from "node:tls";
 import type { Connection, Receiver } from "./connection.ts";
-import { nativeConnection } from "./native_handle.ts";
-import { net, tls } from "./node.ts";
+import { addAuthorities, nativeConnection } from "./native_handle.ts";
+import { buffer, net, tls } from "./node.ts";
 import { belowTls, streamConnection } from "./stream_connection.ts";
 
 /** The way of all connections; `undefined` until it has been decided. */
@@ -17,10 +18,13 @@ let way: "native" | "public" | undefined;
 
 let decision: Promise<void> | undefined;
 
-/** What the round trip sends: more than one read takes, and than a socket of Linux takes at once. */
-const TRIAL_SIZE = 300_000;
+/** The length of what the trial sends again and again: more than one read takes, and odd. */
+const TRIAL_SIZE = 100_003;
 
-/** Longest time for the round trip, in milliseconds: it takes 3. */
+/** How often at most: a socket of Linux has taken 3 MB before a write to it was pending. */
+const TRIAL_WRITES = 100;
+
+/** Longest time for the round trip, in milliseconds: it takes 10. */
 const TRIAL_TIMEOUT_MS = 5000;
 
 /** A certificate and its key, as PEM. */
@@ -63,13 +67,14 @@ export function decideWay(pair?: KeyPair): Promise<void> {
 }
 
 /**
- * Decides the way without a proof: for tests of both.
+ * Decides the way without a proof: for tests of both. With `undefined`, it is to be proven anew.
  *
  * @returns The way before, for going back to it.
  */
 export function chooseWay(chosen: typeof way): typeof way {
   const before = way;
   way = chosen;
+  decision = undefined;
   return before;
 }
 
@@ -108,11 +113,11 @@ function addressOf(socket: Socket): Deno.Addr {
     : { transport: "tcp", hostname: remoteAddress, port: remotePort! };
 }
 
-/** Sends bytes over loopback and back, by native handles; rejects where they do not arrive as sent. */
+/**
+ * Sends bytes over loopback until a write is pending, and some back, by native handles; rejects where they
+ * do not arrive as sent.
+ */
 async function roundTrip(pair?: KeyPair): Promise<void> {
-  const sent = crypto.getRandomValues(new Uint8Array(TRIAL_SIZE % 65_536)).toHex();
-  const bytes = new TextEncoder().encode(sent.repeat(Math.ceil(TRIAL_SIZE / sent.length)));
-  const server: Server = net().createServer({ pauseOnConnect: true, allowHalfOpen: true });
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
   const timer = setTimeout(
@@ -120,45 +125,41 @@ async function roundTrip(pair?: KeyPair): Promise<void> {
     TRIAL_TIMEOUT_MS,
   );
   const sockets: Socket[] = [];
-  /** Has a side of the trial take the socket over as soon as `event` tells that it is open. */
-  const run = (socket: Socket, event: string | undefined, parts: Uint8Array[]) => {
+  const watched = (socket: Socket) => {
     sockets.push(socket);
-    socket.on("error", failed.reject);
-    return new Promise<Uint8Array>((resolve, reject) => {
-      const start = () => {
-        try {
-          new Trial(socket, bytes.length).run(parts).then(resolve, reject);
-        } catch (error) {
-          reject(error);
-        }
-      };
-      if (event === undefined) start();
-      else socket.once(event, start);
-    });
+    return socket.on("error", failed.reject);
   };
+  const server: Server = net().createServer({ pauseOnConnect: true, allowHalfOpen: true });
+  server.on("error", failed.reject);
   try {
-    const echoed = new Promise<Uint8Array>((resolve) => {
-      server.once("connection", (raw: Socket) => {
-        sockets.push(raw);
-        resolve(
-          pair
-            ? run(secureServerSocket(raw, secureContext(pair.cert, pair.key)), "secure", [])
-            : run(raw, undefined, []),
-        );
-      });
-    });
-    server.on("error", failed.reject);
     server.listen({ host: "127.0.0.1", port: 0 });
-    await Promise.race([new Promise<void>((ok) => server.once("listening", ok)), failed.promise]);
+    await Promise.race([once(server, "listening"), failed.promise]);
+    const accepted = new Promise<Trial>((resolve, reject) =>
+      server.once("connection", (raw: Socket) => {
+        if (pair === undefined) return Trial.of(watched(raw), resolve, reject);
+        const secured = secureServerSocket(watched(raw), secureContext(pair.cert, pair.key));
+        watched(secured).once("secure", () => Trial.of(secured, resolve, reject));
+      })
+    );
     const { port } = server.address() as AddressInfo;
     const options = { host: "127.0.0.1", port, allowHalfOpen: true };
-    // In parts, the last of them of a size that fits into no other.
-    const parts = [bytes.subarray(0, 10), bytes.subarray(10, 150_000), bytes.subarray(150_000)];
-    const sent = pair
-      ? run(tls().connect({ ...options, rejectUnauthorized: false }), "secureConnect", parts)
-      : run(net().connect(options), "connect", parts);
-    const [, back] = await Promise.race([Promise.all([echoed, sent]), failed.promise]);
-    if (!back.every((byte, i) => byte === bytes[i])) throw new Error("bytes came back changed");
+    const socket: Socket = pair === undefined
+      ? net().connect(options)
+      : tls().connect({ ...options, rejectUnauthorized: false });
+    watched(socket);
+    const dialled = new Promise<Trial>((resolve, reject) =>
+      socket.once(
+        pair === undefined ? "connect" : "secureConnect",
+        () => Trial.of(socket, resolve, reject),
+      )
+    );
+    const exchange = Promise.all([accepted, dialled]).then(async ([one, other]) => {
+      // One that is filled up before its peer reads, and one that is read from the start.
+      for (const [from, to, most] of [[other, one, TRIAL_WRITES], [one, other, 1]] as const) {
+        await Promise.all([to.receive(from.fill(most)), from.written]);
+      }
+    });
+    await Promise.race([exchange, failed.promise]);
   } finally {
     clearTimeout(timer);
     for (const socket of sockets) socket.destroy();
@@ -166,59 +167,90 @@ async function roundTrip(pair?: KeyPair): Promise<void> {
   }
 }
 
+function once(server: Server, event: string): Promise<void> {
+  return new Promise((resolve) => server.once(event, resolve));
+}
+
+/** What the trial sends. */
+let sample: Uint8Array | undefined;
+
+function trialSample(): Uint8Array {
+  if (sample === undefined) {
+    sample = new Uint8Array(TRIAL_SIZE);
+    for (let at = 0; at < TRIAL_SIZE; at += 50_000) {
+      crypto.getRandomValues(sample.subarray(at, at + 50_000));
+    }
+  }
+  return sample;
+}
+
 /** One side of the round trip. */
 class Trial implements Receiver {
   readonly #connection: Connection;
-  readonly #expected: number;
-  readonly #done = Promise.withResolvers<Uint8Array>();
-  readonly #all: Uint8Array;
-  #parts: Uint8Array[] = [];
-  #length = 0;
-  #writing = false;
-  #echoes = false;
+  #expected = 0;
+  #received = 0;
+  readonly #done = Promise.withResolvers<void>();
+  #written: PromiseWithResolvers<void> | undefined;
 
-  constructor(socket: Socket, expected: number) {
-    this.#expected = expected;
-    this.#all = new Uint8Array(expected);
+  private constructor(socket: Socket) {
     const connection = nativeConnection(socket, addressOf(socket), this);
     if (connection === undefined) throw new Error("there are no native handles");
     this.#connection = connection;
+    // Told to those who receive, if anybody does.
+    this.#done.promise.catch(() => {});
   }
 
-  /** Sends `parts`, or else what comes; resolves with all that has come. */
-  run(parts: Uint8Array[]): Promise<Uint8Array> {
-    this.#echoes = parts.length === 0;
-    this.#parts.push(...parts);
+  /** Makes a side of a socket that is open. */
+  static of(socket: Socket, resolve: (trial: Trial) => void, reject: (error: unknown) => void) {
+    try {
+      resolve(new Trial(socket));
+    } catch (error) {
+      reject(error);
+    }
+  }
+
+  /** Writes until a write is pending. Returns how many bytes. */
+  fill(most: number): number {
+    const bytes = trialSample();
+    for (let count = 1;; count++) {
+      if (!this.#connection.write(bytes)) this.#written = Promise.withResolvers();
+      if (count === most || this.#written !== undefined) return count * bytes.length;
+    }
+  }
+
+  /** Resolves when the network has taken all. */
+  get written(): Promise<void> {
+    return this.#written?.promise ?? Promise.resolve();
+  }
+
+  /** Resolves when so many bytes have come as they were sent. */
+  receive(count: number): Promise<void> {
+    this.#expected = count;
     this.#connection.resume();
-    this.#write();
     return this.#done.promise;
   }
 
-  #write(): void {
-    while (!this.#writing && this.#parts.length > 0) {
-      this.#writing = !this.#connection.write(this.#parts.shift()!);
-    }
-    if (!this.#writing && this.#length === this.#expected) this.#done.resolve(this.#all);
-  }
-
   onBytes(bytes: Uint8Array): void {
-    if (this.#length + bytes.length > this.#expected) {
-      return this.#done.reject(new Error("more bytes came than were sent"));
+    const { Buffer } = buffer();
+    const sent = trialSample();
+    for (let at = 0; at < bytes.length;) {
+      const place = (this.#received + at) % sent.length;
+      const part = bytes.subarray(at, at + sent.length - place);
+      if (Buffer.compare(part, sent.subarray(place, place + part.length)) !== 0) {
+        return this.#done.reject(new Error("bytes came changed"));
+      }
+      at += part.length;
     }
-    this.#all.set(bytes, this.#length);
-    if (this.#echoes) {
-      this.#parts.push(this.#all.subarray(this.#length, this.#length + bytes.length));
-    }
-    this.#length += bytes.length;
+    this.#received += bytes.length;
     // A pause and its end, as back-pressure has them.
     this.#connection.pause();
     this.#connection.resume();
-    this.#write();
+    if (this.#received > this.#expected) this.#done.reject(new Error("more came than was sent"));
+    else if (this.#received === this.#expected) this.#done.resolve();
   }
 
   onWritten(): void {
-    this.#writing = false;
-    this.#write();
+    this.#written?.resolve();
   }
 
   onEnd(): void {
@@ -249,4 +281,12 @@ export function secureServerSocket(socket: Socket | Duplex, context: unknown): S
     ALPNProtocols: ALPN_PROTOCOLS,
     allowHalfOpen: true,
   });
+}
+
+/** What a client's sockets need for TLS: it trusts the public authorities, and those given as PEM. */
+export function trust(caCerts: string[]): SecureContext {
+  const context = tls().createSecureContext();
+  if (addAuthorities(context, caCerts)) return context;
+  // To read all of them takes 10 to 15 ms at each connection, and the permission `--allow-sys=ca`.
+  return tls().createSecureContext({ ca: [...tls().rootCertificates, ...caCerts] });
 }

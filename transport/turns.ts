@@ -182,7 +182,7 @@ interface Immediates {
 }
 
 /** Calls `run` in the next turn of the event loop. */
-export function nextTurn(run: () => void): void {
+function nextTurn(run: () => void): void {
   // A global of Node that Deno loads when it is first used.
   (globalThis as unknown as Immediates).setImmediate(run);
 }

@@ -15,14 +15,7 @@ import { encodeUtf8 } from "../protocol/utf8.ts";
 import { bytesOf, isBytes, isMessage, type SendData, sizeOf } from "./data.ts";
 import { type EventHandler, HandedMessage, Handlers, type SocketEventMap } from "./handlers.ts";
 import type { SendOptions } from "./options.ts";
-import {
-  type Ending,
-  type Session,
-  type SessionListener,
-  State,
-  STATE_NAMES,
-  type StateValue,
-} from "./session.ts";
+import { type Ending, type Session, type SessionListener, State, STATE_NAMES } from "./session.ts";
 import { MessageReader, MessageWriter, type StreamedSocket } from "./streams.ts";
 
 /** What a socket is made of. */
@@ -33,7 +26,10 @@ export interface SocketParts {
   abort?: (reason: unknown) => void;
 }
 
-/** The socket's half that the session tells what happens. */
+/**
+ * The members of every {@linkcode WebSocket}, a client's or a server's. It is exported as a type alone:
+ * sockets are made by the constructor of `WebSocket`, or by `upgradeWebSocket`.
+ */
 export class SocketFacade extends EventTarget implements globalThis.WebSocket {
   /** The connection is being made. */
   declare static readonly CONNECTING: 0;
@@ -137,7 +133,7 @@ export class SocketFacade extends EventTarget implements globalThis.WebSocket {
   }
 
   /** `CONNECTING`, `OPEN`, `CLOSING` or `CLOSED`. */
-  get readyState(): StateValue {
+  get readyState(): 0 | 1 | 2 | 3 {
     return this.#session.state;
   }
 

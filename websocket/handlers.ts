@@ -35,7 +35,7 @@ export class Handlers {
   readonly #target: EventTarget;
   /** On a server's socket: a handler that fails is its own socket's matter, not the process's. */
   readonly #watch: HandlerWatch | undefined;
-  #attributes: Map<string, { call: Call | null }> | undefined;
+  #attributes: Record<string, Call | null> | undefined;
   /** What listens in place of each listener of a server's socket. */
   #guards: WeakMap<EventListenerOrEventListenerObject, EventListener> | undefined;
 
@@ -47,25 +47,27 @@ export class Handlers {
   /** The value of an event handler attribute. */
   // deno-lint-ignore no-explicit-any
   get(type: string): any {
-    return this.#attributes?.get(type)?.call ?? null;
+    return this.#attributes?.[type] ?? null;
   }
 
   /** Sets an event handler attribute; the listener that calls it is added once, by `add`. */
   set(type: string, handler: unknown, add: (listener: EventListener) => void): void {
     const call = typeof handler === "function" ? handler as Call : null;
-    this.#attributes ??= new Map();
-    const attribute = this.#attributes.get(type);
-    if (attribute !== undefined) {
-      attribute.call = call;
-    } else if (call !== null) {
-      const added: { call: Call | null } = { call };
-      this.#attributes.set(type, added);
-      // The attribute keeps the place among the listeners that it first took. The listener returns what
-      // the handler does: a promise that rejects is the handler's failure.
-      const target = this.#target;
-      add(this.guarded((event) => added.call?.call(target, event)) as EventListener);
-    }
+    this.#attributes ??= {};
+    const isAdded = type in this.#attributes;
+    if (!isAdded && call === null) return;
+    this.#attributes[type] = call;
+    // The attribute keeps the place among the listeners that it first took.
+    if (!isAdded) add(this.#onEvent);
   }
+
+  /** The listener of all event handler attributes. */
+  readonly #onEvent = (event: Event): void => {
+    const call = this.get(event.type);
+    if (call === null) return;
+    if (this.#watch === undefined) call.call(this.#target, event);
+    else this.call(call, event);
+  };
 
   /** What is to listen in place of `listener`. */
   guarded(listener: EventListenerOrEventListenerObject): EventListenerOrEventListenerObject {

@@ -427,6 +427,8 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** After all that may change what is read, written or held. */
   #settle(): void {
+    // In the middle of what came together, answers wait for each other, to go out in one write.
+    if (this.#wait === Wait.TASK) return this.#pause();
     this.#flush();
     if (this.#state === State.CLOSED) return;
     if (this.#wait === Wait.NOTHING) this.#resume();
@@ -584,6 +586,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   /** One write for all that is sent in this turn. */
   #scheduleFlush(): void {
     if (this.#flushScheduled || this.#handling || this.#writing) return;
+    if (this.#wait === Wait.TASK) return;
     this.#flushScheduled = true;
     queueMicrotask(() => {
       this.#flushScheduled = false;

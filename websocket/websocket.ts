@@ -6,6 +6,7 @@
 
 import { areValidProtocols } from "../protocol/handshake.ts";
 import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
+import { requireDeno } from "../transport/deno_version.ts";
 import { SocketFacade } from "./facade.ts";
 import { openConnection } from "./opening.ts";
 import { MAX_TIMEOUT_MS, numberOption, socketLimits, type WebSocketOptions } from "./options.ts";
@@ -46,9 +47,11 @@ export class WebSocket extends SocketFacade {
    * @param given Subprotocols to offer, or {@linkcode WebSocketOptions}.
    * @throws {SyntaxError} (a `DOMException`) If the URL or a subprotocol is malformed.
    * @throws {RangeError} If an option is out of its range.
+   * @throws {Error} If Deno is older than 2.9.1.
    * @throws {TypeError} If an option is of another type.
    */
   constructor(url: string | URL, given: string | string[] | WebSocketOptions = {}) {
+    requireDeno("open WebSocket");
     const options = typeof given === "string" || Array.isArray(given)
       ? { protocols: given }
       : given;

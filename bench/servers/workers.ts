@@ -27,6 +27,7 @@ const workers = await Workers.start(
       "max-message-size": 2 ** 24,
       "max-connections": 10_000,
       "max-per-address": 10_000,
+      "max-memory": 2 ** 27,
       "idle-timeout": 0,
       grace: 1000,
     },

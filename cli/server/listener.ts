@@ -25,6 +25,7 @@ export interface ListenerOptions {
   "max-message-size": number;
   "max-connections": number;
   "max-per-address": number;
+  "max-memory": number;
   "idle-timeout": number;
   grace: number;
   /** How many workers listen on the port. @default {1} */
@@ -56,6 +57,7 @@ interface Transport {
       onListen(): void;
       maxConnections: number;
       maxConnectionsPerAddress: number;
+      maxMemory: number;
       gracePeriod: number;
     },
     handler: RequestHandler["handle"],
@@ -139,6 +141,7 @@ function listen(
         onListen() {},
         maxConnections: options["max-connections"],
         maxConnectionsPerAddress: options["max-per-address"],
+        maxMemory: options["max-memory"],
         gracePeriod: options.grace,
       }, requests.handle);
     } catch (error) {

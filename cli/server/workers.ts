@@ -130,6 +130,7 @@ export class Workers implements Listener {
         workers: count,
         "max-connections": shareOf(listener["max-connections"], i, count),
         "max-per-address": shareOf(listener["max-per-address"], i, count),
+        "max-memory": shareOf(listener["max-memory"], i, count),
       },
       pair: this.#pair,
       log,

@@ -15,7 +15,8 @@ import {
   upgradeWebSocket,
   WebSocket,
 } from "../../mod.ts";
-import { CLOSE, concat, frame, TEXT } from "../protocol/driver.ts";
+import { memoryBudget } from "../../transport/memory_budget.ts";
+import { BINARY, CLOSE, concat, CONTINUATION, frame, TEXT } from "../protocol/driver.ts";
 import {
   acceptSockets,
   closed,
@@ -661,4 +662,32 @@ Deno.test("HttpServer.setCertificate resets nobody who waits to be accepted", as
     }
   }
   await server.shutdown();
+});
+
+Deno.test("serve() ends the connection that holds most beyond maxMemory with 1013", async () => {
+  const before = memoryBudget.limits;
+  await using server = echo({}, { maxMemory: 600_000 });
+  try {
+    const { port } = server.addr;
+    using greedy = await RawClient.open(port);
+    using modest = await RawClient.open(port);
+    const part = (size: number) => frame("server", BINARY, new Uint8Array(size), { fin: false });
+    await modest.write(part(1000));
+    await greedy.write(part(500_000));
+    const [first, , ...code] = await greedy.bytes(4);
+    assertEquals([first, ...code], [0x80 | CLOSE, 1013 >> 8, 1013 & 0xff]);
+    await modest.write(frame("server", CONTINUATION, "end"));
+    assertEquals([...await modest.bytes(4)], [0x80 | BINARY, 126, 1003 >> 8, 1003 & 0xff]);
+  } finally {
+    memoryBudget.configure(before);
+  }
+});
+
+Deno.test("serve() refuses limits that are no numbers", () => {
+  for (const value of [null, NaN, -1, "5", "", true, {}]) {
+    for (const name of ["maxMemory", "maxMemoryPerAddress", "maxConnections", "gracePeriod"]) {
+      const options = { port: 0, hostname: "127.0.0.1", [name]: value } as unknown as ServeOptions;
+      assertThrows(() => serve(options, () => new Response()), RangeError, name);
+    }
+  }
 });

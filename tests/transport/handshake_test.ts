@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { connect, type TLSSocket } from "node:tls";
+import { serve, upgradeWebSocket, WebSocket } from "../../mod.ts";
 import { dial } from "../../transport/dial.ts";
 import type { Incoming } from "../../transport/listener.ts";
 import { brought, developmentCertificates, granted } from "../programs.ts";
@@ -294,6 +295,48 @@ onEachWay(
     await Promise.all(incomings.map(({ closed }) => closed));
     assertEquals(heldSockets(portOf(listener)), 0);
     for (const peer of peers) peer.close();
+  },
+  Deno.build.os !== "linux" || !await granted("run"),
+);
+
+onEachWay(
+  "serve() gives places and descriptors back when clients stay silent past handshakeTimeout",
+  async () => {
+    const { ca, cert, key } = await developmentCertificates();
+    const COUNT = 200;
+    await using server = serve({
+      ...{ port: 0, hostname: "127.0.0.1", onListen() {} },
+      ...{
+        cert,
+        key,
+        handshakeTimeout: 500,
+        maxConnections: COUNT,
+        maxConnectionsPerAddress: COUNT,
+      },
+    }, (request) => {
+      const { socket, response } = upgradeWebSocket(request);
+      socket.onmessage = ({ data }) => socket.send(data);
+      return response;
+    });
+    const { port } = server.addr;
+    const silent = await Promise.all(
+      Array.from({ length: COUNT }, () => Deno.connect({ hostname: "127.0.0.1", port })),
+    );
+    for (const peer of silent) {
+      assertEquals(await peer.read(new Uint8Array(1)).catch(() => null), null);
+    }
+    assertEquals(heldSockets(port), 0);
+    const socket = new WebSocket(`wss://127.0.0.1:${port}/`, { caCerts: [ca] });
+    const answer = new Promise<MessageEvent>((resolve, reject) => {
+      socket.onmessage = resolve;
+      socket.onerror = reject;
+    });
+    socket.onopen = () => socket.send("hello");
+    assertEquals((await answer).data, "hello");
+    const closed = new Promise((resolve) => socket.onclose = resolve);
+    socket.close();
+    await closed;
+    for (const peer of silent) peer.close();
   },
   Deno.build.os !== "linux" || !await granted("run"),
 );

@@ -23,6 +23,7 @@ const LISTENER: ListenerOptions = {
   "max-message-size": 1000,
   "max-connections": 100,
   "max-per-address": 100,
+  "max-memory": 2 ** 27,
   "idle-timeout": 30,
   grace: 5000,
 };
