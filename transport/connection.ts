@@ -25,7 +25,7 @@ export interface Receiver {
 export interface Connection {
   /** The peer's address. */
   readonly remoteAddr: Deno.Addr;
-  /** Who is told; may be replaced while no bytes are expected, as after an opening handshake. */
+  /** The owner, which is told what happens; may be replaced while no bytes are expected, as after an opening handshake. */
   receiver: Receiver;
   /** Lets bytes come. */
   resume(): void;

@@ -96,7 +96,7 @@ const LINGER_BYTES = 1024 * 1024;
 
 /** One connection's life. */
 export class Session implements Receiver, LivenessOwner, Continuing {
-  /** Who is told; set before the session starts. */
+  /** The owner, which is told what happens; set before the session starts. */
   listener!: SessionListener;
   readonly server: boolean;
   readonly limits: SocketLimits;

@@ -199,7 +199,7 @@ Deno.test("serve() refuses what no request of ours looks like", async () => {
   assertMatch(await ask(port, GET), /^HTTP\/1\.1 200 /);
 });
 
-Deno.test("serve() cuts off who is slow with the head, and nobody else", async () => {
+Deno.test("serve() cuts off a client that is slow with the head, and serves the others", async () => {
   await using server = start(() => new Response("served"), { headerTimeout: 100 });
   const { port } = server.addr;
   using silent = await RawClient.connect(port);
@@ -224,7 +224,7 @@ Deno.test("serve() survives clients that speak no TLS, or leave in the middle", 
   await closed(socket);
 });
 
-Deno.test("HttpServer.shutdown closes sockets with 1001 and answers requests to the end", async () => {
+Deno.test("HttpServer.shutdown() closes sockets with 1001 and answers requests to the end", async () => {
   const arrived = Promise.withResolvers<void>();
   const release = Promise.withResolvers<void>();
   const server = start(async (request) => {
@@ -365,7 +365,7 @@ Deno.test("upgradeWebSocket() closes a message over maxMessageSize with 1009", a
   }
 });
 
-Deno.test("HttpServer.setCertificate serves new connections with it, and keeps the old ones", async () => {
+Deno.test("HttpServer.setCertificate() serves new connections with it, and keeps the old ones", async () => {
   const first = await generateCertificates();
   const second = await generateCertificates();
   await using server = echo({}, { cert: first.cert, key: first.key });
@@ -473,7 +473,7 @@ Deno.test("serve() refuses limits that are none", () => {
   }
 });
 
-Deno.test("HttpServer.shutdown answers what has come, then closes with 1001", async () => {
+Deno.test("HttpServer.shutdown() answers what has come, then closes with 1001", async () => {
   const received = Promise.withResolvers<void>();
   const release = Promise.withResolvers<void>();
   const server = acceptSockets((socket) => {
@@ -497,7 +497,7 @@ Deno.test("HttpServer.shutdown answers what has come, then closes with 1001", as
   await stopped;
 });
 
-Deno.test("HttpServer.shutdown answers what the network has brought and nobody has read", async () => {
+Deno.test("HttpServer.shutdown() answers what the network has brought and nobody has read", async () => {
   const server = echo();
   using client = await RawClient.open(server.addr.port);
   const count = 20;
@@ -515,7 +515,7 @@ Deno.test("HttpServer.shutdown answers what the network has brought and nobody h
   await stopped;
 });
 
-Deno.test("HttpServer.shutdown waits for who reads a stream to answer", async () => {
+Deno.test("HttpServer.shutdown() waits for the answer of a socket whose messages are read as a stream", async () => {
   const received = Promise.withResolvers<void>();
   const release = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<void>();
@@ -542,7 +542,7 @@ Deno.test("HttpServer.shutdown waits for who reads a stream to answer", async ()
   await Promise.all([stopped, ended.promise]);
 });
 
-Deno.test("HttpServer.shutdown does not wait for who never stops asking", async () => {
+Deno.test("HttpServer.shutdown() does not wait for a client that never stops asking", async () => {
   const server = echo({}, { gracePeriod: 200 });
   const socket = await opened(server.url);
   socket.onmessage = ({ data }) => socket.send(data);
@@ -552,7 +552,7 @@ Deno.test("HttpServer.shutdown does not wait for who never stops asking", async 
   assertEquals((await end).code, 1001);
 });
 
-Deno.test("HttpServer.shutdown cuts off who does not end within the grace period", async () => {
+Deno.test("HttpServer.shutdown() cuts off a client that does not end within the grace period", async () => {
   const end = Promise.withResolvers<CloseEvent>();
   const server = acceptSockets((socket) => socket.onclose = end.resolve, {}, { gracePeriod: 100 });
   using client = await RawClient.open(server.addr.port);
@@ -561,7 +561,7 @@ Deno.test("HttpServer.shutdown cuts off who does not end within the grace period
   assertEquals([...(await client.bytes(4))].slice(0, 1), [0x88]);
 });
 
-Deno.test("HttpServer.shutdown waits for no handler and no body beyond its grace period", async () => {
+Deno.test("HttpServer.shutdown() waits for no handler and no body beyond its grace period", async () => {
   const handlers: ServeHandler[] = [
     () => new Promise(() => {}),
     () => new Response(new ReadableStream({ pull: () => new Promise(() => {}) })),
@@ -639,14 +639,14 @@ Deno.test("serve() leaves no listener behind when onListen throws", async () => 
   await assertRejects(() => RawClient.connect(port));
 });
 
-Deno.test("HttpServer.setCertificate takes the last of several", async () => {
+Deno.test("HttpServer.setCertificate() takes the last of several", async () => {
   const pairs = await Promise.all([1, 2, 3].map(() => generateCertificates()));
   await using server = echo({}, { cert: pairs[0]!.cert, key: pairs[0]!.key });
   await Promise.all(pairs.map(({ cert, key }) => server.setCertificate(cert, key)));
   await closed(await opened(server.url, { caCerts: [pairs[2]!.ca] }));
 });
 
-Deno.test("HttpServer.setCertificate resets nobody who waits to be accepted", async () => {
+Deno.test("HttpServer.setCertificate() resets no connection that waits to be accepted", async () => {
   const { cert, key, ca } = await generateCertificates();
   const hostname = "127.0.0.1";
   const server = serve({ port: 0, hostname, cert, key, onListen() {} }, () => new Response("hi"));

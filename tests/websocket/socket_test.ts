@@ -737,7 +737,7 @@ Deno.test("WebSocket answers a flood of pings at a bounded rate, the latest last
   await closed(other);
 });
 
-Deno.test("WebSocket does not wait for a peer that waits for it", async () => {
+Deno.test("WebSocket of a client reads on while its server does not take what it sends", async () => {
   await using server = echo({ compression: false });
   const socket = await opened(server.url, { compression: false });
   const chunk = new Uint8Array(1024 * 1024);
@@ -965,7 +965,7 @@ Deno.test("WebSocket gives an opening handshake up that takes too long", async (
   }
 });
 
-Deno.test("WebSocket of a server hears what its handlers wait for, however much is at work", async () => {
+Deno.test("WebSocket of a server reads the message that its handlers wait for, however many are at work", async () => {
   await using server = acceptSockets((socket) => {
     socket.onmessage = async ({ data }) => {
       await socket.ping();
@@ -1000,7 +1000,7 @@ Deno.test("WebSocket of a server finds that its peer has left while its handlers
   assertEquals(await ended.promise, 1006);
 });
 
-Deno.test("WebSocket counts no message that is none", async () => {
+Deno.test("WebSocket of a server goes on when a program dispatches a message event without data", async () => {
   const done = Promise.withResolvers<unknown>();
   await using server = acceptSockets((socket) => {
     socket.onopen = () => {

@@ -2,7 +2,7 @@
  * `readable` and `writable`, with a network that the test decides on.
  */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CLOSE, closePayload, concat, frame, TEXT } from "../protocol/driver.ts";
 import { next } from "./peers.ts";
 import { opened, served, turn } from "./network.ts";
@@ -107,4 +107,30 @@ Deno.test("WebSocket.readable.cancel() gives what was not read to nobody, and cl
   network.arrive(frame("server", CLOSE));
   network.receiver.onEnd();
   assertEquals([(await close).code, events], [1005, []]);
+});
+
+Deno.test("WebSocket.readable lets others have a turn while its reader works through many messages", async () => {
+  const { socket, network } = opened();
+  const { readable } = socket;
+  const count = 400;
+  let handled = 0;
+  let since = 0;
+  let most = 0;
+  const { setImmediate } = globalThis as unknown as { setImmediate(run: () => void): void };
+  const watch = () => {
+    since = 0;
+    if (handled < count) setImmediate(watch);
+  };
+  setImmediate(watch);
+  network.arrive(concat(...Array.from({ length: count }, () => text("x"))));
+  for await (const _ of readable) {
+    // Half a millisecond of work.
+    for (const start = performance.now(); performance.now() - start < 0.5;);
+    most = Math.max(most, ++since);
+    if (++handled === count) break;
+  }
+  assert(most < 50, `${most} messages were handled in one turn`);
+  const close = next<CloseEvent>(socket, "close");
+  socket.terminate();
+  await close;
 });
