@@ -41,11 +41,8 @@ export class GrowingBuffer {
   /** Makes room for `count` more bytes after {@linkcode length}. */
   reserve(count: number): void {
     const needed = this.length + count;
-    if (needed <= this.bytes.length) return;
-    // At least doubled, so that appending stays linear, and of a size that the pool may have.
-    let size = POOLED_SIZE;
-    while (size + SLACK < needed) size *= 2;
-    this.grow(needed <= POOLED_SIZE ? POOLED_SIZE : size + SLACK);
+    // At least doubled, so that appending stays linear.
+    if (needed > this.bytes.length) this.grow(sizeFor(needed));
   }
 
   /** Moves the data into memory of `capacity` bytes. */
@@ -96,14 +93,31 @@ export class GrowingBuffer {
   }
 }
 
+/** Memory for `needed` bytes; what is in it is anything. */
+export function allocate(needed: number): Uint8Array<ArrayBuffer> {
+  const size = sizeFor(needed);
+  return pooled(size) ?? new Uint8Array(size);
+}
+
+/** The least of the sizes that the pool may have: powers of two, so that freed memory fits what is needed next. */
+function sizeFor(needed: number): number {
+  if (needed <= POOLED_SIZE) return POOLED_SIZE;
+  let size = POOLED_SIZE;
+  while (size + SLACK < needed) size *= 2;
+  return size + SLACK;
+}
+
 function pooled(size: number): Uint8Array<ArrayBuffer> | undefined {
   const bytes = pool.get(size)?.pop();
   if (bytes !== undefined) pooledBytes -= size;
   return bytes;
 }
 
-/** Keeps an array for another use, if it has a size that {@linkcode GrowingBuffer.reserve} asks for. */
-function recycle(bytes: Uint8Array<ArrayBuffer>): void {
+/**
+ * Takes back memory that {@linkcode allocate} gave, for another use: nothing may read it any more. An array of
+ * another size is detached.
+ */
+export function recycle(bytes: Uint8Array<ArrayBuffer>): void {
   const size = bytes.length;
   const power = size - SLACK;
   const ofReserve = size === POOLED_SIZE || power >= POOLED_SIZE && (power & power - 1) === 0;

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { allocate, recycle } from "./buffer.ts";
 import { applyMask, CloseCode, FrameHeader, MAX_CONTROL_PAYLOAD, Opcode } from "./frame.ts";
 import { DECODE_STEP, type Message, MessageAssembly } from "./message.ts";
 import type { PerMessageDeflate } from "./permessage_deflate/codec.ts";
@@ -137,8 +138,9 @@ export class FrameReceiver {
     if (this.#ownsInput && needed <= this.#input.length) {
       this.#input.copyWithin(0, this.#start, this.#end);
     } else {
-      const input = new Uint8Array(Math.max(needed, SMALL_INPUT));
+      const input = needed <= SMALL_INPUT ? new Uint8Array(SMALL_INPUT) : allocate(needed);
       input.set(this.#input.subarray(this.#start, this.#end));
+      this.#freeInput();
       this.#input = input;
       this.#ownsInput = true;
     }
@@ -146,7 +148,12 @@ export class FrameReceiver {
     this.#end = length;
   }
 
+  #freeInput(): void {
+    if (this.#ownsInput && this.#input.length > SMALL_INPUT) recycle(this.#input);
+  }
+
   #dropInput(): void {
+    this.#freeInput();
     this.#input = NO_BYTES;
     this.#start = this.#end = 0;
     this.#ownsInput = true;

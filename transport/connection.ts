@@ -49,6 +49,7 @@ export function tell(connection: Connection, call: (receiver: Receiver) => void)
     call(connection.receiver);
   } catch (error) {
     connection.destroy();
-    reportError(error);
+    // Not by reportError(), after which Deno ends the process.
+    console.error(error);
   }
 }

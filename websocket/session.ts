@@ -73,7 +73,7 @@ const LIGHT_WORK_MS = 0.3;
 const TURN_WORK = 150_000;
 
 /** What one write gives the network at most: encryption of it takes a fifth of a millisecond. */
-const MAX_WRITE = 256 * 1024;
+const MAX_WRITE = 128 * 1024;
 
 /** With handlers at work on too much, one more message is handled after so long, in milliseconds. */
 const HANDLER_PATIENCE_MS = 1000;
