@@ -32,7 +32,7 @@ import { Places } from "./places.ts";
  * @param handler Answers each request.
  * @returns The running server.
  * @throws As `Deno.listenTls` and `Deno.listen`, when the port cannot be had.
- * @throws {Error} If Deno is older than 2.9.1.
+ * @throws {Error} If Deno is older than 2.9.5.
  *
  * @example
  * ```ts

@@ -48,8 +48,13 @@ export function tell(connection: Connection, call: (receiver: Receiver) => void)
   try {
     call(connection.receiver);
   } catch (error) {
-    connection.destroy();
-    // Not by reportError(), after which Deno ends the process.
-    console.error(error);
+    fail(connection, error);
   }
+}
+
+/** Ends a connection whose receiver has a fault, and says so. */
+export function fail(connection: Connection, error: unknown): void {
+  connection.destroy();
+  // Not by reportError(), after which Deno ends the process.
+  console.error(error);
 }

@@ -5,10 +5,11 @@
  */
 
 /**
- * The oldest version supported. On 2.9.0 a connection over TLS never ends its side by its public stream;
- * before that, messages cannot be compressed either.
+ * The oldest version supported. Up to 2.9.4, sockets of `node:net` were seen to close file descriptors that
+ * others had meanwhile; on 2.9.0 a connection over TLS never ends its side by its public stream; before that,
+ * messages cannot be compressed either.
  */
-export const OLDEST_DENO = "2.9.1";
+export const OLDEST_DENO = "2.9.5";
 
 /** The version of this process, where it can be read. */
 export function denoVersion(): string | undefined {

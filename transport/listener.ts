@@ -52,6 +52,12 @@ export interface Incoming {
  */
 const ACCEPT_AGAIN_MS = 1000;
 
+/**
+ * Most connections that wait until the way of all is decided, which takes some 20 ms at the first start of a
+ * process; others are closed.
+ */
+const MAX_UNDECIDED = 256;
+
 /** Accepts connections. */
 export class Listener {
   readonly addr: Deno.NetAddr | Deno.UnixAddr;
@@ -59,6 +65,8 @@ export class Listener {
   #pair: KeyPair | undefined;
   #context: unknown;
   readonly #acceptTimer: ReturnType<typeof setInterval>;
+  /** Connections that wait until the way is decided. */
+  #undecided = 0;
 
   /**
    * Listens before it returns.
@@ -69,15 +77,21 @@ export class Listener {
   constructor(options: ListenOptions, accept: (incoming: Incoming) => void) {
     const { pair } = options;
     if (pair !== undefined) this.setCertificate(pair);
-    const proven = decideWay(pair);
+    void decideWay(pair);
     this.#server = net().createServer({ pauseOnConnect: true, allowHalfOpen: true });
     // A client that left while it was accepted, or no free file descriptor: the next may do better.
     this.#server.on("error", () => {});
     this.#server.on("connection", (socket: Socket) => {
       const incoming = new IncomingSocket(socket, this.#context);
       void incoming.closed.then(() => acceptAgain(this.#server));
-      if (isDecided()) accept(incoming);
-      else void proven.then(() => accept(incoming));
+      if (isDecided()) return accept(incoming);
+      // A crowd at the start must leave descriptors for the proof.
+      if (this.#undecided >= MAX_UNDECIDED) return incoming.destroy();
+      this.#undecided++;
+      void decideWay(this.#pair).then(() => {
+        this.#undecided--;
+        accept(incoming);
+      });
     });
     this.addr = listen(this.#server, options);
     this.#acceptTimer = setInterval(() => acceptAgain(this.#server), ACCEPT_AGAIN_MS);
@@ -178,13 +192,13 @@ function listen(server: Server, options: ListenOptions): Deno.NetAddr | Deno.Uni
     }
     return { transport: "unix", path };
   }
-  const ip = isAddress(hostname) ? hostname : resolve(hostname, port, reusePort);
+  const ip = isAddress(hostname) ? hostname : probe(hostname, 0).hostname;
   if (listenAtOnce(server, ip, port, reusePort)) {
     const { address, port } = server.address() as { address: string; port: number };
     return { transport: "tcp", hostname: address, port };
   }
   // Either it failed, which Deno's own listener tells in its own words, or it cannot be done at once.
-  const free = resolve(ip, port, reusePort, true);
+  const free = reusePort && port !== 0 ? port : probe(ip, port).port;
   server.listen({ host: ip, port: free, reusePort });
   return { transport: "tcp", hostname: ip, port: free };
 }
@@ -194,12 +208,10 @@ function isAddress(hostname: string): boolean {
 }
 
 /** Has Deno's own listener find the address of a name, or a free port, or what is wrong. */
-function resolve(hostname: string, port: number, reusePort: boolean): string;
-function resolve(hostname: string, port: number, reusePort: boolean, ofPort: true): number;
-function resolve(hostname: string, port: number, reusePort: boolean, ofPort = false) {
-  const listener = Deno.listen({ hostname, port, ...(reusePort && { reusePort }) });
+function probe(hostname: string, port: number): Deno.NetAddr {
+  const listener = Deno.listen({ hostname, port });
   listener.close();
-  return ofPort ? listener.addr.port : listener.addr.hostname;
+  return listener.addr;
 }
 
 /** Checks that a certificate and a key are there, and belong to one another. */

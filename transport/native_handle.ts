@@ -25,7 +25,7 @@
 
 import type { Server, Socket } from "node:net";
 import type { SecureContext } from "node:tls";
-import { type Connection, type Receiver, tell } from "./connection.ts";
+import { type Connection, fail, type Receiver, tell } from "./connection.ts";
 import { process } from "./node.ts";
 
 /** A native stream handle. */
@@ -212,9 +212,7 @@ function onRead(this: Handle): void {
   try {
     owner.read(streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError]!);
   } catch (error) {
-    // A fault of one connection must not end the process with all the others.
-    owner.destroy();
-    reportError(error);
+    fail(owner, error);
   }
 }
 
@@ -227,8 +225,7 @@ function onWritten(this: WriteRequest, status: number): void {
   try {
     owner.written(status);
   } catch (error) {
-    owner.destroy();
-    reportError(error);
+    fail(owner, error);
   }
 }
 

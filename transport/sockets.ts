@@ -25,7 +25,7 @@ const TRIAL_SIZE = 100_003;
 const TRIAL_WRITES = 100;
 
 /** Longest time for the round trip, in milliseconds: it takes 10. */
-const TRIAL_TIMEOUT_MS = 5000;
+const TRIAL_TIMEOUT_MS = 2000;
 
 /** A certificate and its key, as PEM. */
 export interface KeyPair {
@@ -56,6 +56,11 @@ export function decideWay(pair?: KeyPair): Promise<void> {
       if (pair !== undefined) await roundTrip(pair);
       way ??= "native";
     } catch (error) {
+      if (isShortage(error) && ++shortages < MAX_SHORTAGES) {
+        // Nothing is proven: the next connection asks again.
+        decision = undefined;
+        return;
+      }
       way ??= "public";
       console.warn(
         `Sockets of Deno ${Deno.version.deno} do not work as expected (${
@@ -64,6 +69,20 @@ export function decideWay(pair?: KeyPair): Promise<void> {
       );
     }
   })();
+}
+
+/** Proofs that came to no end for want of descriptors or time, and how many of them are enough. */
+let shortages = 0;
+const MAX_SHORTAGES = 5;
+
+class TrialTimeout extends Error {
+  override name = "TrialTimeout";
+}
+
+/** Whether a proof failed for want of file descriptors, or of time, as when a crowd uses them all up. */
+function isShortage(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return error instanceof TrialTimeout || code === "EMFILE" || code === "ENFILE";
 }
 
 /**
@@ -121,7 +140,7 @@ async function roundTrip(pair?: KeyPair): Promise<void> {
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
   const timer = setTimeout(
-    () => failed.reject(new Error(`the trial took over ${TRIAL_TIMEOUT_MS} ms`)),
+    () => failed.reject(new TrialTimeout(`it took over ${TRIAL_TIMEOUT_MS} ms`)),
     TRIAL_TIMEOUT_MS,
   );
   const sockets: Socket[] = [];

@@ -47,7 +47,7 @@ export class WebSocket extends SocketFacade {
    * @param given Subprotocols to offer, or {@linkcode WebSocketOptions}.
    * @throws {SyntaxError} (a `DOMException`) If the URL or a subprotocol is malformed.
    * @throws {RangeError} If an option is out of its range.
-   * @throws {Error} If Deno is older than 2.9.1.
+   * @throws {Error} If Deno is older than 2.9.5.
    * @throws {TypeError} If an option is of another type.
    */
   constructor(url: string | URL, given: string | string[] | WebSocketOptions = {}) {

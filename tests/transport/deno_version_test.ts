@@ -4,7 +4,7 @@ import { projectPath, RUNNABLE } from "../programs.ts";
 
 Deno.test("isTooOld() compares numbers, and goes on where there are none", () => {
   const tooOld = ["1.46.3", "2.0.0", "2.7.14", "2.8.99", "2.9.0", "2.9.0-rc.1"];
-  const fine = [OLDEST_DENO, "2.9.1", "2.9.2", "2.9.10", "2.10.0", "3.0.0", "2.9.6+1234567"];
+  const fine = [OLDEST_DENO, "2.9.6", "2.9.50", "2.10.0", "3.0.0", "2.9.6+1234567"];
   for (const version of tooOld) assertEquals(isTooOld(version), true, version);
   for (const version of [...fine, "", "canary", undefined]) {
     assertEquals(isTooOld(version), false, version);
@@ -30,8 +30,8 @@ Deno.test({
   ignore: !RUNNABLE,
   async fn() {
     const lines = {
-      "en": 'Cannot run: Deno is "2.8.3", must be 2.9.1 or newer\n',
-      "pt-BR": 'Não é possível executar: o Deno é "2.8.3", deve ser 2.9.1 ou mais novo\n',
+      "en": 'Cannot run: Deno is "2.8.3", must be 2.9.5 or newer\n',
+      "pt-BR": 'Não é possível executar: o Deno é "2.8.3", deve ser 2.9.5 ou mais novo\n',
     };
     for (const file of ["server.ts", "client.ts"]) {
       for (const [language, line] of Object.entries(lines)) {
@@ -64,8 +64,8 @@ Deno.test({
       Deno.writeTextFileSync(file, code);
       const { out } = await runOld("run", "-A", "--no-check", file);
       assertEquals(out.split("\n"), [
-        'Cannot serve: Deno is "2.8.3", must be 2.9.1 or newer',
-        'Cannot open WebSocket: Deno is "2.8.3", must be 2.9.1 or newer',
+        'Cannot serve: Deno is "2.8.3", must be 2.9.5 or newer',
+        'Cannot open WebSocket: Deno is "2.8.3", must be 2.9.5 or newer',
         "",
       ]);
     } finally {

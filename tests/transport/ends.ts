@@ -262,18 +262,15 @@ export function heldSockets(localPort: number): number {
   return held;
 }
 
-/** Collects what is reported while `body` runs, as `reportError` would end the process. */
+/** Collects what is printed as an error while `body` runs. */
 export async function reported(body: () => Promise<void>): Promise<string[]> {
   const errors: string[] = [];
-  const listener = (event: ErrorEvent) => {
-    event.preventDefault();
-    errors.push(String(event.error));
-  };
-  addEventListener("error", listener);
+  const { error } = console;
+  console.error = (error: unknown) => errors.push(String(error));
   try {
     await body();
   } finally {
-    removeEventListener("error", listener);
+    console.error = error;
   }
   return errors;
 }
