@@ -80,10 +80,10 @@ class Server implements HttpServer {
   readonly #options: ServeOptions;
   readonly #limits: ServeLimits;
   readonly #places: Places;
-  readonly #connections = new Set<Incoming>();
+  /** The connections, with the session that each has come to be. */
+  readonly #connections = new Map<Incoming, Session | undefined>();
   /** Connections whose request has not come: cut off at shutdown. */
   readonly #waiting = new Set<Incoming>();
-  readonly #sessions = new Set<Session>();
   #refusals = 0;
   readonly #stop = Promise.withResolvers<void>();
   /** Resolves when no connection is left, once the server is stopping. */
@@ -141,7 +141,7 @@ class Server implements HttpServer {
       this.#stopping = true;
       this.#listener.close();
       for (const incoming of this.#waiting) incoming.destroy();
-      for (const session of this.#sessions) this.#sendAway(session);
+      for (const session of this.#connections.values()) if (session) this.#sendAway(session);
       this.#stop.resolve();
     }
     await this.finished;
@@ -171,10 +171,10 @@ class Server implements HttpServer {
     let timer: ReturnType<typeof setTimeout>;
     const wait = (ms: number) => new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
     const cutOff = wait(this.#limits.gracePeriod).then(() => {
-      for (const session of this.#sessions) {
-        session.fail(new Error("Connection lost: the server has stopped"));
+      for (const [incoming, session] of this.#connections) {
+        session?.fail(new Error("Connection lost: the server has stopped"));
+        incoming.destroy();
       }
-      for (const incoming of this.#connections) incoming.destroy();
       return wait(CUT_OFF_MS);
     });
     await Promise.race([this.#idle.promise, cutOff]);
@@ -185,13 +185,13 @@ class Server implements HttpServer {
   #serve(incoming: Incoming): void {
     const client = clientKey(incoming.remoteAddr);
     const hasPlace = this.#places.take(client);
-    this.#connections.add(incoming);
-    void incoming.closed.then(() => {
+    this.#connections.set(incoming, undefined);
+    incoming.onClosed = () => {
       this.#connections.delete(incoming);
       this.#waiting.delete(incoming);
       if (hasPlace) this.#places.giveBack(client);
       if (this.#stopping && this.#connections.size === 0) this.#idle.resolve();
-    });
+    };
     if (this.#stopping) incoming.destroy();
     else if (hasPlace) void this.#answer(incoming);
     else void this.#turnAway(incoming);
@@ -214,7 +214,7 @@ class Server implements HttpServer {
         // Once its request has come, a connection is waited for at shutdown.
         onRequest: () => void this.#waiting.delete(incoming),
       });
-      if (session !== undefined) this.#start(session, exchange);
+      if (session !== undefined) this.#start(incoming, session, exchange);
     } catch {
       // The connection broke: nobody is left to be told.
     } finally {
@@ -222,9 +222,8 @@ class Server implements HttpServer {
     }
   }
 
-  #start(session: Session, exchange: HttpExchange): void {
-    this.#sessions.add(session);
-    void session.ended.then(() => this.#sessions.delete(session));
+  #start(incoming: Incoming, session: Session, exchange: HttpExchange): void {
+    this.#connections.set(incoming, session);
     session.start(exchange.connection, exchange.rest, exchange.peerEnded);
     if (this.#stopping) this.#sendAway(session);
   }

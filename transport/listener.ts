@@ -42,7 +42,9 @@ export interface Incoming {
   open(receiver: Receiver): Promise<Connection | undefined>;
   /** Ends it at once. */
   destroy(): void;
-  /** Resolves when its file descriptor has been given back. */
+  /** Called when its file descriptor has been given back. */
+  onClosed: () => void;
+  /** Resolves then. */
   readonly closed: Promise<void>;
 }
 
@@ -82,15 +84,14 @@ export class Listener {
     // A client that left while it was accepted, or no free file descriptor: the next may do better.
     this.#server.on("error", () => {});
     this.#server.on("connection", (socket: Socket) => {
-      const incoming = new IncomingSocket(socket, this.#context);
-      void incoming.closed.then(() => acceptAgain(this.#server));
+      const incoming = new IncomingSocket(socket, this.#context, this.#server);
       if (isDecided()) return accept(incoming);
       // A crowd at the start must leave descriptors for the proof.
       if (this.#undecided >= MAX_UNDECIDED) return incoming.destroy();
       this.#undecided++;
       void decideWay(this.#pair).then(() => {
         this.#undecided--;
-        accept(incoming);
+        if (!incoming.isClosed) accept(incoming);
       });
     });
     this.addr = listen(this.#server, options);
@@ -133,20 +134,38 @@ export class Listener {
 
 class IncomingSocket implements Incoming {
   readonly remoteAddr: Deno.Addr;
-  readonly closed: Promise<void>;
+  onClosed: () => void = () => {};
   readonly #socket: Socket;
   readonly #context: unknown;
+  readonly #server: Server;
+  isClosed = false;
+  /** Made when it is asked for: an idle connection owns nothing that it does not need. */
+  #closed: PromiseWithResolvers<void> | undefined;
 
-  constructor(socket: Socket, context: unknown) {
+  constructor(socket: Socket, context: unknown, server: Server) {
     this.#socket = socket;
     this.#context = context;
+    this.#server = server;
     const { remoteAddress, remotePort } = socket;
     this.remoteAddr = remoteAddress === undefined
       ? { transport: "unix", path: "" }
       : { transport: "tcp", hostname: remoteAddress, port: remotePort! };
-    this.closed = new Promise((resolve) => socket.on("close", () => resolve()));
+    socket.on("close", () => this.#close());
     // It is told by `close`; without a listener it would end the process.
     socket.on("error", () => {});
+  }
+
+  get closed(): Promise<void> {
+    this.#closed ??= Promise.withResolvers();
+    if (this.isClosed) this.#closed.resolve();
+    return this.#closed.promise;
+  }
+
+  #close(): void {
+    this.isClosed = true;
+    this.onClosed();
+    this.#closed?.resolve();
+    acceptAgain(this.#server);
   }
 
   open(receiver: Receiver): Promise<Connection | undefined> {

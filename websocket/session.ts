@@ -158,7 +158,8 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #patienceTimer: ReturnType<typeof setTimeout> | undefined;
   /** The close that was asked for before the connection was there. */
   #closeAtStart: { code: number; reason: string } | undefined;
-  readonly #ended = Promise.withResolvers<void>();
+  /** Made when it is asked for. */
+  #ended: PromiseWithResolvers<void> | undefined;
 
   constructor(role: "client" | "server", limits: SocketLimits) {
     this.server = role === "server";
@@ -178,6 +179,8 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** Resolves when the connection has ended. */
   get ended(): Promise<void> {
+    this.#ended ??= Promise.withResolvers();
+    if (this.#state === State.CLOSED) this.#ended.resolve();
     return this.#ended.promise;
   }
 
@@ -814,7 +817,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       reason: clean ? this.#closeReason : "",
       error,
     });
-    this.#ended.resolve();
+    this.#ended?.resolve();
   }
 
   // Life signs and leaving
