@@ -212,12 +212,15 @@ function listen(server: Server, options: ListenOptions): Deno.NetAddr | Deno.Uni
     return { transport: "unix", path };
   }
   const ip = isAddress(hostname) ? hostname : probe(hostname, 0).hostname;
-  if (listenAtOnce(server, ip, port, reusePort)) {
+  const listens = listenAtOnce(server, ip, port, reusePort);
+  if (listens) {
     const { address, port } = server.address() as { address: string; port: number };
     return { transport: "tcp", hostname: address, port };
   }
-  // Either it failed, which Deno's own listener tells in its own words, or it cannot be done at once.
-  const free = reusePort && port !== 0 ? port : probe(ip, port).port;
+  // Deno's own listener says in its own words what is wrong; a port that others share is to be had all the same.
+  const shares = listens === undefined && reusePort && port !== 0;
+  const free = shares ? port : probe(ip, port).port;
+  if (listens === false) throw new Deno.errors.AddrInUse(`Cannot listen: ${ip}:${port} is in use`);
   server.listen({ host: ip, port: free, reusePort });
   return { transport: "tcp", hostname: ip, port: free };
 }

@@ -254,14 +254,14 @@ const BACKLOG = 511;
  * Makes `server` listen before this returns, as `Deno.listen` does and `server.listen` does not.
  *
  * @param address An IP address.
- * @returns Whether it listens now; if it failed, the server emits `error` later.
+ * @returns Whether it listens now, or has failed; `undefined` where it cannot be done at once.
  */
 export function listenAtOnce(
   server: Server,
   address: string,
   port: number,
   reusePort: boolean,
-): boolean {
+): boolean | undefined {
   const { _listen2 } = server as unknown as {
     _listen2?: (
       address: string,
@@ -272,7 +272,7 @@ export function listenAtOnce(
       flags: number,
     ) => void;
   };
-  if (typeof _listen2 !== "function") return false;
+  if (typeof _listen2 !== "function") return undefined;
   const family = address.includes(":") ? 6 : 4;
   const flags = reusePort ? UV_TCP_REUSEPORT : 0;
   _listen2.call(server, address, port, family, BACKLOG, undefined, flags);
