@@ -234,10 +234,12 @@ onEachWay(
       for (const how of ["destroy", "peer"] as const) {
         await using pair = await Pair.open(network);
         const { client, server } = pair;
-        const { port } = pair.server.connection.remoteAddr as Deno.NetAddr;
-        assertEquals(heldSockets(port), 1);
+        // Other connections of the machine may have the same local port.
+        const { port } = server.connection.remoteAddr as Deno.NetAddr;
+        const { port: remote } = client.connection.remoteAddr as Deno.NetAddr;
+        assertEquals(heldSockets(port, remote), 1);
         let held = -1;
-        client.before.onClose = () => held = heldSockets(port);
+        client.before.onClose = () => held = heldSockets(port, remote);
         if (how === "peer") {
           client.before.onEnd = () => client.connection.destroy();
           server.connection.destroy();

@@ -246,15 +246,21 @@ export function pattern(length: number): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** How many connections of TCP with this local port some process holds open: Linux only. */
-export function heldSockets(localPort: number): number {
-  const port = `:${localPort.toString(16).toUpperCase().padStart(4, "0")}`;
+/**
+ * How many connections of TCP with this local port, and with this port of the peer if it is given, some
+ * process holds open: Linux only.
+ */
+export function heldSockets(localPort: number, remotePort?: number): number {
+  const suffix = (port: number) => `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const port = suffix(localPort);
+  const peer = remotePort === undefined ? "" : suffix(remotePort);
   let held = 0;
   for (const table of ["tcp", "tcp6"]) {
     const { stdout } = new Deno.Command("cat", { args: [`/proc/net/${table}`] }).outputSync();
     for (const line of new TextDecoder().decode(stdout).split("\n").slice(1, -1)) {
       const fields = line.trim().split(/\s+/);
-      const [, local, , state] = fields;
+      const [, local, remote, state] = fields;
+      if (!remote!.endsWith(peer)) continue;
       // Of a socket that no process holds any more, the number is 0; 0A is one that listens.
       if (local!.endsWith(port) && state !== "0A" && fields[9] !== "0") held++;
     }
