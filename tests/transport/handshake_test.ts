@@ -296,7 +296,8 @@ onEachWay(
     assertEquals(heldSockets(portOf(listener)), 0);
     for (const peer of peers) peer.close();
   },
-  Deno.build.os !== "linux" || !await granted("run"),
+  // Deno 2.9.5 was seen to close descriptors here that others had meanwhile ("Bad file descriptor").
+  Deno.build.os !== "linux" || !await granted("run") || Deno.version.deno === "2.9.5",
 );
 
 onEachWay(
