@@ -9,7 +9,7 @@
  */
 
 import { AnswerCounter, concat } from "./answers.ts";
-import { connect, type Endpoint } from "./connection.ts";
+import { connect, type Endpoint, writeAll } from "./connection.ts";
 import { sleep } from "./meter.ts";
 import {
   BINARY,
@@ -79,11 +79,6 @@ export function bombOf(opcode: number, options: WireOptions = {}): Uint8Array {
   return wireFrame(opcode, compressedPayload(payload), { ...options, compressed: true });
 }
 
-/** Writes all of `bytes`. */
-export async function writeAllOf(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
-}
-
 /** Writes without end, and throws away what comes back. */
 async function flood(connection: Deno.Conn, frames: Uint8Array): Promise<void> {
   const reading = (async () => {
@@ -92,7 +87,7 @@ async function flood(connection: Deno.Conn, frames: Uint8Array): Promise<void> {
     throw new Error("The server ended the connection");
   })();
   const writing = (async () => {
-    for (;;) await writeAllOf(connection, frames);
+    for (;;) await writeAll(connection, frames);
   })();
   await Promise.race([reading, writing]);
 }
@@ -102,7 +97,7 @@ async function converse(connection: Deno.Conn, message: Uint8Array): Promise<voi
   const counter = new AnswerCounter();
   const buffer = new Uint8Array(64 * 1024);
   for (;;) {
-    await writeAllOf(connection, message);
+    await writeAll(connection, message);
     for (let answers = 0; answers === 0;) {
       const count = await connection.read(buffer);
       if (count === null) throw new Error("The server ended the connection");

@@ -5,6 +5,10 @@
  * @module
  */
 
+/** Longest wait for a peer's end after ours, in milliseconds, and most bytes thrown away meanwhile. */
+export const LINGER_MS = 1000;
+export const LINGER_BYTES = 1024 * 1024;
+
 /** What a connection tells its owner. */
 export interface Receiver {
   /** Bytes have come. Their memory is used again once this returns: what is kept must be copied. */

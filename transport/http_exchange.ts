@@ -5,11 +5,7 @@
  */
 
 import type { HeadReader } from "../protocol/http.ts";
-import type { Connection, Receiver } from "./connection.ts";
-
-/** Longest wait for a peer's end after ours, in milliseconds, and most bytes thrown away meanwhile. */
-const LINGER_MS = 1000;
-const LINGER_BYTES = 1024 * 1024;
+import { type Connection, LINGER_BYTES, LINGER_MS, type Receiver } from "./connection.ts";
 
 /** With more bytes behind its request than this, a client is not listening any more. */
 const MAX_IGNORED = 64 * 1024;

@@ -9,6 +9,7 @@ import type { Connection, Receiver } from "./connection.ts";
 import { acceptAgain, listenAtOnce } from "./native_handle.ts";
 import { net, process } from "./node.ts";
 import {
+  addressOf,
   connectionOf,
   decideWay,
   isDecided,
@@ -146,10 +147,7 @@ class IncomingSocket implements Incoming {
     this.#socket = socket;
     this.#context = context;
     this.#server = server;
-    const { remoteAddress, remotePort } = socket;
-    this.remoteAddr = remoteAddress === undefined
-      ? { transport: "unix", path: "" }
-      : { transport: "tcp", hostname: remoteAddress, port: remotePort! };
+    this.remoteAddr = addressOf(socket);
     socket.on("close", () => this.#close());
     // It is told by `close`; without a listener it would end the process.
     socket.on("error", () => {});

@@ -125,7 +125,8 @@ export function underTls(socket: Socket): Socket | Duplex {
   return way === "native" ? socket : belowTls(socket);
 }
 
-function addressOf(socket: Socket): Deno.Addr {
+/** The peer's address; Unix sockets have none. */
+export function addressOf(socket: Socket): Deno.Addr {
   const { remoteAddress, remotePort } = socket;
   return remoteAddress === undefined
     ? { transport: "unix", path: "" }

@@ -13,7 +13,12 @@ import type { PreparedMessage } from "../protocol/prepared_message.ts";
 import { Closing, type Message, Protocol, type ProtocolEvent } from "../protocol/protocol.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import type { Output } from "../protocol/sender.ts";
-import type { Connection, Receiver } from "../transport/connection.ts";
+import {
+  type Connection,
+  LINGER_BYTES,
+  LINGER_MS,
+  type Receiver,
+} from "../transport/connection.ts";
 import { type MemoryAccount, memoryBudget } from "../transport/memory_budget.ts";
 import { turns } from "../transport/turns.ts";
 import { clientKey } from "../transport/address.ts";
@@ -89,10 +94,6 @@ const NATIVE_BYTES = 64 * 1024;
 
 /** Longest wait for the peer's Close frame after ours, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 10_000;
-
-/** Longest wait for a peer's end after ours, in milliseconds, and most bytes thrown away meanwhile. */
-const LINGER_MS = 1000;
-const LINGER_BYTES = 1024 * 1024;
 
 /** One connection's life. */
 export class Session implements Receiver, LivenessOwner, Continuing {
