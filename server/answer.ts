@@ -4,163 +4,78 @@
  * @module
  */
 
-import {
-  formatHead,
-  HeadReader,
-  HttpError,
-  parseRequest,
-  type RequestHead,
-  statusLine,
-} from "../protocol/http.ts";
-import type { HttpExchange } from "../transport/http_exchange.ts";
-import type { Session } from "../websocket/session.ts";
-import type { ServeHandler, ServeHandlerInfo, ServeLimits, ServeOptions } from "./options.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Refusal, refuse } from "../transport/http_connections.ts";
+import type { ServeHandler, ServeLimits, ServeOptions } from "./options.ts";
+import { type Origin, requestOf } from "./request.ts";
 import { sendResponse, usable } from "./response.ts";
-import { type OwnRequest, ownRequests, sendUpgrade } from "./upgrade.ts";
+import { type OwnRequest, ownRequests, type Upgrade } from "./upgrade.ts";
 
 /** How requests are answered. */
 export interface AnswerOptions {
-  scheme: string;
+  origin: Origin;
   limits: ServeLimits;
   handler: ServeHandler;
   onError: ServeOptions["onError"];
-  /** Called when a request has come. */
-  onRequest(): void;
 }
 
 /**
- * Reads the request of a connection, and answers it.
+ * Has the handler answer a request, and sends the answer. Never rejects.
  *
- * @returns The session that is to be started on the connection; otherwise the connection has ended.
+ * @param sendUpgrade Sends the response of an upgrade, and starts its session; absent where the request
+ * cannot be upgraded.
  */
 export async function answer(
-  exchange: HttpExchange,
+  message: IncomingMessage,
+  out: ServerResponse,
+  address: Deno.Addr,
   options: AnswerOptions,
-): Promise<Session | undefined> {
-  const { limits } = options;
-  const head = await readRequest(exchange, limits);
-  options.onRequest();
-  if (head === undefined) return undefined;
-  const request = makeRequest(head, options.scheme);
-  if (request === undefined) {
-    const { method } = head;
-    await refuse(exchange, new HttpError(400, `Cannot serve method "${method}"`), limits);
-    return undefined;
-  }
-  const own: OwnRequest = { address: exchange.connection.remoteAddr };
-  ownRequests.set(request, own);
+  sendUpgrade?: (response: Response, upgrade: Upgrade) => Promise<void>,
+): Promise<void> {
+  const own: OwnRequest = { address };
   const completed = Promise.withResolvers<void>();
   // A handler that ignores this promise must not get an unhandled rejection.
   completed.promise.catch(() => {});
-  const response = await respond(
-    request,
-    {
-      remoteAddr: exchange.connection.remoteAddr as Deno.NetAddr,
-      completed: completed.promise,
-    },
-    options,
-    own,
-  );
-  // Once it is answered, a request cannot be upgraded any more.
-  ownRequests.delete(request);
-  const isUpgrade = response.status === 101;
-  if (!isUpgrade) {
-    own.upgrade?.session.abandon(
-      new Error("Cannot open WebSocket: the handler did not return the response of the upgrade"),
-    );
-  }
-  const upgrade = isUpgrade ? own.upgrade : undefined;
   try {
-    if (upgrade === undefined) {
-      await sendResponse(exchange, head, response, limits.responseTimeout);
+    const { request, body } = requestOf(message, out, options.origin, options.limits);
+    if (sendUpgrade !== undefined) ownRequests.set(request, own);
+    const info = { remoteAddr: address as Deno.NetAddr, completed: completed.promise };
+    let response: Response;
+    try {
+      response = usable(await options.handler(request, info), own.upgrade !== undefined);
+    } catch (error) {
+      // A handler that could not read the body is not at fault.
+      if (body?.refusal !== undefined) throw body.refusal;
+      response = await failed(error, options.onError, own);
+    }
+    // Once it is answered, a request cannot be upgraded any more.
+    ownRequests.delete(request);
+    if (own.upgrade !== undefined && response.status === 101) {
+      await sendUpgrade!(response, own.upgrade);
     } else {
-      await sendUpgrade(exchange, response, upgrade, limits.responseTimeout);
+      own.upgrade?.session.abandon(
+        new Error("Cannot open WebSocket: the handler did not return the response of the upgrade"),
+      );
+      await sendResponse(out, message.method!, response, options.limits.responseTimeout);
     }
     completed.resolve();
-    return upgrade?.session;
   } catch (error) {
+    if (error instanceof Refusal && !out.headersSent) refuse(out, error);
+    own.upgrade?.session.abandon(error);
     completed.reject(error);
-    return undefined;
   }
 }
 
-/** Reads a request's head; refuses one that will not do. */
-async function readRequest(
-  exchange: HttpExchange,
-  limits: ServeLimits,
-): Promise<RequestHead | undefined> {
-  const reader = new HeadReader(limits);
-  const { headerTimeout } = limits;
-  let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    exchange.giveUpHead();
-  }, headerTimeout);
-  try {
-    if (await exchange.readHead(reader)) return parseRequest(reader.lines(), limits);
-    // A connection on which nothing was said, as browsers open in advance, is closed without a word.
-    if (isLate && reader.started) {
-      const late = new HttpError(408, `Cannot read head: it took over ${headerTimeout} ms`);
-      await refuse(exchange, late, limits);
-    }
-  } catch (error) {
-    if (!(error instanceof HttpError)) throw error;
-    await refuse(exchange, error, limits);
-  } finally {
-    clearTimeout(timer);
-    reader.release();
-  }
-  return undefined;
-}
-
-/** Answers a request that is not served, and ends the connection. */
-export async function refuse(
-  exchange: HttpExchange,
-  { status, message }: HttpError,
-  { responseTimeout }: ServeLimits,
-): Promise<void> {
-  const body = new TextEncoder().encode(`${message}.\n`);
-  const head = formatHead(statusLine(status, ""), [
-    ["Content-Type", "text/plain; charset=utf-8"],
-    ["Content-Length", String(body.length)],
-    ["X-Content-Type-Options", "nosniff"],
-    ...(status === 503 ? [["Retry-After", "5"] as [string, string]] : []),
-    ["Connection", "close"],
-  ]);
-  await exchange.write(head, responseTimeout);
-  await exchange.write(body, responseTimeout);
-  await exchange.end();
-}
-
-function makeRequest(head: RequestHead, scheme: string): Request | undefined {
-  try {
-    const { method, host, target } = head;
-    const request = new Request(`${scheme}://${host}${target}`, { method });
-    // In half the time that a Request takes to be made of them.
-    for (const [name, value] of head.headers) request.headers.append(name, value);
-    // Methods are case-sensitive (RFC 9110 section 9.1); a Request is not.
-    return request.method === method ? request : undefined;
-  } catch {
-    // A method that no Request has, as CONNECT and TRACE, or a host that no URL has.
-    return undefined;
-  }
-}
-
-async function respond(
-  request: Request,
-  info: ServeHandlerInfo,
-  { handler, onError = printError }: AnswerOptions,
+/** The answer for a handler that failed. */
+async function failed(
+  error: unknown,
+  onError: ServeOptions["onError"] = printError,
   own: OwnRequest,
 ): Promise<Response> {
-  const check = (response: Response) => usable(response, own.upgrade !== undefined);
   try {
-    return check(await handler(request, info));
-  } catch (error) {
-    try {
-      return check(await onError(error));
-    } catch (second) {
-      return printError(second);
-    }
+    return usable(await onError(error), own.upgrade !== undefined);
+  } catch (second) {
+    return printError(second);
   }
 }
 

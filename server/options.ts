@@ -48,6 +48,12 @@ export interface ServeOptions {
   headerTimeout?: number;
   /** Longest wait for the client to take a part of an answer, in milliseconds. @default {30000} */
   responseTimeout?: number;
+  /** Longest body of a request, in bytes; longer ones get 413. @default {16777216} (16 MiB) */
+  maxBodySize?: number;
+  /** Longest wait for a part of a body that the handler reads, in milliseconds; then 408. @default {30000} */
+  bodyTimeout?: number;
+  /** Longest time from an answer to the next request of a connection, in milliseconds. @default {5000} */
+  keepAliveTimeout?: number;
   /** Most connections at a time; one more gets 503. @default {16384} */
   maxConnections?: number;
   /**
@@ -121,6 +127,9 @@ export function serveLimits(options: ServeOptions) {
     handshakeTimeout: timeout("handshakeTimeout", 10_000),
     headerTimeout: timeout("headerTimeout", 10_000),
     responseTimeout: timeout("responseTimeout", 30_000),
+    maxBodySize: limit("maxBodySize", 16 * 1024 * 1024),
+    bodyTimeout: timeout("bodyTimeout", 30_000),
+    keepAliveTimeout: timeout("keepAliveTimeout", 5000),
     maxConnections: limit("maxConnections", 16_384),
     maxConnectionsPerAddress: limit("maxConnectionsPerAddress", 8192),
     maxMemory: bytes("maxMemory"),

@@ -4,13 +4,20 @@
  * @module
  */
 
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { clientKey } from "../transport/address.ts";
 import { requireDeno } from "../transport/deno_version.ts";
 import { memoryBudget } from "../transport/memory_budget.ts";
 import { type Incoming, Listener } from "../transport/listener.ts";
-import { answer, refuse } from "./answer.ts";
-import { HttpExchange } from "../transport/http_exchange.ts";
-import { HttpError } from "../protocol/http.ts";
+import { answer, type AnswerOptions } from "./answer.ts";
+import {
+  HttpConnections,
+  Refusal,
+  refuse,
+  type UpgradeRequest,
+} from "../transport/http_connections.ts";
+import { takeOver } from "../transport/sockets.ts";
+import { upgradeHead } from "./upgrade.ts";
 import type { Session } from "../websocket/session.ts";
 import {
   type HttpServer,
@@ -76,15 +83,15 @@ class Server implements HttpServer {
   readonly finished: Promise<void>;
   readonly addr: Deno.NetAddr;
   readonly #listener: Listener;
-  readonly #handler: ServeHandler;
   readonly #options: ServeOptions;
   readonly #limits: ServeLimits;
   readonly #places: Places;
   /** The connections, with the session that each has come to be. */
   readonly #connections = new Map<Incoming, Session | undefined>();
-  /** Connections whose request has not come: cut off at shutdown. */
-  readonly #waiting = new Set<Incoming>();
-  #refusals = 0;
+  /** Connections over the limit, which are told so. */
+  readonly #refused = new Set<Incoming>();
+  readonly #http: HttpConnections<Incoming>;
+  readonly #answerOptions: AnswerOptions;
   readonly #stop = Promise.withResolvers<void>();
   /** Resolves when no connection is left, once the server is stopping. */
   readonly #idle = Promise.withResolvers<void>();
@@ -92,7 +99,6 @@ class Server implements HttpServer {
 
   constructor(options: ServeOptions, handler: ServeHandler) {
     this.#options = { ...options };
-    this.#handler = handler;
     const limits = this.#limits = serveLimits(options);
     this.#places = new Places(limits.maxConnections, limits.maxConnectionsPerAddress);
     limitMemory(limits);
@@ -108,6 +114,19 @@ class Server implements HttpServer {
       (incoming) => this.#serve(incoming),
     );
     this.addr = this.#listener.addr as Deno.NetAddr;
+    this.#http = new HttpConnections({
+      ...limits,
+      mayUpgrade: ({ method, headers }) =>
+        method === "GET" && /\bwebsocket\b/i.test(headers.upgrade ?? ""),
+      onRequest: (message, response, incoming) => this.#onRequest(message, response, incoming),
+      onUpgrade: (request) => this.#onUpgrade(request),
+    });
+    this.#answerOptions = {
+      origin: { scheme: this.#scheme, authority: this.#authority },
+      limits,
+      handler,
+      onError: options.onError,
+    };
     this.finished = this.#finish();
     try {
       if (options.onListen !== undefined) options.onListen(this.addr);
@@ -140,7 +159,7 @@ class Server implements HttpServer {
     if (!this.#stopping) {
       this.#stopping = true;
       this.#listener.close();
-      for (const incoming of this.#waiting) incoming.destroy();
+      this.#http.close();
       for (const session of this.#connections.values()) if (session) this.#sendAway(session);
       this.#stop.resolve();
     }
@@ -188,75 +207,54 @@ class Server implements HttpServer {
     this.#connections.set(incoming, undefined);
     incoming.onClosed = () => {
       this.#connections.delete(incoming);
-      this.#waiting.delete(incoming);
+      this.#refused.delete(incoming);
       if (hasPlace) this.#places.giveBack(client);
       if (this.#stopping && this.#connections.size === 0) this.#idle.resolve();
     };
-    if (this.#stopping) incoming.destroy();
-    else if (hasPlace) void this.#answer(incoming);
-    else void this.#turnAway(incoming);
-  }
-
-  /**
-   * Answers the request of a connection, and starts the session that comes of it. What the request was made
-   * of is left behind: a socket may live for long. Never rejects.
-   */
-  async #answer(incoming: Incoming): Promise<void> {
-    let session: Session | undefined;
-    try {
-      const exchange = await this.#open(incoming);
-      if (exchange === undefined) return;
-      session = await answer(exchange, {
-        scheme: this.#scheme,
-        limits: this.#limits,
-        handler: this.#handler,
-        onError: this.#options.onError,
-        // Once its request has come, a connection is waited for at shutdown.
-        onRequest: () => void this.#waiting.delete(incoming),
-      });
-      if (session !== undefined) this.#start(incoming, session, exchange);
-    } catch {
-      // The connection broke: nobody is left to be told.
-    } finally {
-      if (session === undefined) incoming.destroy();
+    if (this.#stopping) return incoming.destroy();
+    if (!hasPlace) {
+      if (this.#refused.size >= MAX_REFUSALS) return incoming.destroy();
+      this.#refused.add(incoming);
     }
+    void this.#open(incoming);
   }
 
-  #start(incoming: Incoming, session: Session, exchange: HttpExchange): void {
-    this.#connections.set(incoming, session);
-    session.start(exchange.connection, exchange.rest, exchange.peerEnded);
-    if (this.#stopping) this.#sendAway(session);
-  }
-
-  /** Completes the TLS handshake. Returns nothing if the client does not come to its end. */
-  async #open(incoming: Incoming): Promise<HttpExchange | undefined> {
-    this.#waiting.add(incoming);
+  /** Completes the TLS handshake, and speaks HTTP from then on. Never rejects. */
+  async #open(incoming: Incoming): Promise<void> {
     const timer = setTimeout(() => incoming.destroy(), this.#limits.handshakeTimeout);
-    try {
-      const exchange = new HttpExchange();
-      const connection = await incoming.open(exchange);
-      if (connection === undefined) return undefined;
-      exchange.connection = connection;
-      return exchange;
-    } finally {
-      clearTimeout(timer);
-    }
+    const open = await incoming.open();
+    clearTimeout(timer);
+    if (open === undefined) return;
+    if (this.#stopping) incoming.destroy();
+    else this.#http.take(open, incoming);
   }
 
-  /** Tells a connection over the limit to come back later. Never rejects. */
-  async #turnAway(incoming: Incoming): Promise<void> {
-    if (this.#refusals >= MAX_REFUSALS) return incoming.destroy();
-    this.#refusals++;
-    try {
-      const exchange = await this.#open(incoming);
-      const busy = new HttpError(503, "Cannot serve: too many connections, try again later");
-      if (exchange !== undefined) await refuse(exchange, busy, this.#limits);
-    } catch {
-      // It did not wait to be told.
-    } finally {
-      incoming.destroy();
-      this.#refusals--;
+  #onRequest(message: IncomingMessage, response: ServerResponse, incoming: Incoming): void {
+    if (this.#refused.has(incoming)) {
+      return refuse(
+        response,
+        new Refusal(503, "Cannot serve: too many connections, try again later"),
+      );
     }
+    void answer(message, response, incoming.remoteAddr, this.#answerOptions);
+  }
+
+  #onUpgrade({ message, response, head, socket, peer }: UpgradeRequest<Incoming>): void {
+    if (this.#refused.has(peer)) return this.#onRequest(message, response, peer);
+    void answer(
+      message,
+      response,
+      peer.remoteAddr,
+      this.#answerOptions,
+      async (accepted, upgrade) => {
+        const { session } = upgrade;
+        response.detachSocket(message.socket);
+        const taken = await takeOver(socket, upgradeHead(accepted, upgrade));
+        this.#connections.set(peer, session);
+        session.start(taken.connection, joined(head, taken.rest));
+        if (this.#stopping) this.#sendAway(session);
+      },
+    );
   }
 }
 
@@ -264,4 +262,15 @@ class Server implements HttpServer {
 function limitMemory({ maxMemory: total, maxMemoryPerAddress: addressShare }: ServeLimits): void {
   if (total !== undefined) memoryBudget.configure({ total, addressShare: Math.floor(total / 2) });
   if (addressShare !== undefined) memoryBudget.configure({ addressShare });
+}
+
+function joined(head: Uint8Array, rest: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const parts = [head, ...rest];
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }

@@ -4,10 +4,9 @@
  * @module
  */
 
-import type { HttpExchange } from "../transport/http_exchange.ts";
 import { parseExtensions } from "../protocol/extension_header.ts";
 import { acceptOf, areValidProtocols, checkUpgrade } from "../protocol/handshake.ts";
-import { formatHead, type HeaderLines, statusLine } from "../protocol/http.ts";
+import { formatHead, statusLine } from "../protocol/http.ts";
 import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
 import { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
 import { compressionWorks } from "../protocol/permessage_deflate/codec_check.ts";
@@ -49,25 +48,14 @@ export interface OwnRequest {
 /** Requests that came by `serve`, and can be upgraded here. */
 export const ownRequests: WeakMap<Request, OwnRequest> = new WeakMap();
 
-/** Sends the response of an upgrade. */
-export async function sendUpgrade(
-  exchange: HttpExchange,
-  response: Response,
-  { session, key }: Upgrade,
-  timeout: number,
-): Promise<void> {
-  try {
-    const headers: HeaderLines = [
-      ["Upgrade", "websocket"],
-      ["Connection", "Upgrade"],
-      ["Sec-WebSocket-Accept", acceptOf(key)],
-      ...response.headers,
-    ];
-    await exchange.write(formatHead(statusLine(101, ""), headers), timeout);
-  } catch (error) {
-    session.abandon(error);
-    throw error;
-  }
+/** The head of the response to an upgrade. */
+export function upgradeHead(response: Response, { key }: Upgrade): Uint8Array {
+  return formatHead(statusLine(101, ""), [
+    ["Upgrade", "websocket"],
+    ["Connection", "Upgrade"],
+    ["Sec-WebSocket-Accept", acceptOf(key)],
+    ...response.headers,
+  ]);
 }
 
 /**

@@ -5,15 +5,14 @@
  */
 
 import type { Server, Socket } from "node:net";
-import type { Connection, Receiver } from "./connection.ts";
 import { acceptAgain, listenAtOnce } from "./native_handle.ts";
 import { net, process } from "./node.ts";
 import {
   addressOf,
-  connectionOf,
   decideWay,
   isDecided,
   type KeyPair,
+  type OpenSocket,
   secureContext,
   secureServerSocket,
   underTls,
@@ -38,9 +37,9 @@ export interface Incoming {
   /**
    * Completes the TLS handshake, if there is one.
    *
-   * @returns The connection, paused; `undefined` if the peer did not come to the end of the handshake.
+   * @returns The socket; `undefined` if the peer did not come to the end of the handshake.
    */
-  open(receiver: Receiver): Promise<Connection | undefined>;
+  open(): Promise<OpenSocket | undefined>;
   /** Ends it at once. */
   destroy(): void;
   /** Called when its file descriptor has been given back. */
@@ -166,10 +165,10 @@ class IncomingSocket implements Incoming {
     acceptAgain(this.#server);
   }
 
-  open(receiver: Receiver): Promise<Connection | undefined> {
+  open(): Promise<OpenSocket | undefined> {
     const socket = this.#socket;
     if (socket.destroyed) return Promise.resolve(undefined);
-    if (this.#context === undefined) return Promise.resolve(connectionOf(socket, receiver));
+    if (this.#context === undefined) return Promise.resolve({ socket, source: socket });
     const secured = secureServerSocket(underTls(socket), this.#context);
     return new Promise((resolve) => {
       // A peer that ends its side in the middle of the handshake is not coming back.
@@ -182,12 +181,10 @@ class IncomingSocket implements Incoming {
       secured.on("end", leave);
       secured.on("close", fail);
       secured.once("secure", () => {
-        const connection = connectionOf(secured, receiver, socket);
-        // From here on the connection listens; an idle one owns nothing that it does not need.
-        secured.off("error", leave);
+        // An idle connection owns nothing that it does not need.
         secured.off("end", leave);
         secured.off("close", fail);
-        resolve(connection);
+        resolve({ socket: secured, source: socket });
       });
     });
   }

@@ -244,6 +244,13 @@ export function nativeConnection(
   return handle && new NativeConnection(socket, handle, remoteAddr, receiver);
 }
 
+/** Stops the handle that reads from the network for a socket of TLS, or lets it go on. */
+export function holdBelowTls(socket: Socket, isHeld: boolean): void {
+  const source = (socket as unknown as { _handle?: Handle | null })._handle?._nativeTcpHandle;
+  if (isHeld) source?.readStop();
+  else source?.readStart();
+}
+
 /** `UV_TCP_REUSEPORT` of libuv. */
 const UV_TCP_REUSEPORT = 4;
 

@@ -9,7 +9,7 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { SecureContext } from "node:tls";
 import type { Connection, Receiver } from "./connection.ts";
-import { addAuthorities, nativeConnection } from "./native_handle.ts";
+import { addAuthorities, holdBelowTls, nativeConnection } from "./native_handle.ts";
 import { buffer, net, tls } from "./node.ts";
 import { belowTls, streamConnection } from "./stream_connection.ts";
 
@@ -118,6 +118,47 @@ export function connectionOf(
   source.setNoDelay(true);
   const native = way === "native" ? nativeConnection(socket, remoteAddr, receiver) : undefined;
   return native ?? streamConnection(socket, source, remoteAddr, receiver);
+}
+
+/** A socket that speaks, under TLS after its handshake. */
+export interface OpenSocket {
+  socket: Socket;
+  /** The socket that reads from the network: under TLS the one below. */
+  source: Socket;
+}
+
+/**
+ * Stops the network, or lets it go on: to pause a socket of TLS alone only stops delivery, and Deno holds
+ * without bound what the peer still sends.
+ */
+export function holdNetwork({ socket, source }: OpenSocket, isHeld: boolean): void {
+  if (source !== socket && way !== "native") {
+    return void (isHeld ? source.pause() : source.resume());
+  }
+  if (source !== socket) holdBelowTls(socket, isHeld);
+}
+
+/**
+ * Takes a socket over on which something else has read until now, and sends `head` by it.
+ *
+ * @returns The connection, paused, and what has been read and not taken.
+ * @throws {Error} If the connection ends before.
+ */
+export async function takeOver(
+  { socket, source }: OpenSocket,
+  head: Uint8Array,
+): Promise<{ connection: Connection; rest: Uint8Array[] }> {
+  const rest: Uint8Array[] = [];
+  for (let part; (part = socket.read() as Uint8Array | null) !== null;) rest.push(part);
+  const written = Promise.withResolvers<void>();
+  const connection = connectionOf(socket, {
+    onBytes() {},
+    onEnd() {},
+    onWritten: () => written.resolve(),
+    onClose: (error) => written.reject(error ?? new Error("Connection lost")),
+  }, source);
+  if (!connection.write(head)) await written.promise;
+  return { connection, rest };
 }
 
 /** What TLS is to be put on: the socket itself where its native handle is used. */

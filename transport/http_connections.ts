@@ -1,0 +1,251 @@
+/**
+ * HTTP/1.1 on connections that are open already, by the runtime's own server and its parser.
+ *
+ * Every request goes through this one parser, also the opening handshake of a WebSocket: two parsers that
+ * disagree about where a request ends could be used to smuggle one (RFC 9112 section 11.2).
+ *
+ * @module
+ */
+
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { LINGER_BYTES, LINGER_MS } from "./connection.ts";
+import { http } from "./node.ts";
+import { holdNetwork, type OpenSocket } from "./sockets.ts";
+
+/** The bounds of an {@linkcode HttpConnections}, and what it calls. */
+export interface HttpConnectionsOptions<Peer> {
+  /** Longest head of a request, in bytes; a longer one gets 431. */
+  maxHeaderBytes: number;
+  /** Most header lines of a request; more get 431. */
+  maxHeaders: number;
+  /** Longest time to a complete head, in milliseconds; then 408. */
+  headerTimeout: number;
+  /** Longest time from an answer to the next request, in milliseconds. */
+  keepAliveTimeout: number;
+  /** Answers a request. Its body may be yet to come. */
+  onRequest(message: IncomingMessage, response: ServerResponse, peer: Peer): void;
+  /** Whether the connection of a request that asks for an upgrade is given to `onUpgrade`. */
+  mayUpgrade(message: IncomingMessage): boolean;
+  /** Answers a request for an upgrade. */
+  onUpgrade(upgrade: UpgradeRequest<Peer>): void;
+}
+
+/** A request for an upgrade; nothing more is read from its connection. */
+export interface UpgradeRequest<Peer> {
+  message: IncomingMessage;
+  /** Sends an ordinary response, after which the connection ends. */
+  response: ServerResponse;
+  /** What came behind the request. */
+  head: Uint8Array;
+  socket: OpenSocket;
+  peer: Peer;
+}
+
+/** A connection that speaks HTTP. */
+interface HttpConnection<Peer> {
+  socket: OpenSocket;
+  peer: Peer;
+  /** Requests that wait for their answer. */
+  requests: number;
+}
+
+/** A request that is refused, with the status of the answer. */
+export class Refusal extends Error {
+  /** Tells it from other errors. */
+  override name = "Refusal";
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Statuses of errors that the parser reports; of all others 400. */
+const STATUS_OF_ERROR: Record<string, number> = {
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
+
+/** `host [":" port]` (RFC 3986 section 3.2): a name, an IPv4 address, or an IPv6 one in brackets. */
+const HOST = /^(?:[0-9A-Za-z._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
+
+/** How often late heads are looked for, in milliseconds. */
+const CHECKING_MS = 1000;
+
+/** A server for HTTP on connections that it is given. */
+export class HttpConnections<Peer> {
+  readonly #options: HttpConnectionsOptions<Peer>;
+  readonly #server: Server;
+  readonly #connections = new Map<Socket, HttpConnection<Peer>>();
+  #isOpen = true;
+
+  constructor(options: HttpConnectionsOptions<Peer>) {
+    this.#options = options;
+    const server = this.#server = http().createServer({
+      maxHeaderSize: options.maxHeaderBytes,
+      headersTimeout: options.headerTimeout,
+      requestTimeout: 0,
+      keepAliveTimeout: options.keepAliveTimeout,
+      connectionsCheckingInterval: Math.min(CHECKING_MS, Math.ceil(options.headerTimeout / 4)),
+      shouldUpgradeCallback: (message: IncomingMessage) => this.#mayUpgrade(message),
+    } as ServerOptions);
+    // One line more than allowed tells that there are too many; without a bound the rest would be left out.
+    server.maxHeadersCount = options.maxHeaders + 1;
+    // A peer may end its side once it has asked.
+    (server as unknown as { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+    // The server does not listen itself. Deno ends the connections of one that does not after each answer.
+    Object.defineProperty(server, "listening", { get: () => this.#isOpen });
+    server.on("request", (message, response) => this.#onRequest(message, response));
+    server.on("checkContinue", (message, response) => this.#onRequest(message, response));
+    server.on("upgrade", (message, _socket, head) => this.#onUpgrade(message, head));
+    server.on("connect", (_message, socket) => {
+      refuseConnection(socket as Socket, new Refusal(405, 'Cannot serve method "CONNECT"'));
+    });
+    server.on("clientError", (error: Error & { code?: string }, socket) => {
+      this.#onClientError(error, socket as Socket);
+    });
+    // Starts the watch over heads that are late.
+    server.emit("listening");
+  }
+
+  /** Speaks HTTP on a connection of `peer`. */
+  take(open: OpenSocket, peer: Peer): void {
+    const { socket } = open;
+    this.#connections.set(socket, { socket: open, peer, requests: 0 });
+    socket.once("close", () => this.#connections.delete(socket));
+    if (open.source !== socket) {
+      socket.on("pause", () => holdNetwork(open, true));
+      socket.on("resume", () => holdNetwork(open, false));
+    }
+    // After its last answer, the server would end a connection at once: see `linger`.
+    socket.destroySoon = () => linger(socket);
+    this.#server.emit("connection", socket);
+    socket.resume();
+  }
+
+  /** Ends connections without a request at once, and others after their answer. */
+  close(): void {
+    this.#isOpen = false;
+    for (const [socket, { requests }] of this.#connections) if (requests === 0) socket.destroy();
+    this.#server.close(() => {});
+  }
+
+  #onRequest(message: IncomingMessage, response: ServerResponse): void {
+    const { socket } = message;
+    const connection = this.#connections.get(socket);
+    if (connection === undefined) return void socket.destroy();
+    connection.requests++;
+    response.once("close", () => {
+      connection.requests--;
+      if (!this.#isOpen && connection.requests === 0) linger(socket);
+    });
+    const refusal = this.#problem(message);
+    if (refusal !== undefined) return refuse(response, refusal);
+    this.#options.onRequest(message, response, connection.peer);
+  }
+
+  /** What the parser accepts, and must be refused all the same. */
+  #problem(message: IncomingMessage): Refusal | undefined {
+    const { httpVersionMajor, rawHeaders, headers, headersDistinct } = message;
+    if (httpVersionMajor !== 1) return new Refusal(505, "Cannot read request: version must be 1.1");
+    if (rawHeaders.length / 2 > this.#options.maxHeaders) {
+      return new Refusal(
+        431,
+        `Cannot read head: it has over ${this.#options.maxHeaders} header lines`,
+      );
+    }
+    const hosts = headersDistinct.host ?? [];
+    // Only HTTP/1.0 has requests without one; the parser sees to that.
+    if (hosts.length > 1 || hosts.some((host) => !HOST.test(host))) {
+      return new Refusal(400, "Cannot read request: it must have one valid Host");
+    }
+    if (!/^(chunked)?$/i.test(headers["transfer-encoding"] ?? "")) {
+      return new Refusal(501, "Cannot read request: Transfer-Encoding must be chunked");
+    }
+    return undefined;
+  }
+
+  /** An upgrade behind a request without its answer would take the connection away from that answer. */
+  #mayUpgrade(message: IncomingMessage): boolean {
+    return this.#connections.get(message.socket)?.requests === 0 &&
+      this.#problem(message) === undefined &&
+      message.headers["content-length"] === undefined &&
+      message.headers["transfer-encoding"] === undefined && this.#options.mayUpgrade(message);
+  }
+
+  #onUpgrade(message: IncomingMessage, head: Uint8Array): void {
+    const connection = this.#connections.get(message.socket);
+    if (connection === undefined) return void message.socket.destroy();
+    const { socket, peer } = connection;
+    this.#connections.delete(message.socket);
+    holdNetwork(socket, true);
+    const response = new (http().ServerResponse)(message);
+    response.shouldKeepAlive = false;
+    response.assignSocket(message.socket);
+    response.once("finish", () => linger(message.socket));
+    this.#options.onUpgrade({ message, response, head, socket, peer });
+  }
+
+  #onClientError(error: Error & { code?: string }, socket: Socket): void {
+    const isSilent = socket.bytesRead === 0;
+    const isAnswering = (this.#connections.get(socket)?.requests ?? 0) > 0;
+    // Another answer now could be taken for the one that is awaited.
+    if (isSilent || isAnswering || !socket.writable) return void socket.destroy();
+    const status = STATUS_OF_ERROR[error.code ?? ""] ?? 400;
+    const { headerTimeout, maxHeaderBytes } = this.#options;
+    const problem = status === 408
+      ? `it took over ${headerTimeout} ms`
+      : status === 431
+      ? `it is over ${maxHeaderBytes} bytes`
+      : "it is malformed";
+    refuseConnection(socket, new Refusal(status, `Cannot read request: ${problem}`));
+  }
+}
+
+/** Answers a request that is not served, and ends the connection. */
+export function refuse(response: ServerResponse, { status, message }: Refusal): void {
+  response.writeHead(status, headersOf(status));
+  response.end(`${message}.\n`);
+}
+
+/** Likewise, where the request could not be read. */
+export function refuseConnection(socket: Socket, { status, message }: Refusal): void {
+  const lines = [`HTTP/1.1 ${status} ${http().STATUS_CODES[status] ?? ""}`];
+  for (const [name, value] of Object.entries(headersOf(status))) lines.push(`${name}: ${value}`);
+  const body = `${message}.\n`;
+  lines.push(`Content-Length: ${body.length}`, "", body);
+  socket.write(lines.join("\r\n"));
+  linger(socket);
+}
+
+function headersOf(status: number): Record<string, string> {
+  return {
+    "Content-Type": "text/plain; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+    ...(status === 503 && { "Retry-After": "5" }),
+    ...(status === 405 && { Allow: "GET, HEAD, POST" }),
+    "Connection": "close",
+  };
+}
+
+/**
+ * Ends a connection so that the answer arrives: closed at once with unread input, TCP would reset it, and
+ * the peer lose the answer. What the peer still sends is thrown away, within bounds.
+ */
+function linger(socket: Socket): void {
+  if (socket.destroyed) return;
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once("close", () => clearTimeout(timer));
+  let left = LINGER_BYTES;
+  socket.removeAllListeners("data");
+  socket.on("data", ({ length }: Uint8Array) => {
+    left -= length;
+    if (left < 0) socket.destroy();
+  });
+  socket.once("end", () => socket.destroy());
+  socket.end();
+  socket.resume();
+}
