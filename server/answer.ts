@@ -21,6 +21,8 @@ import { type OwnRequest, ownRequests, sendUpgrade } from "./upgrade.ts";
 /** How requests are answered. */
 export interface AnswerOptions {
   scheme: string;
+  /** What stands for the authority of a request that names none. */
+  authority: string;
   limits: ServeLimits;
   handler: ServeHandler;
   onError: ServeOptions["onError"];
@@ -41,10 +43,13 @@ export async function answer(
   const head = await readRequest(exchange, limits);
   options.onRequest();
   if (head === undefined) return undefined;
-  const request = makeRequest(head, options.scheme);
+  const request = makeRequest(head, options);
   if (request === undefined) {
-    const { method } = head;
-    await refuse(exchange, new HttpError(400, `Cannot serve method "${method}"`), limits);
+    await refuse(
+      exchange,
+      new HttpError(400, "Cannot read request: its host is in no URL"),
+      limits,
+    );
     return undefined;
   }
   const own: OwnRequest = { address: exchange.connection.remoteAddr };
@@ -132,18 +137,24 @@ export async function refuse(
   await exchange.end();
 }
 
-function makeRequest(head: RequestHead, scheme: string): Request | undefined {
-  try {
-    const { method, host, target } = head;
-    const request = new Request(`${scheme}://${host}${target}`, { method });
-    // In half the time that a Request takes to be made of them.
-    for (const [name, value] of head.headers) request.headers.append(name, value);
-    // Methods are case-sensitive (RFC 9110 section 9.1); a Request is not.
-    return request.method === method ? request : undefined;
-  } catch {
-    // A method that no Request has, as CONNECT and TRACE, or a host that no URL has.
-    return undefined;
+/** Makes a request, or nothing where its host is in no URL, as one with port 99999. */
+function makeRequest(
+  { method, host, target, headers }: RequestHead,
+  { scheme, authority }: AnswerOptions,
+): Request | undefined {
+  const url = `${scheme}://${host || authority}${target}`;
+  if (!URL.canParse(url)) return undefined;
+  const request = new Request(url, { method });
+  // In half the time that a Request takes to be made of them.
+  let cookies: string | undefined;
+  for (const [name, value] of headers) {
+    // Cookies are no list: a comma would become a part of one (RFC 6265 section 5.4, RFC 9113 section 8.2.3).
+    if (name.length === 6 && name.toLowerCase() === "cookie") {
+      cookies = cookies === undefined ? value : `${cookies}; ${value}`;
+    } else request.headers.append(name, value);
   }
+  if (cookies !== undefined) request.headers.set("cookie", cookies);
+  return request;
 }
 
 async function respond(

@@ -208,6 +208,7 @@ class Server implements HttpServer {
       if (exchange === undefined) return;
       session = await answer(exchange, {
         scheme: this.#scheme,
+        authority: this.#authority.replace(/^(?:0\.0\.0\.0|\[::\])(?=:)/, "localhost"),
         limits: this.#limits,
         handler: this.#handler,
         onError: this.#options.onError,

@@ -168,6 +168,12 @@ onEachTransport(
       [get("/healthz"), 200, "The server is running.", {}],
       ["HEAD /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 200, "", {}],
       [
+        "OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        200,
+        "The server is running.",
+        { Allow: "get, head, options" },
+      ],
+      [
         get("/ws"),
         426,
         "Cannot upgrade to WebSocket: the header Upgrade: websocket is missing.",
