@@ -19,6 +19,7 @@ import {
   toggle,
   value,
 } from "./cli/flags.ts";
+import { isOrigin } from "./cli/server/access.ts";
 import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
 import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { dropPermissions } from "./cli/server/permissions.ts";
@@ -54,10 +55,8 @@ const flags = {
   cert: value("FILE", DEFAULT_PAIR.cert, notEmpty),
   key: value("FILE", DEFAULT_PAIR.key, notEmpty),
   origin: list("ORIGIN", ",", (origin) => {
-    const wanted = origin.toLowerCase();
-    const example = wanted.replace("://*.", "://any.");
-    if (wanted !== "null" && URL.parse(example)?.origin !== example) throw new BadValue("origin");
-    return wanted;
+    if (!isOrigin(origin)) throw new BadValue("origin");
+    return origin.toLowerCase();
   }),
   token: optional("SECRET"),
   mode: oneOf("reply", "echo"),

@@ -122,7 +122,8 @@ const portuguese = {
     oneOf: "um de: {choices}",
     nonEmpty: "um texto não vazio",
     path: "um caminho que começa com / e não tem espaço, ? nem #",
-    origin: "uma origem como https://exemplo.com ou https://*.exemplo.com",
+    origin:
+      "uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null",
     url: "uma URL ws:// ou wss:// sem fragmento",
     header: 'um cabeçalho "Nome: valor"',
     protocol: "um nome de subprotocolo (RFC 6455), sem repetição",
@@ -312,7 +313,8 @@ const english: Sentences = {
     oneOf: "one of: {choices}",
     nonEmpty: "a text that is not empty",
     path: "a path that starts with / and has no space, ? or #",
-    origin: "an origin such as https://example.com or https://*.example.com",
+    origin:
+      "an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null",
     url: "a ws:// or wss:// URL without a fragment",
     header: 'a header "Name: value"',
     protocol: "a subprotocol name (RFC 6455), not repeated",

@@ -119,16 +119,31 @@ once(
   "server.ts --origin admits the origins listed, and who sends none",
   async () => {
     await using folder = await certificatesFolder();
-    const origins = ["--origin=https://a.example", "--origin=https://B.example:8443"];
+    const admitted = [
+      "https://a.example",
+      "https://B.example:8443",
+      "capacitor://localhost",
+      "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+      "file://",
+    ];
+    const origins = admitted.map((origin) => `--origin=${origin}`);
     await using server = await startServer(origins, { cwd: folder.path });
 
-    for (const origin of ["https://a.example", "https://b.example:8443", null]) {
+    for (const origin of [...admitted, "https://b.example:8443", null]) {
       using peer = await RawPeer.connect(server.port);
       const { status } = await peer.request(handshake("/ws", { Origin: origin }));
       assertEquals(status, 101, `Origin: ${origin}`);
       await peer.write(clientFrame(OPCODE.close, closePayload(1000)));
     }
-    for (const origin of ["https://a.example.evil", "http://a.example", "null"]) {
+    for (
+      const origin of [
+        "https://a.example.evil",
+        "http://a.example",
+        "null",
+        "capacitor://localhost.evil",
+        "ionic://localhost",
+      ]
+    ) {
       using peer = await RawPeer.connect(server.port);
       const { status, body } = await peer.request(handshake("/ws", { Origin: origin }));
       assertEquals(status, 403, `Origin: ${origin}`);
@@ -554,8 +569,12 @@ Deno.test("server.ts refuses what it does not understand", async () => {
     [["--cert="], 'Valor inválido em --cert: "", deve ser um texto não vazio'],
     [["--key="], 'Valor inválido em --key: "", deve ser um texto não vazio'],
     [
+      ["--origin=https://a.example", "--origin=capacitor://", "--origin=null"],
+      'Valor inválido em --origin: "capacitor://", deve ser uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null',
+    ],
+    [
       ["--origin=example"],
-      'Valor inválido em --origin: "example", deve ser uma origem como https://exemplo.com ou https://*.exemplo.com',
+      'Valor inválido em --origin: "example", deve ser uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null',
     ],
     [["--compression=gzip"], 'Valor inválido em --compression: "gzip", deve ser um de: on, off'],
     [["--mode=both"], 'Valor inválido em --mode: "both", deve ser um de: reply, echo'],
@@ -660,7 +679,7 @@ once("server.ts refuses a limit of the environment that would be ignored", async
     [
       [],
       { WSS_ORIGIN: "" },
-      'Valor inválido em WSS_ORIGIN: "", deve ser uma origem como https://exemplo.com ou https://*.exemplo.com',
+      'Valor inválido em WSS_ORIGIN: "", deve ser uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null',
     ],
   ];
   for (const [args, env, line] of cases) {
