@@ -5,7 +5,7 @@
  */
 
 import { FOLDER, lockCertificates, makeMissingCertificates } from "./certs/generate.ts";
-import { type CertificatePair, readCertificatePair } from "./cli/certificates.ts";
+import { type CertificatePair, keyPath, readCertificatePair } from "./cli/certificates.ts";
 import {
   BadValue,
   type Flag,
@@ -53,7 +53,7 @@ const flags = {
     return path;
   }),
   cert: value("FILE", DEFAULT_PAIR.cert, notEmpty),
-  key: value("FILE", DEFAULT_PAIR.key, notEmpty),
+  key: optional("FILE"),
   origin: list("ORIGIN", ",", (origin) => {
     if (!isOrigin(origin)) throw new BadValue("origin");
     return origin.toLowerCase();
@@ -110,7 +110,9 @@ export function main(
     const log = openLog(logOptions, output);
 
     try {
-      const pair = await certificatePair(options, sentences, log);
+      const key = options.key ?? await keyPath(options.cert, DEFAULT_PAIR.key);
+      const paths = { cert: options.cert, key };
+      const pair = await certificatePair(paths, sentences, log);
       const listener: Listener = options.workers === 1
         ? startListener(options, pair, false, log, sentences)
         : await Workers.start(
@@ -122,8 +124,8 @@ export function main(
       log.info(sentences.server.listening, { event: "listening", port });
 
       await onListening(port);
-      using _renewal = watchCertificate(options, pair, () => {
-        void renew(listener, options, sentences, log);
+      using _renewal = watchCertificate(paths, pair, () => {
+        void renew(listener, paths, sentences, log);
       });
       await aborted(stop);
       await listener.stop();
@@ -151,7 +153,7 @@ async function certificatePair(
   // A failure may come from a pair that is just being replaced: read again when that is done.
   const pair = await (isDefault ? read().catch(() => lockCertificates(FOLDER, read)) : read());
   if (pair.warning !== undefined) {
-    log.warn("{warning}", { event: "certificateExpiring", warning: pair.warning });
+    log.warn("{warning}", { event: pair.event, warning: pair.warning });
   }
   return pair;
 }

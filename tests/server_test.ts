@@ -115,6 +115,24 @@ once("server.ts --path moves the WebSocket", async () => {
   assertEquals((await other.request(handshake("/ws"))).status, 404);
 });
 
+onEachTransport(
+  "server.ts serves with one file of --cert that has chain and key, in any order",
+  async ({ flags }) => {
+    await using folder = await certificatesFolder();
+    const { ca, cert, key } = await developmentCertificates();
+    const text = `\ufeff${ca}\n# the key\n${key}\n${cert}`.replaceAll("\n", "\r\n");
+    Deno.writeTextFileSync(`${folder.path}/certs/all.pem`, text);
+    for (const more of [[], ["--key=certs/all.pem"]]) {
+      await using server = await startServer(
+        [...flags, "--cert=certs/all.pem", ...more],
+        { cwd: folder.path },
+      );
+      using peer = await RawPeer.connect(server.port);
+      assertEquals((await peer.request("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")).status, 200);
+    }
+  },
+);
+
 once(
   "server.ts --origin admits the origins listed, and who sends none",
   async () => {

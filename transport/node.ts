@@ -6,6 +6,7 @@
  */
 
 import type * as Buffers from "node:buffer";
+import type * as Crypto from "node:crypto";
 import type * as Net from "node:net";
 import type * as Stream from "node:stream";
 import type * as Tls from "node:tls";
@@ -13,6 +14,7 @@ import type * as Tls from "node:tls";
 /** What is used of the global `process`, which needs no import. */
 interface Process {
   getBuiltinModule(name: "node:buffer"): typeof Buffers;
+  getBuiltinModule(name: "node:crypto"): typeof Crypto;
   getBuiltinModule(name: "node:net"): typeof Net;
   getBuiltinModule(name: "node:stream"): typeof Stream;
   getBuiltinModule(name: "node:tls"): typeof Tls;
@@ -28,6 +30,11 @@ export function process(): Process {
 /** `node:buffer`. */
 export function buffer(): typeof Buffers {
   return process().getBuiltinModule("node:buffer");
+}
+
+/** `node:crypto`. */
+export function nodeCrypto(): typeof Crypto {
+  return process().getBuiltinModule("node:crypto");
 }
 
 /** `node:net`. */

@@ -133,6 +133,10 @@ function explainConnectError(
   { failure }: Sentences,
 ): string | undefined {
   const known: (readonly [RegExp, string])[] = [
+    [/CaUsedAsEndEntity/i, failure.peerIsAuthority],
+    [/BadSignature|signature failure/i, failure.peerBadSignature],
+    [/extended key usage|InvalidPurpose|unsupported certificate purpose/i, failure.peerPurpose],
+    [/NotValidYet|not (yet valid|valid yet)/i, failure.peerEarly],
     [/UnknownIssuer|self.signed|unable to (get|verify)/i, failure.untrusted],
     [/not ?valid for ?name/i, failure.wrongName],
     [/certificate.*expired/i, failure.peerExpired],
