@@ -5,7 +5,7 @@
  */
 
 import { FOLDER, lockCertificates, makeMissingCertificates } from "./certs/generate.ts";
-import { type CertificatePair, readCertificatePair } from "./cli/certificates.ts";
+import { type CertificatePair, keyPath, readCertificatePair } from "./cli/certificates.ts";
 import {
   BadValue,
   type Flag,
@@ -19,6 +19,7 @@ import {
   toggle,
   value,
 } from "./cli/flags.ts";
+import { isOrigin } from "./cli/server/access.ts";
 import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
 import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { dropPermissions } from "./cli/server/permissions.ts";
@@ -52,12 +53,10 @@ const flags = {
     return path;
   }),
   cert: value("FILE", DEFAULT_PAIR.cert, notEmpty),
-  key: value("FILE", DEFAULT_PAIR.key, notEmpty),
+  key: optional("FILE"),
   origin: list("ORIGIN", ",", (origin) => {
-    const wanted = origin.toLowerCase();
-    const example = wanted.replace("://*.", "://any.");
-    if (wanted !== "null" && URL.parse(example)?.origin !== example) throw new BadValue("origin");
-    return wanted;
+    if (!isOrigin(origin)) throw new BadValue("origin");
+    return origin.toLowerCase();
   }),
   token: optional("SECRET"),
   mode: oneOf("reply", "echo"),
@@ -111,7 +110,9 @@ export function main(
     const log = openLog(logOptions, output);
 
     try {
-      const pair = await certificatePair(options, sentences, log);
+      const key = options.key ?? await keyPath(options.cert, DEFAULT_PAIR.key);
+      const paths = { cert: options.cert, key };
+      const pair = await certificatePair(paths, sentences, log);
       const listener: Listener = options.workers === 1
         ? startListener(options, pair, false, log, sentences)
         : await Workers.start(
@@ -123,8 +124,8 @@ export function main(
       log.info(sentences.server.listening, { event: "listening", port });
 
       await onListening(port);
-      using _renewal = watchCertificate(options, pair, () => {
-        void renew(listener, options, sentences, log);
+      using _renewal = watchCertificate(paths, pair, () => {
+        void renew(listener, paths, sentences, log);
       });
       await aborted(stop);
       await listener.stop();
@@ -152,7 +153,7 @@ async function certificatePair(
   // A failure may come from a pair that is just being replaced: read again when that is done.
   const pair = await (isDefault ? read().catch(() => lockCertificates(FOLDER, read)) : read());
   if (pair.warning !== undefined) {
-    log.warn("{warning}", { event: "certificateExpiring", warning: pair.warning });
+    log.warn("{warning}", { event: pair.event, warning: pair.warning });
   }
   return pair;
 }

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
+import { hasKey, KeyPairError, readCertificates, readKeyPair } from "../transport/key_pair.ts";
 import { fill, type Sentences } from "./sentences.ts";
 import { Failure } from "./failure.ts";
 
@@ -15,17 +16,19 @@ export const AUTHORITY_NAME = "permessage-deflate development CA";
 /** A certificate that expires within this time gets a warning, in milliseconds. */
 const EXPIRY_WARNING_MS = 7 * 24 * 60 * 60 * 1000;
 
-/** A certificate and its key, both checked, as PEM. */
+/** A certificate and its key, both checked, as their files have them. */
 export interface CertificatePair {
   cert: string;
   key: string;
-  /** The sentence to warn with, if the certificate expires soon. */
+  /** The sentence to warn with, if the certificate expires soon, or clients will refuse it. */
   warning?: string;
+  /** The event of that warning, in the log. */
+  event?: "certificateExpiring" | "certificateOfAuthority";
 }
 
 /**
  * Reads a certificate and its key, and checks that a server can use them: both are PEM, they belong
- * together, and the certificate is valid now.
+ * together, and the certificate is valid now. Both may be in one file.
  *
  * @param paths The two files.
  * @param sentences The language of the failures.
@@ -41,13 +44,7 @@ export async function readCertificatePair(
   const cert = await readPem(paths.cert, "--cert", sentences);
   const key = await readPem(paths.key, "--key", sentences);
 
-  const certificate = parseCertificate(cert);
-  if (certificate === undefined) {
-    throw new Failure(fill(failure.notCertificate, { path: paths.cert }));
-  }
-  const privateKey = parseKey(key);
-  if (privateKey === undefined) throw new Failure(fill(failure.notKey, { path: paths.key }));
-  if (!certificate.checkPrivateKey(privateKey)) throw new Failure(fill(failure.otherKey, paths));
+  const certificate = checkedPair(cert, key, paths, sentences);
 
   const own = certificate.issuer.includes(AUTHORITY_NAME);
   const remedy = own ? failure.renewOwn : failure.renewTheirs;
@@ -60,11 +57,55 @@ export async function readCertificatePair(
   if (now >= to.getTime()) {
     throw new Failure(fill(failure.certificateExpired, { ...details, date: day(to) }));
   }
-  if (to.getTime() - now < EXPIRY_WARNING_MS) {
-    const warning = fill(sentences.server.certificateExpiring, { ...details, date: day(to) });
-    return { cert, key, warning };
+  const event = to.getTime() - now < EXPIRY_WARNING_MS
+    ? "certificateExpiring"
+    : certificate.ca
+    ? "certificateOfAuthority"
+    : undefined;
+  if (event === undefined) return { cert, key };
+  return {
+    cert,
+    key,
+    event,
+    warning: fill(sentences.server[event], { ...details, date: day(to) }),
+  };
+}
+
+/** The certificate that belongs to the key, once a server can use both. */
+function checkedPair(
+  cert: string,
+  key: string,
+  paths: { cert: string; key: string },
+  { failure }: Sentences,
+): X509Certificate {
+  try {
+    return new X509Certificate(readKeyPair(cert, key).cert);
+  } catch (error) {
+    if (!(error instanceof KeyPairError)) throw error;
+    const { problem, found } = error;
+    const sentence = problem === "noCertificate"
+      ? found === "" ? failure.notCertificate : failure.otherThanCertificate
+      : problem === "noKey"
+      ? found === "" ? failure.notKey : failure.otherThanKey
+      : failure[problem];
+    const path = problem === "noCertificate" ? paths.cert : paths.key;
+    throw new Failure(fill(sentence, { ...paths, path, found }));
   }
-  return { cert, key };
+}
+
+/**
+ * Where the key is if `--key` names none: in the file of the certificate where that has one, as programs such
+ * as haproxy want it.
+ *
+ * @param fallback The key's path otherwise.
+ */
+export async function keyPath(cert: string, fallback: string): Promise<string> {
+  try {
+    return hasKey(await Deno.readTextFile(cert)) ? cert : fallback;
+  } catch {
+    // It is told when the file is read in earnest.
+    return fallback;
+  }
 }
 
 /** Whether `certs/generate.ts` made the certificate at `path`. False if the file cannot be read. */
@@ -79,16 +120,21 @@ export async function isDevelopmentCertificate(path: string): Promise<boolean> {
 }
 
 /**
- * Reads the certificate of an authority to trust.
+ * Reads the certificates of authorities to trust, without the text around them.
  *
  * @throws {Failure} With the remedy, if the file cannot be read or is no certificate.
  */
 export async function readAuthority(path: string, sentences: Sentences): Promise<string> {
   const pem = await readPem(path, "--cacert", sentences);
-  if (parseCertificate(pem) === undefined) {
-    throw new Failure(fill(sentences.failure.notCertificate, { path }));
+  try {
+    return readCertificates(pem).join("");
+  } catch (error) {
+    if (!(error instanceof KeyPairError)) throw error;
+    const { found } = error;
+    const { notCertificate, otherThanCertificate } = sentences.failure;
+    const sentence = found === "" ? notCertificate : otherThanCertificate;
+    throw new Failure(fill(sentence, { path, found }));
   }
-  return pem;
 }
 
 async function readPem(path: string, flag: string, { failure }: Sentences): Promise<string> {
@@ -108,14 +154,6 @@ function parseCertificate(pem: string): X509Certificate | undefined {
   if (!pem.includes("-----BEGIN CERTIFICATE-----")) return undefined;
   try {
     return new X509Certificate(pem);
-  } catch {
-    return undefined;
-  }
-}
-
-function parseKey(pem: string): KeyObject | undefined {
-  try {
-    return createPrivateKey(pem);
   } catch {
     return undefined;
   }

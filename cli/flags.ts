@@ -41,6 +41,8 @@ export class BadValue extends Error {
   override name = "BadValue";
   readonly kind: keyof Sentences["wanted"];
   readonly details: Record<string, string | number>;
+  /** The one text of several that is bad, where it is known. */
+  text: string | undefined;
   constructor(kind: keyof Sentences["wanted"], details: Record<string, string | number> = {}) {
     super(kind);
     this.kind = kind;
@@ -120,7 +122,16 @@ export function list(
   separator: "," | "\n",
   check: (value: string, index: number, values: string[]) => string = (value) => value,
 ): Flag<string[]> {
-  return { placeholder, separator, parse: (texts) => texts.map(check) };
+  const parse = (texts: string[]) =>
+    texts.map((text, ...rest) => {
+      try {
+        return check(text, ...rest);
+      } catch (error) {
+        if (error instanceof BadValue) error.text = text;
+        throw error;
+      }
+    });
+  return { placeholder, separator, parse };
 }
 
 /** The environment variable of a flag: `WSS_` and the flag's name. */
@@ -196,7 +207,9 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
       if (!(error instanceof BadValue)) throw error;
       throw new UsageError(fill(usage.badValue, {
         source,
-        value: texts.map(flag.show ?? String).join(", "),
+        value: (error.text === undefined ? texts : [error.text]).map(flag.show ?? String).join(
+          ", ",
+        ),
         wanted: fill(sentences.wanted[error.kind], error.details),
       }));
     }

@@ -32,6 +32,8 @@ const portuguese = {
       "Linhas do registro omitidas nos últimos {seconds} s, por excesso de tráfego: {count}",
     restartToRenew: "reinicie o servidor para usar o novo certificado com --compression=off",
     certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
+    certificateOfAuthority:
+      'O certificado "{path}" é o de uma autoridade (CA:TRUE), que clientes como o Deno recusam de um servidor; use um com CA:FALSE',
     usage:
       "server.ts: servidor WebSocket sobre TLS. Uso: deno task serve [opções]\nCada opção vem também do ambiente (WSS_PORT); a linha de comando vence.",
     flags: {
@@ -39,7 +41,7 @@ const portuguese = {
       port: "porta; 0 escolhe uma livre",
       path: "caminho do WebSocket",
       cert: "certificado, PEM",
-      key: "sua chave privada, PEM",
+      key: "sua chave privada, PEM; padrão: a do arquivo de --cert, se houver, ou certs/server.key",
       origin: "origem aceita, repetível; padrão: qualquer uma",
       token: "exige o token: Bearer, ?token= ou bearer.SECRET",
       mode: "responder sempre o mesmo, ou ecoar",
@@ -122,7 +124,8 @@ const portuguese = {
     oneOf: "um de: {choices}",
     nonEmpty: "um texto não vazio",
     path: "um caminho que começa com / e não tem espaço, ? nem #",
-    origin: "uma origem como https://exemplo.com ou https://*.exemplo.com",
+    origin:
+      "uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null",
     url: "uma URL ws:// ou wss:// sem fragmento",
     header: 'um cabeçalho "Nome: valor"',
     protocol: "um nome de subprotocolo (RFC 6455), sem repetição",
@@ -161,6 +164,14 @@ const portuguese = {
     notCertificate: '"{path}" não é um certificado PEM; ele começa com -----BEGIN CERTIFICATE-----',
     notKey:
       '"{path}" não é uma chave privada PEM sem senha; ela começa com -----BEGIN PRIVATE KEY-----',
+    otherThanCertificate:
+      '"{path}" não tem certificado, só {found}; um certificado PEM começa com -----BEGIN CERTIFICATE-----',
+    otherThanKey:
+      '"{path}" não tem chave privada, só {found}; uma chave PEM começa com -----BEGIN PRIVATE KEY-----',
+    encryptedKey:
+      'a chave "{path}" tem senha, que o servidor não pode pedir; tire-a com openssl pkey -in {path} -out NOVA',
+    unsupportedKey:
+      'a chave "{path}" é {found}, que o TLS daqui não usa; crie um par com P-256, P-384, P-521, Ed25519 ou RSA de 2048 bits ou mais',
     otherKey:
       'a chave "{key}" não é a do certificado "{cert}"; indique o par certo com --cert e --key',
     certificateExpired: 'o certificado "{path}" venceu em {date}; {remedy}',
@@ -176,6 +187,13 @@ const portuguese = {
       "o certificado do servidor não é de uma autoridade conhecida; confie nela com --cacert=ARQUIVO, ou aceite qualquer uma com --insecure",
     wrongName: 'o certificado do servidor não vale para "{host}"; use um nome que conste nele',
     peerExpired: "o certificado do servidor está vencido; renove-o no servidor",
+    peerEarly:
+      "o certificado do servidor ainda não é válido; acerte os relógios, ou troque-o no servidor",
+    peerIsAuthority:
+      "o certificado do servidor é o de uma autoridade, e não pode ser o de um servidor; troque-o por um com CA:FALSE, ou aceite qualquer um com --insecure",
+    peerBadSignature:
+      "a assinatura do certificado do servidor não confere com a autoridade que ele nomeia; traga a cadeia certa para o servidor, ou a autoridade atual com --cacert",
+    peerPurpose: "o certificado do servidor não é para servidores; peça um que o seja (serverAuth)",
     peerCertificate:
       "o certificado do servidor não serve ({cause}); troque-o no servidor, ou aceite qualquer um com --insecure",
     speaksTls: "o servidor fala TLS nessa porta; use wss:// em vez de ws://",
@@ -223,6 +241,8 @@ const english: Sentences = {
       "Lines left out of the log in the last {seconds} s, as there was too much traffic: {count}",
     restartToRenew: "restart the server to use the new certificate with --compression=off",
     certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
+    certificateOfAuthority:
+      'The certificate "{path}" is that of an authority (CA:TRUE), which clients such as Deno refuse from a server; use one with CA:FALSE',
     usage:
       "server.ts: WebSocket server over TLS. Usage: deno task serve [flags]\nEach flag also comes from the environment (WSS_PORT); the command line wins.",
     flags: {
@@ -230,7 +250,8 @@ const english: Sentences = {
       port: "port; 0 picks a free one",
       path: "path of the WebSocket",
       cert: "certificate, PEM",
-      key: "its private key, PEM",
+      key:
+        "its private key, PEM; default: the one in the file of --cert, if any, or certs/server.key",
       origin: "origin to accept, repeatable; default: any",
       token: "asks for it: Bearer, ?token= or bearer.SECRET",
       mode: "always the same answer, or echo",
@@ -312,7 +333,8 @@ const english: Sentences = {
     oneOf: "one of: {choices}",
     nonEmpty: "a text that is not empty",
     path: "a path that starts with / and has no space, ? or #",
-    origin: "an origin such as https://example.com or https://*.example.com",
+    origin:
+      "an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null",
     url: "a ws:// or wss:// URL without a fragment",
     header: 'a header "Name: value"',
     protocol: "a subprotocol name (RFC 6455), not repeated",
@@ -349,6 +371,14 @@ const english: Sentences = {
       '"{path}" is not a PEM certificate; one starts with -----BEGIN CERTIFICATE-----',
     notKey:
       '"{path}" is not a PEM private key without a passphrase; one starts with -----BEGIN PRIVATE KEY-----',
+    otherThanCertificate:
+      '"{path}" has no certificate, only {found}; a PEM certificate starts with -----BEGIN CERTIFICATE-----',
+    otherThanKey:
+      '"{path}" has no private key, only {found}; a PEM key starts with -----BEGIN PRIVATE KEY-----',
+    encryptedKey:
+      'the key "{path}" has a passphrase, which a server cannot ask for; take it off with openssl pkey -in {path} -out NEW',
+    unsupportedKey:
+      'the key "{path}" is {found}, which TLS cannot use here; make a pair with P-256, P-384, P-521, Ed25519, or RSA of 2048 bits or more',
     otherKey:
       'the key "{key}" is not that of the certificate "{cert}"; name the right pair with --cert and --key',
     certificateExpired: 'the certificate "{path}" expired on {date}; {remedy}',
@@ -365,6 +395,13 @@ const english: Sentences = {
       "the server's certificate is not from a known authority; trust it with --cacert=FILE, or accept any with --insecure",
     wrongName: 'the server\'s certificate is not valid for "{host}"; use a name that it holds',
     peerExpired: "the server's certificate has expired; renew it on the server",
+    peerEarly:
+      "the server's certificate is not valid yet; set the clocks right, or replace it on the server",
+    peerIsAuthority:
+      "the server's certificate is that of an authority, and may not be a server's; replace it by one with CA:FALSE, or accept any with --insecure",
+    peerBadSignature:
+      "the signature of the server's certificate is not that of the authority it names; bring the right chain to the server, or the authority of today with --cacert",
+    peerPurpose: "the server's certificate is not for servers; ask for one that is (serverAuth)",
     peerCertificate:
       "the server's certificate will not do ({cause}); replace it on the server, or accept any with --insecure",
     speaksTls: "the server speaks TLS on that port; use wss:// instead of ws://",

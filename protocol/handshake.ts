@@ -24,8 +24,11 @@ export interface UpgradeRefusal {
 /** The protocol version of RFC 6455 section 4.1, the only one spoken. */
 export const VERSION = "13";
 
-/** A `Sec-WebSocket-Key`: 16 bytes as base64 (RFC 6455 section 4.1, item 7). */
-const KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
+/**
+ * A `Sec-WebSocket-Key`: 16 bytes as base64 (RFC 6455 section 4.1, item 7). Some clients send 22 random
+ * letters, of which the last may have bits beyond the 16 bytes; the server never decodes it.
+ */
+const KEY = /^[A-Za-z0-9+/]{22}==$/;
 
 /**
  * Checks a client's opening handshake (RFC 6455 section 4.2.1).
@@ -93,6 +96,20 @@ export function createKey(): string {
 /** The `Sec-WebSocket-Accept` that answers `key` (RFC 6455 section 4.2.2, item 5.4). */
 export function acceptOf(key: string): string {
   return sha1(new TextEncoder().encode(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)).toBase64();
+}
+
+/**
+ * The headers that a caller gives for the client's request. Cookies in several lines are joined to one, which
+ * alone may be sent (RFC 6265 section 5.4).
+ */
+export function callerHeaders(given: HeadersInit | undefined): Headers {
+  const headers = new Headers(given);
+  if (given !== undefined && Symbol.iterator in given) {
+    const cookies = Array.from(given as Iterable<[string, string]>)
+      .filter(([name]) => name.toLowerCase() === "cookie");
+    if (cookies.length > 1) headers.set("cookie", cookies.map(([, value]) => value).join("; "));
+  }
+  return headers;
 }
 
 /** Headers of the client's handshake that a caller may not set: they are the handshake. */

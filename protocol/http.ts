@@ -1,6 +1,22 @@
 /**
  * One HTTP/1.1 message head in, one out (RFC 9112): as much as an opening handshake and a short answer
- * need, and strict about all of it, so that no proxy before us can see another request than we do.
+ * need.
+ *
+ * Tolerated, as ordinary peers send it:
+ * - HTTP/1.0, also without `Host`: health checks of load balancers. A minor version above 1 is read as 1.1
+ *   (RFC 9110 section 2.5).
+ * - Some empty lines before the head (RFC 9112 section 2.2).
+ * - A target in absolute form, whose authority then counts and not `Host` (section 3.2.2), and `OPTIONS *`.
+ * - An empty `Host`: the target has no authority (RFC 9110 section 7.2).
+ * - Folded lines of a response, which a client must unfold (section 5.2).
+ *
+ * Refused, although others take it, as two readers of the same bytes could see two different requests, and
+ * one request could be smuggled past a proxy inside another (section 11.2):
+ * - a line that ends in LF or CR alone, and control characters;
+ * - folded lines of a request, and white space before a colon or around the target;
+ * - more than one `Host`, or one that no URL has; credentials in the target;
+ * - a length told twice, in two ways, or by anything but digits. There is no body, so nothing follows the
+ *   head but what the peer sends after the answer.
  *
  * @module
  */
@@ -32,9 +48,9 @@ export type HeaderLines = [name: string, value: string][];
 /** A request's head (RFC 9112 section 3). */
 export interface RequestHead {
   method: string;
-  /** The path and query: what follows the authority in the URL. */
+  /** The path and query: what follows the authority in the URL; `/*` for the server as a whole. */
   target: string;
-  /** The authority the request is for: its `Host`. */
+  /** The authority the request is for: that of the target, else `Host`; empty where it names none. */
   host: string;
   /** Minor version of HTTP/1: 0 or 1. */
   minor: number;
@@ -51,10 +67,17 @@ export interface ResponseHead {
 const CR = 0x0d;
 const LF = 0x0a;
 
+/** Empty lines passed over before a head: old clients send one behind the request before. */
+const MAX_EMPTY_LINES = 8;
+
 /** Takes a head's bytes as they come, up to the empty line. */
 export class HeadReader {
   readonly #maxBytes: number;
+  /** The head, without the empty lines before it. */
   readonly #bytes = new GrowingBuffer();
+  #emptyLines = 0;
+  /** Whether the first line has begun. */
+  #begun = false;
   #lineLength = 0;
   #afterCr = false;
 
@@ -62,7 +85,7 @@ export class HeadReader {
     this.#maxBytes = limits.maxHeaderBytes;
   }
 
-  /** Whether any byte has come. */
+  /** Whether any byte of the head has come. */
   get started(): boolean {
     return this.#bytes.length > 0;
   }
@@ -74,9 +97,10 @@ export class HeadReader {
    * @throws {HttpError} At the first byte that no head has, or that is beyond the limit.
    */
   push(bytes: Uint8Array): number | undefined {
+    let start = 0;
     for (let i = 0; i < bytes.length; i++) {
       const byte = bytes[i]!;
-      if (this.#bytes.length + i >= this.#maxBytes) {
+      if (this.#begun && this.#bytes.length + i - start >= this.#maxBytes) {
         throw new HttpError(431, `Cannot read head: it is over ${this.#maxBytes} bytes`);
       }
       if (this.#afterCr !== (byte === LF)) {
@@ -84,8 +108,13 @@ export class HeadReader {
       }
       if (byte === LF) {
         this.#afterCr = false;
-        if (this.#lineLength === 0) {
-          this.#bytes.append(bytes.subarray(0, i + 1));
+        if (!this.#begun) {
+          if (++this.#emptyLines > MAX_EMPTY_LINES) {
+            throw new HttpError(400, "Cannot read head: too many empty lines come before it");
+          }
+          start = i + 1;
+        } else if (this.#lineLength === 0) {
+          this.#bytes.append(bytes.subarray(start, i + 1));
           return i + 1;
         }
         this.#lineLength = 0;
@@ -94,10 +123,11 @@ export class HeadReader {
       } else if (byte < 0x20 && byte !== 0x09 || byte === 0x7f) {
         throw new HttpError(400, "Cannot read head: it has a control character");
       } else {
+        this.#begun = true;
         this.#lineLength++;
       }
     }
-    this.#bytes.append(bytes);
+    if (this.#begun) this.#bytes.append(bytes.subarray(start));
     return undefined;
   }
 
@@ -121,7 +151,7 @@ export class HeadReader {
 }
 
 const REQUEST_LINE = new RegExp(`^(${TOKEN}) ([\\x21\\x22\\x24-\\x7e]+) HTTP/(\\d)\\.(\\d)$`);
-const STATUS_LINE = /^HTTP\/1\.[01] ([1-9]\d\d)(?: (.*))?$/;
+const STATUS_LINE = /^HTTP\/1\.\d ([1-9]\d\d)(?: (.*))?$/;
 /** The value begins and ends with a character that is no space, so that the expression never backtracks. */
 const HEADER_LINE = new RegExp(`^(${TOKEN}):[ \\t]*(?:([^ \\t]+(?:[ \\t]+[^ \\t]+)*)[ \\t]*)?$`);
 
@@ -129,9 +159,18 @@ const HEADER_LINE = new RegExp(`^(${TOKEN}):[ \\t]*(?:([^ \\t]+(?:[ \\t]+[^ \\t]
 const HOST = /^(?:[0-9A-Za-z._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
 
 /**
+ * Methods that no `Request` of the web has, and those it would turn into another one. `CONNECT` asks for a
+ * tunnel, so that its answer must not be left to a handler that answers all alike; `TRACE` would return
+ * credentials to scripts.
+ */
+const UNSUPPORTED = /^(?:connect|trace|track)$/i;
+const NORMALIZED = /^(?:delete|get|head|options|post|put)$/i;
+
+/**
  * Parses a request's head (RFC 9112 sections 3 and 5).
  *
- * @throws {HttpError} If it is malformed, ambiguous, or has a body: 400, 413, 431 or 505.
+ * @throws {HttpError} If it is malformed, ambiguous, has a body, or a method that is not served: 400, 413, 431,
+ * 501 or 505.
  */
 export function parseRequest(lines: string[], limits: HeadLimits): RequestHead {
   const match = REQUEST_LINE.exec(lines[0] ?? "");
@@ -143,18 +182,29 @@ export function parseRequest(lines: string[], limits: HeadLimits): RequestHead {
     string,
     string,
   ];
-  if (major !== "1" || Number(minor) > 1) {
+  if (major !== "1") {
     throw new HttpError(505, `Cannot read request: version is ${major}.${minor}, must be 1.1`);
+  }
+  // Methods are case-sensitive (RFC 9110 section 9.1).
+  if (UNSUPPORTED.test(method) || NORMALIZED.test(method) && method !== method.toUpperCase()) {
+    throw new HttpError(
+      501,
+      `Cannot read request: method is "${method}", which is not implemented`,
+    );
   }
   let headers = parseHeaders(lines, limits);
   // In HTTP/1.0, Upgrade is to be ignored (RFC 9110 section 7.8).
   if (minor === "0") headers = headers.filter(([name]) => name.toLowerCase() !== "upgrade");
-  const host = only(headers, "host");
-  if (host === undefined || !HOST.test(host)) {
+  const hosts = headers.filter(([name]) => name.toLowerCase() === "host");
+  const [, host = ""] = hosts[0] ?? [];
+  if (hosts.length > 1 || hosts.length === 0 && minor !== "0" || host !== "" && !HOST.test(host)) {
     throw new HttpError(400, "Cannot read request: it must have one valid Host");
   }
   refuseBody(headers);
-  return { method, target: originForm(rawTarget, host), host, minor: Number(minor), headers };
+  const { authority, target } = splitTarget(method, rawTarget);
+  // The handler must not see two of them.
+  if (authority !== undefined && hosts.length > 0) hosts[0]![1] = authority;
+  return { method, target, host: authority ?? host, minor: Math.min(Number(minor), 1), headers };
 }
 
 /**
@@ -168,8 +218,20 @@ export function parseResponse(lines: string[], limits: HeadLimits): ResponseHead
   return {
     status: Number(match[1]),
     statusText: match[2] ?? "",
-    headers: parseHeaders(lines, limits),
+    headers: parseHeaders(unfolded(lines), limits),
   };
+}
+
+/** Joins lines that continue the one before, with a space (RFC 9112 section 5.2). */
+function unfolded(lines: string[]): string[] {
+  // The first is the status line, which no line continues.
+  if (!lines.some((line, index) => index > 1 && /^[ \t]/.test(line))) return lines;
+  const pieces: string[][] = [];
+  lines.forEach((line, index) => {
+    if (index > 1 && /^[ \t]/.test(line)) pieces.at(-1)!.push(line.replace(/^[ \t]+/, ""));
+    else pieces.push([line]);
+  });
+  return pieces.map((line) => line.join(" "));
 }
 
 function parseHeaders(lines: string[], limits: HeadLimits): HeaderLines {
@@ -182,12 +244,6 @@ function parseHeaders(lines: string[], limits: HeadLimits): HeaderLines {
     if (match === null) throw new HttpError(400, "Cannot read head: malformed header line");
     return [match[1]!, match[2] ?? ""];
   });
-}
-
-/** The value of a header that must not be repeated. */
-function only(headers: HeaderLines, name: string): string | undefined {
-  const values = headers.filter(([key]) => key.toLowerCase() === name);
-  return values.length === 1 ? values[0]![1] : undefined;
 }
 
 /** One request a connection, without a body: nothing to be smuggled (RFC 9112 section 6.3). */
@@ -207,14 +263,16 @@ function refuseBody(headers: HeaderLines): void {
   }
 }
 
-/** The path and query of a target in origin form or absolute form (RFC 9112 section 3.2). */
-function originForm(target: string, host: string): string {
-  if (target.startsWith("/")) return target;
-  const url = /^(?:https?|wss?):\/\//i.test(target) ? URL.parse(target) : null;
-  if (url === null || url.host !== URL.parse(`${url.protocol}//${host}`)?.host) {
-    throw new HttpError(400, "Cannot read request: target must be a path on this host");
+/** The path and query of a target, and its authority where it is in absolute form (RFC 9112 section 3.2). */
+function splitTarget(method: string, target: string): { authority?: string; target: string } {
+  if (target.startsWith("/")) return { target };
+  if (target === "*" && method === "OPTIONS") return { target: "/*" };
+  const authority = /^(?:https?|wss?):\/\/([^/?]+)/i.exec(target)?.[1];
+  const url = authority !== undefined && HOST.test(authority) ? URL.parse(target) : null;
+  if (url === null) {
+    throw new HttpError(400, "Cannot read request: target must be a path, or an http or ws URL");
   }
-  return url.pathname + url.search;
+  return { authority: url.host, target: url.pathname + url.search };
 }
 
 const encoder = new TextEncoder();
@@ -243,6 +301,7 @@ const REASONS: Record<number, string> = {
   426: "Upgrade Required",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
+  501: "Not Implemented",
   503: "Service Unavailable",
   505: "HTTP Version Not Supported",
 };

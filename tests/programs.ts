@@ -354,11 +354,22 @@ interface BroughtOptions {
   to?: number;
   /** Whether the authority itself is the server's certificate, as `openssl req -x509` has it. */
   selfSigned?: boolean;
+  /** Whether another key than the authority's has signed it. */
+  forged?: boolean;
+  /** What it is for, as an object identifier; by default it does not say. */
+  usage?: string;
 }
 
 /** A certificate as a user may bring it, made by some other tool: its authority, itself, its key. */
 export async function brought(options: BroughtOptions = {}): Promise<DevelopmentCertificates> {
-  const { names = ["localhost", "127.0.0.1"], from = -2, to = 90, selfSigned = false } = options;
+  const {
+    names = ["localhost", "127.0.0.1"],
+    from = -2,
+    to = 90,
+    selfSigned = false,
+    forged = false,
+    usage,
+  } = options;
   await import("reflect-metadata");
   const x509 = await import("@peculiar/x509");
   const signingAlgorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
@@ -387,8 +398,11 @@ export async function brought(options: BroughtOptions = {}): Promise<Development
     notAfter: new Date(Date.now() + to * day),
     signingAlgorithm,
     publicKey: server!.publicKey,
-    signingKey: authority!.privateKey,
-    extensions: [subjectNames],
+    signingKey: (forged ? server! : authority!).privateKey,
+    extensions: [
+      subjectNames,
+      ...(usage === undefined ? [] : [new x509.ExtendedKeyUsageExtension([usage])]),
+    ],
   });
   const key = await crypto.subtle.exportKey(
     "pkcs8",

@@ -115,20 +115,53 @@ once("server.ts --path moves the WebSocket", async () => {
   assertEquals((await other.request(handshake("/ws"))).status, 404);
 });
 
+onEachTransport(
+  "server.ts serves with one file of --cert that has chain and key, in any order",
+  async ({ flags }) => {
+    await using folder = await certificatesFolder();
+    const { ca, cert, key } = await developmentCertificates();
+    const text = `\ufeff${ca}\n# the key\n${key}\n${cert}`.replaceAll("\n", "\r\n");
+    Deno.writeTextFileSync(`${folder.path}/certs/all.pem`, text);
+    for (const more of [[], ["--key=certs/all.pem"]]) {
+      await using server = await startServer(
+        [...flags, "--cert=certs/all.pem", ...more],
+        { cwd: folder.path },
+      );
+      using peer = await RawPeer.connect(server.port);
+      assertEquals((await peer.request("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")).status, 200);
+    }
+  },
+);
+
 once(
   "server.ts --origin admits the origins listed, and who sends none",
   async () => {
     await using folder = await certificatesFolder();
-    const origins = ["--origin=https://a.example", "--origin=https://B.example:8443"];
+    const admitted = [
+      "https://a.example",
+      "https://B.example:8443",
+      "capacitor://localhost",
+      "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+      "file://",
+    ];
+    const origins = admitted.map((origin) => `--origin=${origin}`);
     await using server = await startServer(origins, { cwd: folder.path });
 
-    for (const origin of ["https://a.example", "https://b.example:8443", null]) {
+    for (const origin of [...admitted, "https://b.example:8443", null]) {
       using peer = await RawPeer.connect(server.port);
       const { status } = await peer.request(handshake("/ws", { Origin: origin }));
       assertEquals(status, 101, `Origin: ${origin}`);
       await peer.write(clientFrame(OPCODE.close, closePayload(1000)));
     }
-    for (const origin of ["https://a.example.evil", "http://a.example", "null"]) {
+    for (
+      const origin of [
+        "https://a.example.evil",
+        "http://a.example",
+        "null",
+        "capacitor://localhost.evil",
+        "ionic://localhost",
+      ]
+    ) {
       using peer = await RawPeer.connect(server.port);
       const { status, body } = await peer.request(handshake("/ws", { Origin: origin }));
       assertEquals(status, 403, `Origin: ${origin}`);
@@ -167,6 +200,12 @@ onEachTransport(
     const cases: [string, number, string, Record<string, string>][] = [
       [get("/healthz"), 200, "The server is running.", {}],
       ["HEAD /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 200, "", {}],
+      [
+        "OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        200,
+        "The server is running.",
+        { Allow: "get, head, options" },
+      ],
       [
         get("/ws"),
         426,
@@ -548,8 +587,12 @@ Deno.test("server.ts refuses what it does not understand", async () => {
     [["--cert="], 'Valor inválido em --cert: "", deve ser um texto não vazio'],
     [["--key="], 'Valor inválido em --key: "", deve ser um texto não vazio'],
     [
+      ["--origin=https://a.example", "--origin=capacitor://", "--origin=null"],
+      'Valor inválido em --origin: "capacitor://", deve ser uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null',
+    ],
+    [
       ["--origin=example"],
-      'Valor inválido em --origin: "example", deve ser uma origem como https://exemplo.com ou https://*.exemplo.com',
+      'Valor inválido em --origin: "example", deve ser uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null',
     ],
     [["--compression=gzip"], 'Valor inválido em --compression: "gzip", deve ser um de: on, off'],
     [["--mode=both"], 'Valor inválido em --mode: "both", deve ser um de: reply, echo'],
@@ -654,7 +697,7 @@ once("server.ts refuses a limit of the environment that would be ignored", async
     [
       [],
       { WSS_ORIGIN: "" },
-      'Valor inválido em WSS_ORIGIN: "", deve ser uma origem como https://exemplo.com ou https://*.exemplo.com',
+      'Valor inválido em WSS_ORIGIN: "", deve ser uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null',
     ],
   ];
   for (const [args, env, line] of cases) {

@@ -5,9 +5,9 @@
  */
 
 import type { Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
 import type { Connection, Receiver } from "./connection.ts";
 import { net, tls } from "./node.ts";
+import { certificateError } from "./peer_certificate.ts";
 import { ALPN_PROTOCOLS, connectionOf, decideWay, trust, underTls } from "./sockets.ts";
 
 /** How {@linkcode dial} connects. */
@@ -58,16 +58,6 @@ export async function dial(
   });
 }
 
-/** What is wrong with the certificate of a server that is not trusted. */
-function certificateError(socket: TLSSocket): Error & { code?: string } {
-  const code = String(socket.authorizationError);
-  const { valid_from: from, valid_to: to } = socket.getPeerCertificate();
-  const expired = Date.parse(to) < Date.now();
-  const early = Date.parse(from) > Date.now();
-  const reason = expired ? "CERT_HAS_EXPIRED" : early ? "CERT_NOT_YET_VALID" : code;
-  return Object.assign(new Error(`invalid peer certificate: ${code}`), { code: reason });
-}
-
 /** Resolves with what `take` makes of a socket at the event that tells that it is open. */
 async function opened<T>(
   socket: Socket,
@@ -110,6 +100,8 @@ const MEANINGS: Record<string, string> = {
   ETIMEDOUT: "connection timed out",
   ERR_TLS_CERT_ALTNAME_INVALID: "certificate is not valid for name",
   CERT_HAS_EXPIRED: "invalid peer certificate: it has expired",
+  CERT_SIGNATURE_FAILURE: "invalid peer certificate: BadSignature",
+  INVALID_PURPOSE: "invalid peer certificate: InvalidPurpose, it is not for servers",
   CERT_NOT_YET_VALID: "invalid peer certificate: it is not yet valid",
   DEPTH_ZERO_SELF_SIGNED_CERT: "invalid peer certificate: UnknownIssuer, it is self-signed",
   SELF_SIGNED_CERT_IN_CHAIN:

@@ -6,12 +6,12 @@
 
 import type { Server, Socket } from "node:net";
 import { acceptAgain, listenAtOnce } from "./native_handle.ts";
-import { net, process } from "./node.ts";
+import { type KeyPair, KeyPairError, readKeyPair } from "./key_pair.ts";
+import { net } from "./node.ts";
 import {
   addressOf,
   decideWay,
   isDecided,
-  type KeyPair,
   type OpenSocket,
   secureContext,
   secureServerSocket,
@@ -77,9 +77,8 @@ export class Listener {
    * @throws As `Deno.listen` and `Deno.listenTls`, if the address cannot be had or the pair will not do.
    */
   constructor(options: ListenOptions, accept: (incoming: Incoming) => void) {
-    const { pair } = options;
-    if (pair !== undefined) this.setCertificate(pair);
-    void decideWay(pair);
+    if (options.pair !== undefined) this.setCertificate(options.pair);
+    void decideWay(this.#pair);
     this.#server = net().createServer({ pauseOnConnect: true, allowHalfOpen: true });
     // A client that left while it was accepted, or no free file descriptor: the next may do better.
     this.#server.on("error", () => {});
@@ -104,8 +103,14 @@ export class Listener {
    *
    * @throws {Deno.errors.InvalidData} If the pair will not do; then the one before is kept.
    */
-  setCertificate(pair: KeyPair): void {
-    checkPair(pair);
+  setCertificate({ cert, key }: KeyPair): void {
+    let pair: KeyPair;
+    try {
+      pair = readKeyPair(cert, key);
+    } catch (error) {
+      if (!(error instanceof KeyPairError)) throw error;
+      throw new Deno.errors.InvalidData(error.message, { cause: error });
+    }
     this.#context = secureContext(pair.cert, pair.key);
     this.#pair = pair;
   }
@@ -229,28 +234,4 @@ function probe(hostname: string, port: number): Deno.NetAddr {
   const listener = Deno.listen({ hostname, port });
   listener.close();
   return listener.addr;
-}
-
-/** Checks that a certificate and a key are there, and belong to one another. */
-function checkPair({ cert, key }: KeyPair): void {
-  const { X509Certificate, createPrivateKey } = crypto_();
-  let problem: string | undefined;
-  try {
-    const certificate = new X509Certificate(cert);
-    if (!certificate.checkPrivateKey(createPrivateKey(key))) {
-      problem = "the key is not the certificate's";
-    }
-  } catch (error) {
-    problem = error instanceof Error ? error.message : String(error);
-  }
-  if (problem !== undefined) {
-    throw new Deno.errors.InvalidData(`Cannot use certificate and key: ${problem}`);
-  }
-}
-
-function crypto_(): typeof import("node:crypto") {
-  const { getBuiltinModule } = process() as unknown as {
-    getBuiltinModule(name: "node:crypto"): typeof import("node:crypto");
-  };
-  return getBuiltinModule("node:crypto");
 }

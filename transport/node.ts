@@ -6,6 +6,7 @@
  */
 
 import type * as Buffers from "node:buffer";
+import type * as Crypto from "node:crypto";
 import type * as Http from "node:http";
 import type * as Net from "node:net";
 import type * as Stream from "node:stream";
@@ -14,6 +15,7 @@ import type * as Tls from "node:tls";
 /** What is used of the global `process`, which needs no import. */
 interface Process {
   getBuiltinModule(name: "node:buffer"): typeof Buffers;
+  getBuiltinModule(name: "node:crypto"): typeof Crypto;
   getBuiltinModule(name: "node:http"): typeof Http;
   getBuiltinModule(name: "node:net"): typeof Net;
   getBuiltinModule(name: "node:stream"): typeof Stream;
@@ -30,6 +32,11 @@ export function process(): Process {
 /** `node:buffer`. */
 export function buffer(): typeof Buffers {
   return process().getBuiltinModule("node:buffer");
+}
+
+/** `node:crypto`. */
+export function nodeCrypto(): typeof Crypto {
+  return process().getBuiltinModule("node:crypto");
 }
 
 /** `node:http`. */

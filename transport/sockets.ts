@@ -9,6 +9,7 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { SecureContext } from "node:tls";
 import type { Connection, Receiver } from "./connection.ts";
+import type { KeyPair } from "./key_pair.ts";
 import { addAuthorities, holdBelowTls, nativeConnection } from "./native_handle.ts";
 import { buffer, net, tls } from "./node.ts";
 import { belowTls, streamConnection } from "./stream_connection.ts";
@@ -26,12 +27,6 @@ const TRIAL_WRITES = 100;
 
 /** Longest time for the round trip, in milliseconds: it takes 10. */
 const TRIAL_TIMEOUT_MS = 2000;
-
-/** A certificate and its key, as PEM. */
-export interface KeyPair {
-  cert: string;
-  key: string;
-}
 
 /**
  * Decides the way of all connections of the process, once: proves the native handles by a round trip over

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { areValidProtocols } from "../protocol/handshake.ts";
+import { areValidProtocols, callerHeaders } from "../protocol/handshake.ts";
 import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
 import { requireDeno } from "../transport/deno_version.ts";
 import { SocketFacade } from "./facade.ts";
@@ -74,7 +74,7 @@ export class WebSocket extends SocketFacade {
     if (wrong !== undefined) throw new TypeError(`Cannot set up socket: ${wrong}`);
     const opening = {
       protocols,
-      headers: new Headers(options.headers),
+      headers: callerHeaders(options.headers),
       caCerts,
       insecure,
       compression: compressionSettings(compression, "client"),

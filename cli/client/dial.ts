@@ -5,6 +5,7 @@
  */
 
 import { HandshakeError, WebSocket as CompressingWebSocket } from "../../mod.ts";
+import { callerHeaders } from "../../protocol/handshake.ts";
 import { withoutToken } from "../bearer_subprotocol.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
@@ -60,8 +61,8 @@ function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): 
 
 function dialBuiltIn(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   const client = Deno.createHttpClient({ caCerts: options.caCerts });
-  const { protocols, headers } = options;
-  const socket = new WebSocket(url, { protocols, headers, client });
+  const { protocols } = options;
+  const socket = new WebSocket(url, { protocols, headers: callerHeaders(options.headers), client });
   return {
     socket,
     async explain(error) {
@@ -106,7 +107,7 @@ async function repeatHandshake(
 ): Promise<Response | string | undefined> {
   const request = new URL(url);
   request.protocol = url.protocol === "wss:" ? "https:" : "http:";
-  const handshake = new Headers(headers);
+  const handshake = callerHeaders(headers);
   handshake.set("Connection", "Upgrade");
   handshake.set("Upgrade", "websocket");
   handshake.set("Sec-WebSocket-Version", "13");
@@ -132,6 +133,10 @@ function explainConnectError(
   { failure }: Sentences,
 ): string | undefined {
   const known: (readonly [RegExp, string])[] = [
+    [/CaUsedAsEndEntity/i, failure.peerIsAuthority],
+    [/BadSignature|signature failure/i, failure.peerBadSignature],
+    [/extended key usage|InvalidPurpose|unsupported certificate purpose/i, failure.peerPurpose],
+    [/NotValidYet|not (yet valid|valid yet)/i, failure.peerEarly],
     [/UnknownIssuer|self.signed|unable to (get|verify)/i, failure.untrusted],
     [/not ?valid for ?name/i, failure.wrongName],
     [/certificate.*expired/i, failure.peerExpired],

@@ -8,6 +8,36 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { BEARER_PREFIX, isBearer } from "../bearer_subprotocol.ts";
 import { isToken, listElements } from "../../protocol/grammar.ts";
 
+/** The schemes whose origins the URL standard serializes as `scheme://host:port`. */
+const WEB_SCHEME = /^(?:https?|wss?|ftp):/i;
+
+/** The origin of an app or an extension, as its browser engine sends it: a scheme of its own, and a host. */
+const APP_ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[!-~]+$/i;
+
+/**
+ * Whether `text` is what `Origin` may be compared with: an origin of the web, also with `*.` in place of a
+ * subdomain; one of an app or an extension; `file://`, or `null`, both of which all local pages share.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { isOrigin } from "./access.ts";
+ *
+ * assert(isOrigin("https://*.example.com"));
+ * assert(isOrigin("capacitor://localhost"));
+ * assert(!isOrigin("https://example.com/path"));
+ * ```
+ */
+export function isOrigin(text: string): boolean {
+  const origin = text.toLowerCase();
+  if (origin === "null" || origin === "file://") return true;
+  if (!WEB_SCHEME.test(origin)) {
+    return APP_ORIGIN.test(origin) && !/[/?#@*,\\]/.test(origin.slice(origin.indexOf("//") + 2));
+  }
+  const example = origin.replace("://*.", "://any.");
+  return !example.includes("*") && URL.parse(example)?.origin === example;
+}
+
 /**
  * Whether `allowed` contains `origin`, either exactly or by a pattern such as `https://*.example.com`.
  *

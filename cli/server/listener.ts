@@ -6,6 +6,7 @@
  */
 
 import * as compressing from "../../mod.ts";
+import { readKeyPair } from "../../transport/key_pair.ts";
 import type { CertificatePair } from "../certificates.ts";
 import { RequestHandler, type RequestHandlerOptions } from "./request_handler.ts";
 import type { Logger } from "./log.ts";
@@ -102,7 +103,9 @@ export function startListener(
     sentences,
     ...(options.workers !== undefined && { workers: options.workers }),
   });
-  const server = listen(transport, options, pair, shared, requests, sentences);
+  // Deno's own server takes blocks alone, and the server's certificate first.
+  const ordered = readKeyPair(pair.cert, pair.key);
+  const server = listen(transport, options, ordered, shared, requests, sentences);
   return {
     port: server.addr.port,
     async renew({ cert, key }) {

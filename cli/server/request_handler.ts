@@ -70,6 +70,10 @@ export class RequestHandler {
     if (this.#stopping) return textResponse(503, "The server is stopping.", { "Retry-After": "5" });
     const { pathname } = new URL(request.url);
     if (pathname === this.#options.path) return this.#upgrade(request, info.remoteAddr);
+    // `OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7).
+    if (pathname === "/*" && request.method === "OPTIONS") {
+      return textResponse(200, "The server is running.", { Allow: "GET, HEAD, OPTIONS" });
+    }
     if (pathname !== "/healthz") return textResponse(404, "There is nothing at this path.");
     if (request.method !== "GET" && request.method !== "HEAD") {
       return textResponse(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });

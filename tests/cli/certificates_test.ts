@@ -1,7 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { generateKeyPairSync } from "node:crypto";
 import { generateCertificates } from "../../certs/generate.ts";
 import {
   isDevelopmentCertificate,
+  keyPath,
   readAuthority,
   readCertificatePair,
 } from "../../cli/certificates.ts";
@@ -30,6 +32,13 @@ function withFiles(
       }, folder.path);
     },
   });
+}
+
+/** A private key in PKCS#8, with a passphrase if there is one. */
+function keyOf(type: "ec", options: { namedCurve: string }, passphrase?: string): string {
+  const { privateKey } = generateKeyPairSync(type, options);
+  const encryption = passphrase && { cipher: "aes-256-cbc", passphrase };
+  return privateKey.export({ type: "pkcs8", format: "pem", ...encryption }) as string;
 }
 
 function date(time: number): string {
@@ -101,7 +110,17 @@ withFiles("readCertificatePair() tells what is wrong with a file", async (write,
   const none = `${folder}/none`;
   const text = write("text", "hello");
   const broken = write("broken", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
+  const empty = write("empty", "");
+  const brokenKey = write(
+    "broken.key",
+    "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
+  );
   const otherKey = write("other.key", other.key);
+  const request = write(
+    "request",
+    "-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n",
+  );
+  const encrypted = write("encrypted.key", keyOf("ec", { namedCurve: "P-256" }, "secret"));
   const cases: [Partial<typeof good>, string][] = [
     [
       { cert: none },
@@ -115,14 +134,34 @@ withFiles("readCertificatePair() tells what is wrong with a file", async (write,
       { cert: folder },
       `the file "${folder}" cannot be read by the current user; change its permissions`,
     ],
-    ...[text, broken, good.key].map((path): [Partial<typeof good>, string] => [
+    ...[text, broken, empty].map((path): [Partial<typeof good>, string] => [
       { cert: path },
       `"${path}" is not a PEM certificate; one starts with -----BEGIN CERTIFICATE-----`,
     ]),
-    ...[text, good.cert].map((path): [Partial<typeof good>, string] => [
+    ...[text, empty, brokenKey].map((path): [Partial<typeof good>, string] => [
       { key: path },
       `"${path}" is not a PEM private key without a passphrase; one starts with -----BEGIN PRIVATE KEY-----`,
     ]),
+    [
+      { cert: good.key },
+      `"${good.key}" has no certificate, only PRIVATE KEY; ` +
+      "a PEM certificate starts with -----BEGIN CERTIFICATE-----",
+    ],
+    [
+      { cert: request },
+      `"${request}" has no certificate, only CERTIFICATE REQUEST; ` +
+      "a PEM certificate starts with -----BEGIN CERTIFICATE-----",
+    ],
+    [
+      { key: good.cert },
+      `"${good.cert}" has no private key, only CERTIFICATE; ` +
+      "a PEM key starts with -----BEGIN PRIVATE KEY-----",
+    ],
+    [
+      { key: encrypted },
+      `the key "${encrypted}" has a passphrase, which a server cannot ask for; ` +
+      `take it off with openssl pkey -in ${encrypted} -out NEW`,
+    ],
     [
       { key: otherKey },
       `the key "${otherKey}" is not that of the certificate "${good.cert}"; ` +
@@ -138,6 +177,40 @@ withFiles("readCertificatePair() tells what is wrong with a file", async (write,
   }
 });
 
+withFiles("readCertificatePair() warns of a certificate that is an authority's", async (write) => {
+  const { cert, key } = await brought({ selfSigned: true });
+  const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
+  const { warning, event } = await readCertificatePair(paths, SENTENCES);
+  assertEquals(event, "certificateOfAuthority");
+  assertEquals(
+    warning,
+    `The certificate "${paths.cert}" is that of an authority (CA:TRUE), which clients such as Deno ` +
+      "refuse from a server; use one with CA:FALSE",
+  );
+});
+
+withFiles("readCertificatePair() finds both in one file", async (write) => {
+  const { ca, cert, key } = await brought();
+  for (
+    const text of [cert + key, key + cert, `${ca}${key}${cert}`, `${cert}${ca}\n# key\n${key}`]
+  ) {
+    const path = write("all.pem", text);
+    const pair = await readCertificatePair({ cert: path, key: path }, SENTENCES);
+    assertEquals(pair, { cert: text, key: text });
+  }
+});
+
+withFiles(
+  "keyPath() is the file of the certificate where that has a key",
+  async (write, folder) => {
+    const { cert, key } = await brought();
+    const one = write("one.pem", cert + key);
+    assertEquals(await keyPath(one, "other.key"), one);
+    assertEquals(await keyPath(write("cert.pem", cert), "other.key"), "other.key");
+    assertEquals(await keyPath(`${folder}/none`, "other.key"), "other.key");
+  },
+);
+
 Deno.test({
   name: "readCertificatePair() names the missing permission",
   permissions: { read: false },
@@ -152,14 +225,20 @@ Deno.test({
 
 withFiles("readAuthority() accepts nothing but certificates", async (write) => {
   const { ca, key } = await brought();
-  assertEquals(await readAuthority(write("ca.crt", ca), SENTENCES), ca);
-  for (const text of ["", "hello", key]) {
+  const read = (text: string) => readAuthority(write("ca.crt", text), SENTENCES);
+  const alone = await read(ca);
+  assertEquals(alone.trim(), ca.trim());
+  // What TLS would not find its way through.
+  assertEquals(await read(`\ufeff${ca}`.replaceAll("\n", " \r\n")), alone);
+  assertEquals(await read(`the authority\n${ca}\nand once more\n${ca}\n`), alone + alone);
+  const wrong: [string, string][] = [
+    ["", "is not a PEM certificate"],
+    ["hello", "is not a PEM certificate"],
+    [key, "has no certificate, only PRIVATE KEY"],
+  ];
+  for (const [text, sentence] of wrong) {
     const path = write("wrong", text);
-    await assertRejects(
-      () => readAuthority(path, SENTENCES),
-      Failure,
-      `"${path}" is not a PEM certificate`,
-    );
+    await assertRejects(() => readAuthority(path, SENTENCES), Failure, `"${path}" ${sentence}`);
   }
 });
 

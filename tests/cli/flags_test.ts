@@ -107,7 +107,7 @@ Deno.test("parseFlags() reads a variable without any value as an empty one", () 
   for (const text of ["", " ", ",", " , ,"]) {
     assertEquals(
       refusal([], { WSS_ORIGIN: text }),
-      'Bad value of WSS_ORIGIN: "", must be an origin such as https://example.com or https://*.example.com',
+      'Bad value of WSS_ORIGIN: "", must be an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null',
     );
   }
   assertEquals(parse([], { WSS_MESSAGE: "" }).message, parse(["--message="]).message);
@@ -171,7 +171,7 @@ Deno.test("parseFlags() names the flag or variable with the bad value", () => {
   }
   assertEquals(
     refusal(["--origin=https://a", "--origin=b"]),
-    'Bad value of --origin: "https://a, b", must be an origin such as https://example.com or https://*.example.com',
+    'Bad value of --origin: "b", must be an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null',
   );
 });
 

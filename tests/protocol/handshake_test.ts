@@ -3,6 +3,7 @@ import fc from "fast-check";
 import {
   acceptOf,
   areValidProtocols,
+  callerHeaders,
   checkUpgrade,
   checkUpgradeResponse,
   createKey,
@@ -103,7 +104,6 @@ Deno.test("checkUpgrade() refuses a key that is not 16 bytes of base64 with 400 
       `${KEY}=`,
       KEY.replace("d", "-"),
       KEY.replace("h", " "),
-      KEY.replace("Q==", "R=="),
     ]
   ) {
     assertEquals(check({ "Sec-WebSocket-Key": key }), {
@@ -119,6 +119,15 @@ Deno.test("checkUpgrade() refuses a key that is not 16 bytes of base64 with 400 
       assertEquals(check({ "Sec-WebSocket-Key": key }), undefined, key);
     }),
   );
+});
+
+Deno.test("checkUpgrade() takes a key with bits beyond its 16 bytes, which is answered as it came", () => {
+  for (const letter of ["R", "f", "/", "9"]) {
+    const key = KEY.replace("Q==", `${letter}==`);
+    assertEquals(check({ "Sec-WebSocket-Key": key }), undefined, key);
+  }
+  // By `printf %s KEY258EAFA5-... | openssl sha1 -binary | base64`.
+  assertEquals(acceptOf("dGhlIHNhbXBsZSBub25jZR=="), "Zgw8jYXtqX5qJr7MJ1Q/MqzeSRI=");
 });
 
 Deno.test("checkUpgrade() refuses malformed extensions with 400 (RFC 6455 section 9.1)", () => {
@@ -254,6 +263,16 @@ Deno.test("formatUpgradeRequest() lets no header of the caller replace its own",
     assertEquals(requestTo("ws://a/", { headers: { [name]: "x" } }), own, name);
   }
   assertEquals(requestTo("ws://a/", { headers: { "X-Own": "x" } }), [...own, "x-own: x"]);
+});
+
+Deno.test("callerHeaders() joins cookies in several lines as one must be sent (RFC 6265 section 5.4)", () => {
+  const cookies = (given: HeadersInit) => callerHeaders(given).get("cookie");
+  assertEquals(cookies([["Cookie", "a=b, c"], ["X", "1"], ["cookie", "d=e"]]), "a=b, c; d=e");
+  assertEquals(cookies([["Cookie", "a=b, c"]]), "a=b, c");
+  assertEquals(cookies({ Cookie: "a=b" }), "a=b");
+  assertEquals(cookies(new Headers([["Cookie", "a=b"], ["X", "1"], ["X", "2"]])), "a=b");
+  assertEquals(callerHeaders([["X", "1"], ["x", "2"]]).get("x"), "1, 2");
+  assertEquals([...callerHeaders(undefined)], []);
 });
 
 /** A response in which some headers are others; `null` leaves one out. */

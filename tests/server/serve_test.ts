@@ -178,9 +178,12 @@ Deno.test("serve() refuses what no request of ours looks like", async () => {
     [`GET / HTTP/1.1\r\n${host}A : b\r\n\r\n`, 400],
     [`GET / HTTP/1.1\r\n${host}A: b\0\r\n\r\n`, 400],
     [`GET  / HTTP/1.1\r\n${host}\r\n`, 400],
-    [`GET http://other/ HTTP/1.1\r\n${host}\r\n`, 400],
-    [`CONNECT localhost:1 HTTP/1.1\r\n${host}\r\n`, 400],
-    [`TRACE / HTTP/1.1\r\n${host}\r\n`, 400],
+    [`GET http://other@localhost/ HTTP/1.1\r\n${host}\r\n`, 400],
+    [`GET * HTTP/1.1\r\n${host}\r\n`, 400],
+    [`GET / HTTP/1.1\r\nHost: localhost:99999\r\n\r\n`, 400],
+    [`CONNECT localhost:1 HTTP/1.1\r\n${host}\r\n`, 501],
+    [`TRACE / HTTP/1.1\r\n${host}\r\n`, 501],
+    [`get / HTTP/1.1\r\n${host}\r\n`, 501],
     [`GET / HTTP/2.0\r\n${host}\r\n`, 505],
     [`POST / HTTP/1.1\r\n${host}Content-Length: 3\r\n\r\nabc`, 413],
     [`POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 413],
@@ -197,6 +200,43 @@ Deno.test("serve() refuses what no request of ours looks like", async () => {
   }
   assertEquals(handled, 0);
   assertMatch(await ask(port, GET), /^HTTP\/1\.1 200 /);
+});
+
+Deno.test("serve() takes what ordinary clients and load balancers send (RFC 9112)", async () => {
+  await using server = start((request) => {
+    const { method, url, headers } = request;
+    return new Response(`${method} ${url} ${headers.get("host")} ${headers.get("cookie")}`);
+  });
+  const { port } = server.addr;
+  const here = `http://127.0.0.1:${port}`;
+  const taken: [string, string][] = [
+    // A health check in HTTP/1.0, as haproxy and many load balancers send it.
+    ["GET /healthz HTTP/1.0\r\n\r\n", `GET ${here}/healthz null null`],
+    ["GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", `GET ${here}/ null null`],
+    ["GET / HTTP/1.1\r\nHost:\r\n\r\n", `GET ${here}/  null`],
+    ["\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a/ a null"],
+    ["GET / HTTP/1.2\r\nHost: a\r\n\r\n", "GET http://a/ a null"],
+    ["OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS http://a/* a null"],
+    ["PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n", "PROPFIND http://a/ a null"],
+    ["GET http://b/c HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://b/c b null"],
+    [
+      "GET / HTTP/1.1\r\nHost: a\r\nCookie: b=c, d\r\nX: y\r\ncookie: e=f\r\n\r\n",
+      "GET http://a/ a b=c, d; e=f",
+    ],
+  ];
+  for (const [request, body] of taken) {
+    const answer = await ask(port, request);
+    assertMatch(answer, /^HTTP\/1\.1 200 OK\r\n/, JSON.stringify(request));
+    assertMatch(answer, /\r\nconnection: close\r\n/i);
+    if (request.includes("HTTP/1.0")) assertEquals(/transfer-encoding/i.test(answer), false);
+    assertStringIncludes(answer, body);
+  }
+});
+
+Deno.test("serve() names localhost where it listens on all interfaces and no host is asked for", async () => {
+  await using server = start((request) => new Response(request.url), { hostname: "0.0.0.0" });
+  const { port } = server.addr;
+  assertStringIncludes(await ask(port, "GET / HTTP/1.0\r\n\r\n"), `http://localhost:${port}/`);
 });
 
 Deno.test("serve() cuts off a client that is slow with the head, and serves the others", async () => {
@@ -600,7 +640,7 @@ Deno.test("serve() takes methods as they are written", async () => {
   await using server = echo();
   assertMatch(
     await ask(server.addr.port, handshake().replace("GET", "get")),
-    /^HTTP\/1\.1 400 /,
+    /^HTTP\/1\.1 501 /,
   );
 });
 

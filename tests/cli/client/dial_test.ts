@@ -174,14 +174,20 @@ onBoth("dial() explains what is wrong with the server's certificate", async (com
     [{}, false, /^the server's certificate is not from a known authority; trust it with --cacert/],
     [{ names: ["a.example"] }, true, /^the server's certificate is not valid for "127\.0\.0\.1"; /],
     [{ to: -1 }, true, /^the server's certificate has expired; renew it on the server$/],
-    [{ from: 1 }, true, /^the server's certificate will not do \(.+\); replace it on the server/],
+    [{ from: 1 }, true, /^the server's certificate is not valid yet; set the clocks right/],
+    [
+      { forged: true },
+      true,
+      /^the signature of the server's certificate is not that of the authority/,
+    ],
+    [{ usage: "1.3.6.1.5.5.7.3.2" }, true, /^the server's certificate is not for servers; /],
     [
       { selfSigned: true },
       true,
       // As OpenSSL and browsers do, our own takes a certificate that is trusted itself.
       compression
         ? /^the server answered HTTP 404/
-        : /^the server's certificate will not do \(.+\); replace it/,
+        : /^the server's certificate is that of an authority, and may not be a server's; /,
     ],
   ];
   for (const [options, trusted, sentence] of cases) {

@@ -1,9 +1,90 @@
 import { assert, assertEquals } from "@std/assert";
-import { isSameSecret, protocolFor, tokenOf } from "../../../cli/server/access.ts";
+import {
+  isAllowedOrigin,
+  isOrigin,
+  isSameSecret,
+  protocolFor,
+  tokenOf,
+} from "../../../cli/server/access.ts";
 
 function request(url: string, headers: Record<string, string> = {}): Request {
   return new Request(`https://localhost${url}`, { headers });
 }
+
+/** What the engines of apps and extensions, and local pages, send as `Origin`. */
+const APP_ORIGINS = [
+  "capacitor://localhost",
+  "ionic://localhost",
+  "tauri://localhost",
+  "app://obsidian.md",
+  "app://.",
+  "app://-",
+  "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+  "moz-extension://5f3b2f0e-1d5c-4a3e-9d5e-2f6a7b8c9d0e",
+  "safari-web-extension://5F3B2F0E-1D5C-4A3E-9D5E-2F6A7B8C9D0E",
+  "vscode-webview://1kq7mtc7m1bqbkr3u3q2ggnp9e2qbnu0",
+  "ms-appx-web://12345.app",
+  "file://",
+  "null",
+];
+
+Deno.test("isOrigin() takes origins of the web, of apps and of extensions", () => {
+  for (
+    const origin of [
+      ...APP_ORIGINS,
+      "https://example.com",
+      "HTTP://Example.com:8080",
+      "https://*.example.com",
+      "http://[::1]:8080",
+    ]
+  ) {
+    assertEquals(isOrigin(origin), true, origin);
+  }
+  for (
+    const text of [
+      "",
+      "*",
+      "example.com",
+      "https://example.com/",
+      "https://example.com:443",
+      "https://*",
+      "https://a.*.example.com",
+      "https://user@example.com",
+      "capacitor:localhost",
+      "capacitor://",
+      "capacitor://localhost/",
+      "capacitor://localhost?a",
+      "capacitor://localhost#a",
+      "capacitor://user@localhost",
+      "capacitor://local host",
+      "capacitor://localh\xf6st",
+      "chrome-extension://*",
+      "app://*.example",
+      "1app://a",
+      "file:///",
+      "file:///home",
+      "nul",
+    ]
+  ) {
+    assertEquals(isOrigin(text), false, text);
+  }
+});
+
+Deno.test("isAllowedOrigin() compares the origin of an app exactly, in any case", () => {
+  for (const origin of APP_ORIGINS) {
+    const allowed = [origin.toLowerCase()];
+    assertEquals(isAllowedOrigin(origin, allowed), true, origin);
+    assertEquals(isAllowedOrigin(origin.toUpperCase(), allowed), true, origin);
+    for (
+      const other of [`${origin}x`, origin.slice(0, -1), `${origin}/`, `${origin}:1`, `x${origin}`]
+    ) {
+      assertEquals(isAllowedOrigin(other, allowed), false, other);
+    }
+    for (const other of APP_ORIGINS) {
+      assertEquals(isAllowedOrigin(other, allowed), other === origin, other);
+    }
+  }
+});
 
 Deno.test("tokenOf() prefers the header to the query to the subprotocol", () => {
   const all = {

@@ -79,6 +79,8 @@ Deno.test("RequestHandler answers a request that is no upgrade with a status and
       "Only GET and HEAD are answered here.",
       { Allow: "GET, HEAD" },
     ],
+    ["/*", { method: "OPTIONS" }, 200, "The server is running.", { Allow: "GET, HEAD, OPTIONS" }],
+    ["/*", {}, 404, "There is nothing at this path.", {}],
     ["/", {}, 404, "There is nothing at this path.", {}],
     ["/ws/", { headers: HANDSHAKE }, 404, "There is nothing at this path.", {}],
     ["/WS", { headers: HANDSHAKE }, 404, "There is nothing at this path.", {}],
