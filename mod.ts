@@ -23,7 +23,14 @@ export type { Message } from "./protocol/message.ts";
 export type { CompressionOptions } from "./protocol/permessage_deflate/options.ts";
 export { prepare, type PreparedMessage } from "./protocol/prepared_message.ts";
 export { ProtocolError, type Violation } from "./protocol/protocol_error.ts";
-export type { HttpServer, ServeHandler, ServeHandlerInfo, ServeOptions } from "./server/options.ts";
+export type {
+  HttpServer,
+  ServeHandler,
+  ServeHandlerInfo,
+  ServeOptions,
+  ServeTcpOptions,
+  ServeUnixOptions,
+} from "./server/options.ts";
 export { serve } from "./server/serve.ts";
 export {
   upgradeWebSocket,

@@ -40,3 +40,8 @@ export function trimmed(text: string): string {
 function isWhiteSpace(character: string): boolean {
   return character === " " || character === "\t";
 }
+
+/** Whether a comma-separated header holds `token`, in any case (RFC 9110 section 5.6.1). */
+export function hasToken(header: string | null | undefined, token: string): boolean {
+  return listElements(header).some((element) => element.toLowerCase() === token);
+}

@@ -5,7 +5,7 @@
  */
 
 import { type Extension, parseExtensions } from "./extension_header.ts";
-import { isToken, listElements } from "./grammar.ts";
+import { hasToken, isToken } from "./grammar.ts";
 import { formatHead, type HeaderLines, type ResponseHead } from "./http.ts";
 import { sha1 } from "./sha1.ts";
 
@@ -75,11 +75,6 @@ export function checkUpgrade(
     return { reason: "extensions", value: extensions, status: 400, headers: {} };
   }
   return undefined;
-}
-
-/** Whether a comma-separated header holds `token`, in any case (RFC 9110 section 5.6.1). */
-function hasToken(header: string | null, token: string): boolean {
-  return listElements(header).some((element) => element.toLowerCase() === token);
 }
 
 /** Whether `protocols` may be offered: each a token, none twice (RFC 6455 section 4.1, item 10). */

@@ -6,10 +6,11 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Refusal, refuse } from "../transport/http_connections.ts";
-import type { ServeHandler, ServeLimits, ServeOptions } from "./options.ts";
-import { type Origin, requestOf } from "./request.ts";
-import { sendResponse, usable } from "./response.ts";
-import { type OwnRequest, ownRequests, type Upgrade } from "./upgrade.ts";
+import { Misuse, tellOnce } from "./misuse.ts";
+import type { ServeHandler, ServeHandlerInfo, ServeLimits, ServeOptions } from "./options.ts";
+import { type Origin, type RequestBody, requestOf } from "./request.ts";
+import { checkResponse, sendResponse } from "./response.ts";
+import { OwnRequest, type Upgrade } from "./own_request.ts";
 
 /** How requests are answered. */
 export interface AnswerOptions {
@@ -19,68 +20,93 @@ export interface AnswerOptions {
   onError: ServeOptions["onError"];
 }
 
-/**
- * Has the handler answer a request, and sends the answer. Never rejects.
- *
- * @param sendUpgrade Sends the response of an upgrade, and starts its session; absent where the request
- * cannot be upgraded.
- */
-export async function answer(
-  message: IncomingMessage,
-  out: ServerResponse,
-  address: Deno.Addr,
-  options: AnswerOptions,
-  sendUpgrade?: (response: Response, upgrade: Upgrade) => Promise<void>,
-): Promise<void> {
-  const own: OwnRequest = { address };
+/** A request to be answered. */
+export interface Exchange {
+  message: IncomingMessage;
+  response: ServerResponse;
+  /** The client's address. */
+  address: Deno.Addr;
+  /**
+   * Sends the response of an upgrade, and starts its session; absent where the connection cannot be taken
+   * over.
+   */
+  upgradeTo?: (upgrade: Upgrade, response: Response) => Promise<void>;
+}
+
+/** Has the handler answer a request, and sends the answer. Never rejects. */
+export async function answer(exchange: Exchange, options: AnswerOptions): Promise<void> {
+  const { message, response: out, address, upgradeTo } = exchange;
+  const { limits, origin } = options;
   const completed = Promise.withResolvers<void>();
   // A handler that ignores this promise must not get an unhandled rejection.
   completed.promise.catch(() => {});
-  try {
-    const { request, body } = requestOf(message, out, options.origin, options.limits);
-    if (sendUpgrade !== undefined) ownRequests.set(request, own);
-    const info = { remoteAddr: address as Deno.NetAddr, completed: completed.promise };
-    let response: Response;
-    try {
-      response = usable(await options.handler(request, info), own.upgrade !== undefined);
-    } catch (error) {
-      // A handler that could not read the body is not at fault.
-      if (body?.refusal !== undefined) throw body.refusal;
-      response = await failed(error, options.onError, own);
+  const client = new AbortController();
+  const onGone = () => {
+    if (!out.writableFinished) {
+      client.abort(new DOMException("The client has gone", "AbortError"));
     }
-    // Once it is answered, a request cannot be upgraded any more.
-    ownRequests.delete(request);
-    if (own.upgrade !== undefined && response.status === 101) {
-      await sendUpgrade!(response, own.upgrade);
+  };
+  out.once("close", onGone);
+  message.socket.once("end", onGone);
+  let own: OwnRequest | undefined;
+  try {
+    const { request, body } = requestOf(message, out, client.signal, origin, limits);
+    own = new OwnRequest(request, address, upgradeTo !== undefined);
+    const info = { remoteAddr: address, completed: completed.promise };
+    const response = await respond(request, info, own, body, options);
+    const { upgrade } = own;
+    if (upgrade !== undefined && response.status === 101) {
+      await upgradeTo!(upgrade, response);
     } else {
-      own.upgrade?.session.abandon(
-        new Error("Cannot open WebSocket: the handler did not return the response of the upgrade"),
-      );
-      await sendResponse(out, message.method!, response, options.limits.responseTimeout);
+      await sendResponse(out, response, client.signal, limits.responseTimeout);
     }
     completed.resolve();
   } catch (error) {
+    own?.upgrade?.session.abandon(error);
     if (error instanceof Refusal && !out.headersSent) refuse(out, error);
-    own.upgrade?.session.abandon(error);
     completed.reject(error);
+  } finally {
+    out.off("close", onGone);
+    message.socket.off("end", onGone);
   }
 }
 
-/** The answer for a handler that failed. */
-async function failed(
-  error: unknown,
-  onError: ServeOptions["onError"] = printError,
+/**
+ * The response of the handler, or what is sent in its place.
+ *
+ * @throws {Refusal} If the handler failed as the body could not be read.
+ */
+async function respond(
+  request: Request,
+  info: ServeHandlerInfo,
   own: OwnRequest,
+  body: RequestBody | undefined,
+  { handler, onError = printError }: AnswerOptions,
 ): Promise<Response> {
   try {
-    return usable(await onError(error), own.upgrade !== undefined);
-  } catch (second) {
-    return printError(second);
+    const response = await handler(request, info);
+    checkResponse(response);
+    own.checkAnswer(response);
+    return response;
+  } catch (error) {
+    own.abandon(error);
+    if (body?.refusal !== undefined) throw body.refusal;
+    try {
+      const response = await onError(error);
+      checkResponse(response);
+      own.checkAnswer(response);
+      return response;
+    } catch (second) {
+      return printError(second);
+    }
+  } finally {
+    own.end();
   }
 }
 
 function printError(error: unknown): Response {
-  console.error(error);
+  if (error instanceof Misuse) tellOnce(error.message);
+  else console.error(error);
   const headers = { "X-Content-Type-Options": "nosniff" };
   return new Response("Internal Server Error", { status: 500, headers });
 }

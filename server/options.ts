@@ -7,37 +7,32 @@
 import { MAX_TIMEOUT_MS, numberOption } from "../websocket/options.ts";
 
 /** What a {@linkcode ServeHandler} learns besides the request. */
-export interface ServeHandlerInfo {
-  /** The client's address. */
-  remoteAddr: Deno.NetAddr;
-  /** Resolves when the response has been sent; rejects when it could not be. */
+export interface ServeHandlerInfo<Addr extends Deno.Addr = Deno.Addr> {
+  /** The client's address; on a Unix socket that of the server. */
+  remoteAddr: Addr;
+  /**
+   * Resolves when the response has been sent. Rejects with {@linkcode Deno.errors.Interrupted} when the client
+   * has gone before, and with what went wrong when it could not be sent.
+   */
   completed: Promise<void>;
 }
 
 /** Answers a request. */
-export type ServeHandler = (
+export type ServeHandler<Addr extends Deno.Addr = Deno.Addr> = (
   request: Request,
-  info: ServeHandlerInfo,
+  info: ServeHandlerInfo<Addr>,
 ) => Response | Promise<Response>;
 
-/** Options of {@linkcode serve}: `Deno.serve`'s, and the bounds of a request's head. */
-export interface ServeOptions {
-  /** Port to listen on; 0 picks a free one. @default {8000} */
-  port?: number;
-  /** Address to listen on. @default {"0.0.0.0"} */
-  hostname?: string;
-  /** Whether several processes or threads may listen on the port. @default {false} */
-  reusePort?: boolean;
-  /** Certificate chain, PEM; with {@linkcode ServeOptions.key}, the server speaks TLS. */
-  cert?: string;
-  /** Private key of the certificate, PEM. */
-  key?: string;
+/** Options of {@linkcode serve} that do not say where it listens: `Deno.serve`'s, and its bounds. */
+export interface ServeOptions<Addr extends Deno.Addr = Deno.Addr> {
   /** Shuts the server down when it aborts. */
   signal?: AbortSignal;
   /** Called once the server listens. By default a line is printed. */
-  onListen?: (address: Deno.NetAddr) => void;
+  onListen?: (localAddr: Addr) => void;
   /** Answers for a handler that threw. By default the error is printed, and 500 the answer. */
   onError?: (error: unknown) => Response | Promise<Response>;
+  /** Compression of the bodies of responses is a reverse proxy's, or the application's. */
+  automaticCompression?: false;
   /** Longest head of a request, in bytes; longer ones get 431. @default {16384} */
   maxHeaderBytes?: number;
   /** Most header lines of a request; more get 431. @default {100} */
@@ -82,12 +77,40 @@ export interface ServeOptions {
   gracePeriod?: number;
 }
 
+/** Options of {@linkcode serve} on a TCP port. */
+export interface ServeTcpOptions extends ServeOptions<Deno.NetAddr> {
+  /** The transport. */
+  transport?: "tcp";
+  /** Port to listen on; 0 picks a free one. @default {8000} */
+  port?: number;
+  /** Address to listen on. @default {"0.0.0.0"} */
+  hostname?: string;
+  /** Whether several processes or threads may listen on the port. @default {false} */
+  reusePort?: boolean;
+  /** Most connections that the system holds until they are accepted. @default {511} */
+  tcpBacklog?: number;
+  /** Certificate chain, PEM; with {@linkcode ServeTcpOptions.key}, the server speaks TLS. */
+  cert?: string;
+  /** Private key of the certificate, PEM. */
+  key?: string;
+  /** The format of both. */
+  keyFormat?: "pem";
+}
+
+/** Options of {@linkcode serve} on a Unix socket. */
+export interface ServeUnixOptions extends ServeOptions<Deno.UnixAddr> {
+  /** The transport. */
+  transport?: "unix";
+  /** The path of the socket. It must not exist, and is removed when the server stops. */
+  path: string;
+}
+
 /** A running server, as `Deno.serve` returns it. */
-export interface HttpServer extends AsyncDisposable {
+export interface HttpServer<Addr extends Deno.Addr = Deno.Addr> extends AsyncDisposable {
   /** Resolves when the server has stopped. */
   readonly finished: Promise<void>;
   /** Where it listens. */
-  readonly addr: Deno.NetAddr;
+  readonly addr: Addr;
   /** Lets the process live on for this server's sake. */
   ref(): void;
   /** Lets the process end while this server listens. */
@@ -114,7 +137,7 @@ export type ServeLimits = ReturnType<typeof serveLimits>;
  *
  * @throws {RangeError} If one is out of its range.
  */
-export function serveLimits(options: ServeOptions) {
+export function serveLimits(options: ServeTcpOptions | ServeUnixOptions) {
   const limit = (name: keyof ServeOptions, fallback: number) =>
     numberOption("serve", name, options[name], fallback);
   const timeout = (name: keyof ServeOptions, fallback: number) =>

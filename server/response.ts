@@ -5,27 +5,20 @@
  */
 
 import type { ServerResponse } from "node:http";
-import { hasBody } from "./request.ts";
+import { hasBody } from "../transport/http_connections.ts";
 
 /**
- * The response, if it is one that can be sent.
+ * Checks that a response can be sent.
  *
- * @param isUpgraded Whether its request has been upgraded: only then it may say so.
- * @throws {TypeError} If it is none, an error, has been used, or upgrades another request.
+ * @throws {TypeError} If it is none, an error, or has been used.
  */
-export function usable(response: Response, isUpgraded: boolean): Response {
+export function checkResponse(response: Response): void {
   if (!(response instanceof Response)) {
     throw new TypeError("Cannot respond: handler must return a Response");
   }
   if (response.type === "error" || response.bodyUsed || response.body?.locked) {
     throw new TypeError("Cannot respond: the Response is an error, or its body has been used");
   }
-  if (response.status === 101 && !isUpgraded) {
-    throw new TypeError(
-      "Cannot respond: status is 101, must come of upgradeWebSocket for this very request",
-    );
-  }
-  return response;
 }
 
 /** Headers that are the connection's own, not the response's (RFC 9110 section 7.6.1). */
@@ -44,17 +37,16 @@ const SOON = 8;
  * Sends a response.
  *
  * @param out Where to.
- * @param method The request's.
+ * @param signal Aborts when the client has gone.
  * @param timeout Longest wait for the client to take a part of it, in milliseconds.
  * @throws If the client goes before its end, or the body fails; the connection is ended then.
  */
 export async function sendResponse(
   out: ServerResponse,
-  method: string,
   response: Response,
+  signal: AbortSignal,
   timeout: number,
 ): Promise<void> {
-  const sent = hasBeenSent(out);
   const { status, body } = response;
   const headers = headersOf(response, out);
   const mayHaveBody = !BODILESS.has(status);
@@ -62,54 +54,40 @@ export async function sendResponse(
   if (body === null || !mayHaveBody) {
     if (needsLength) headers.push("Content-Length", "0");
     writeHead(out, response, headers);
-    out.end();
-    await body?.cancel();
-    return await sent;
+    void body?.cancel().catch(() => {});
+    return await end(out, timeout);
   }
 
   const reader = body.getReader();
-  sent.catch(() => reader.cancel().catch(() => {}));
+  const cancel = () => void reader.cancel(signal.reason).catch(() => {});
+  signal.addEventListener("abort", cancel);
   try {
     const ahead = [reader.read()];
     const first = await soon(ahead[0]!);
-    let whole: Uint8Array | undefined;
-    if (first !== undefined && !first.done) {
-      ahead.push(reader.read());
-      if ((await soon(ahead[1]!))?.done) whole = first.value;
-    }
-    if (needsLength && whole !== undefined) headers.push("Content-Length", String(whole.length));
+    if (first !== undefined && !first.done) ahead.push(reader.read());
+    const isWhole = first?.done || ahead.length > 1 && (await soon(ahead[1]!))?.done;
+    if (needsLength && isWhole) headers.push("Content-Length", String(first!.value?.length ?? 0));
     writeHead(out, response, headers);
-    if (method === "HEAD") {
-      out.end();
-      await reader.cancel();
-    } else if (whole !== undefined) {
-      out.end(asPart(whole));
-    } else {
-      // The client is to know of an answer whose body takes its time.
-      if (first === undefined) out.flushHeaders();
-      for (;;) {
-        const { value, done } = await (ahead.shift() ?? reader.read());
-        if (done) break;
-        await write(out, asPart(value), timeout);
-      }
-      out.end();
+    if (out.req.method === "HEAD") return await end(out, timeout);
+    if (isWhole && isPart(first?.value) && first.value.length <= MAX_PART) {
+      return await end(out, timeout, first.value);
     }
+    // The client is to know of an answer whose body takes its time.
+    if (first === undefined) out.flushHeaders();
+    for (;;) {
+      const { value, done } = await (ahead.shift() ?? reader.read());
+      if (signal.aborted) throw gone();
+      if (done) break;
+      await write(out, value, timeout);
+    }
+    await end(out, timeout);
   } catch (error) {
-    void reader.cancel(error).catch(() => {});
     out.destroy();
     throw error;
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    cancel();
   }
-  await sent;
-}
-
-/**
- * A part of a body.
- *
- * @throws {TypeError} If it is no Uint8Array.
- */
-function asPart(value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value;
-  throw new TypeError("Cannot respond: body must consist of Uint8Arrays");
 }
 
 /** The headers as `writeHead` takes them: names and values in turn. */
@@ -137,28 +115,44 @@ async function soon<T>(promise: Promise<T>): Promise<T | undefined> {
   return value;
 }
 
-/** Writes a part; resolves when the client may be sent the next. */
-async function write(out: ServerResponse, part: Uint8Array, timeout: number): Promise<void> {
-  if (out.destroyed) throw gone();
-  if (out.write(part)) return;
-  const taken = Promise.withResolvers<void>();
-  const timer = setTimeout(() => out.destroy(), timeout);
-  const onClose = () => taken.reject(gone());
-  out.once("drain", taken.resolve);
-  out.once("close", onClose);
-  try {
-    await taken.promise;
-  } finally {
-    clearTimeout(timer);
-    out.off("close", onClose);
+/** Most bytes that are given to the network at a time: a slow client has its time for each. */
+const MAX_PART = 64 * 1024;
+
+/** Writes a part of a body; resolves when the client may be sent the next. */
+async function write(out: ServerResponse, part: unknown, timeout: number): Promise<void> {
+  if (!isPart(part)) throw new TypeError("Cannot respond: body must consist of Uint8Arrays");
+  for (let at = 0; at < part.length; at += MAX_PART) {
+    if (out.destroyed) throw gone();
+    if (!out.write(part.subarray(at, at + MAX_PART))) await event(out, "drain", timeout);
   }
 }
 
-/** Resolves when all of a response has been given to the network; rejects if its connection ends before. */
-function hasBeenSent(out: ServerResponse): Promise<void> {
+function isPart(part: unknown): part is Uint8Array {
+  return part instanceof Uint8Array;
+}
+
+/** Ends a response; resolves when all of it has been given to the network. */
+function end(out: ServerResponse, timeout: number, last?: Uint8Array): Promise<void> {
+  const finished = event(out, "finish", timeout);
+  out.end(last);
+  return finished;
+}
+
+/** Resolves at an event of a response; rejects if the client takes nothing for so long, or goes. */
+function event(out: ServerResponse, name: "drain" | "finish", timeout: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    out.once("finish", resolve);
-    out.once("close", () => out.writableFinished || reject(gone()));
+    const timer = setTimeout(() => out.destroy(), timeout);
+    const settle = (isThere: boolean) => {
+      clearTimeout(timer);
+      out.off(name, onEvent);
+      out.off("close", onClose);
+      if (isThere) resolve();
+      else reject(gone());
+    };
+    const onEvent = () => settle(true);
+    const onClose = () => settle(false);
+    out.once(name, onEvent);
+    out.once("close", onClose);
   });
 }
 

@@ -4,30 +4,32 @@
  * @module
  */
 
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { clientKey } from "../transport/address.ts";
 import { requireDeno } from "../transport/deno_version.ts";
-import { memoryBudget } from "../transport/memory_budget.ts";
-import { type Incoming, Listener } from "../transport/listener.ts";
-import { answer, type AnswerOptions } from "./answer.ts";
 import {
   HttpConnections,
+  type HttpRequest,
   Refusal,
   refuse,
   type UpgradeRequest,
 } from "../transport/http_connections.ts";
-import { takeOver } from "../transport/sockets.ts";
-import { upgradeHead } from "./upgrade.ts";
+import { type Incoming, Listener } from "../transport/listener.ts";
+import { memoryBudget } from "../transport/memory_budget.ts";
 import type { Session } from "../websocket/session.ts";
+import { answer, type AnswerOptions } from "./answer.ts";
+import { listenOptions } from "./listen_options.ts";
 import {
   type HttpServer,
   type ServeHandler,
   type ServeLimits,
   serveLimits,
-  type ServeOptions,
+  type ServeTcpOptions,
+  type ServeUnixOptions,
 } from "./options.ts";
-import { numberOption } from "../websocket/options.ts";
 import { Places } from "./places.ts";
+import { isWebSocketRequest, type Origin } from "./request.ts";
+import type { Upgrade } from "./own_request.ts";
+import { startUpgraded } from "./upgrade.ts";
 
 /**
  * Serves HTTP over TLS, or over TCP without `cert` and `key`, like `Deno.serve`; the difference is
@@ -54,18 +56,30 @@ import { Places } from "./places.ts";
  * assertEquals(await response.text(), "hello");
  * ```
  */
-export function serve(handler: ServeHandler): HttpServer;
-/** Serves with the handler among the options. */
-export function serve(options: ServeOptions & { handler: ServeHandler }): HttpServer;
-/** Serves with options and a handler. */
-export function serve(options: ServeOptions, handler: ServeHandler): HttpServer;
+export function serve(handler: ServeHandler<Deno.NetAddr>): HttpServer<Deno.NetAddr>;
+/** Serves on a Unix socket. */
 export function serve(
-  first: ServeHandler | ServeOptions & { handler?: ServeHandler },
-  second?: ServeHandler,
-): HttpServer {
+  options: ServeUnixOptions,
+  handler: ServeHandler<Deno.UnixAddr>,
+): HttpServer<Deno.UnixAddr>;
+/** Serves on a TCP port. */
+export function serve(
+  options: ServeTcpOptions,
+  handler: ServeHandler<Deno.NetAddr>,
+): HttpServer<Deno.NetAddr>;
+/** Serves on a Unix socket, with the handler among the options. */
+export function serve(
+  options: ServeUnixOptions & { handler: ServeHandler<Deno.UnixAddr> },
+): HttpServer<Deno.UnixAddr>;
+/** Serves on a TCP port, with the handler among the options. */
+export function serve(
+  options: ServeTcpOptions & { handler: ServeHandler<Deno.NetAddr> },
+): HttpServer<Deno.NetAddr>;
+// deno-lint-ignore no-explicit-any
+export function serve(first: any, second?: any): HttpServer<any> {
   requireDeno("serve");
   const options = typeof first === "function" ? {} : first;
-  const handler = typeof first === "function" ? first : second ?? first.handler;
+  const handler = typeof first === "function" ? first : second ?? first?.handler;
   if (typeof handler !== "function") throw new TypeError("Cannot serve: no handler was given");
   return new Server(options, handler);
 }
@@ -81,70 +95,74 @@ const MAX_REFUSALS = 16;
 
 class Server implements HttpServer {
   readonly finished: Promise<void>;
-  readonly addr: Deno.NetAddr;
+  readonly addr: Deno.NetAddr | Deno.UnixAddr;
   readonly #listener: Listener;
-  readonly #options: ServeOptions;
   readonly #limits: ServeLimits;
   readonly #places: Places;
-  /** The connections, with the session that each has come to be. */
-  readonly #connections = new Map<Incoming, Session | undefined>();
-  /** Connections over the limit, which are told so. */
-  readonly #refused = new Set<Incoming>();
   readonly #http: HttpConnections<Incoming>;
   readonly #answerOptions: AnswerOptions;
+  /** The connections, with the session that each has come to be. */
+  readonly #connections = new Map<Incoming, Session | undefined>();
+  /** Connections in the middle of the TLS handshake: cut off at shutdown. */
+  readonly #handshakes = new Set<Incoming>();
+  /** Connections over the limit, which are told so. */
+  readonly #refused = new Set<Incoming>();
   readonly #stop = Promise.withResolvers<void>();
   /** Resolves when no connection is left, once the server is stopping. */
   readonly #idle = Promise.withResolvers<void>();
   #stopping = false;
 
-  constructor(options: ServeOptions, handler: ServeHandler) {
-    this.#options = { ...options };
+  constructor(options: ServeTcpOptions | ServeUnixOptions, handler: ServeHandler) {
+    const { signal, onError } = options;
+    const onListen = options.onListen as ((address: Deno.Addr) => void) | undefined;
+    const listen = listenOptions(options);
     const limits = this.#limits = serveLimits(options);
-    this.#places = new Places(limits.maxConnections, limits.maxConnectionsPerAddress);
-    limitMemory(limits);
-    const { cert, key, signal, hostname = "0.0.0.0", reusePort = false } = options;
-    const port = numberOption("serve", "port", options.port, 8000, 65_535);
-    signal?.throwIfAborted();
-    if ((cert === undefined) !== (key === undefined)) {
-      throw new TypeError("Cannot serve: cert and key must be given together");
-    }
-    const pair = cert === undefined || key === undefined ? undefined : { cert, key };
-    this.#listener = new Listener(
-      { hostname, port, reusePort, pair },
-      (incoming) => this.#serve(incoming),
+    this.#places = new Places(
+      limits.maxConnections,
+      // All clients of a Unix socket have one address.
+      listen.path === undefined ? limits.maxConnectionsPerAddress : limits.maxConnections,
     );
-    this.addr = this.#listener.addr as Deno.NetAddr;
+    limitMemory(limits);
+    signal?.throwIfAborted();
+    this.#listener = new Listener(listen, (incoming) => this.#serve(incoming));
+    this.addr = this.#listener.addr;
     this.#http = new HttpConnections({
       ...limits,
-      mayUpgrade: ({ method, headers }) =>
-        method === "GET" && /\bwebsocket\b/i.test(headers.upgrade ?? ""),
-      onRequest: (message, response, incoming) => this.#onRequest(message, response, incoming),
+      mayUpgrade: isWebSocketRequest,
+      onRequest: (request) => this.#onRequest(request),
       onUpgrade: (request) => this.#onUpgrade(request),
     });
-    this.#answerOptions = {
-      origin: { scheme: this.#scheme, authority: this.#authority },
-      limits,
-      handler,
-      onError: options.onError,
-    };
+    this.#answerOptions = { origin: this.#origin, limits, handler, onError };
     this.finished = this.#finish();
     try {
-      if (options.onListen !== undefined) options.onListen(this.addr);
-      else console.log(`Listening on ${this.#scheme}://${this.#authority}/`);
+      if (onListen !== undefined) onListen(this.addr);
+      else console.log(`Listening on ${this.#shownAddress}`);
     } catch (error) {
       void this.shutdown();
       throw error;
     }
     signal?.addEventListener("abort", () => void this.shutdown(), { once: true });
+    if (signal?.aborted) void this.shutdown();
   }
 
-  get #scheme(): string {
-    return this.#listener.secure ? "https" : "http";
-  }
-
-  get #authority(): string {
+  /** What stands for the scheme of its URLs, and for the host of a request that names none. */
+  get #origin(): Origin {
+    if ("path" in this.addr) {
+      // As `Deno.serve` has it.
+      const authority = encodeURIComponent(this.addr.path).replaceAll(".", "%2E");
+      return { scheme: "http+unix", authority };
+    }
     const { hostname, port } = this.addr;
-    return `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+    const isAny = hostname === "0.0.0.0" || hostname === "::";
+    const host = isAny ? "localhost" : hostname.includes(":") ? `[${hostname}]` : hostname;
+    return { scheme: this.#listener.secure ? "https" : "http", authority: `${host}:${port}` };
+  }
+
+  get #shownAddress(): string {
+    if ("path" in this.addr) return this.addr.path;
+    const { scheme } = this.#origin;
+    const { hostname, port } = this.addr;
+    return `${scheme}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}/`;
   }
 
   ref(): void {
@@ -160,6 +178,7 @@ class Server implements HttpServer {
       this.#stopping = true;
       this.#listener.close();
       this.#http.close();
+      for (const incoming of this.#handshakes) incoming.destroy();
       for (const session of this.#connections.values()) if (session) this.#sendAway(session);
       this.#stop.resolve();
     }
@@ -221,56 +240,46 @@ class Server implements HttpServer {
 
   /** Completes the TLS handshake, and speaks HTTP from then on. Never rejects. */
   async #open(incoming: Incoming): Promise<void> {
+    this.#handshakes.add(incoming);
     const timer = setTimeout(() => incoming.destroy(), this.#limits.handshakeTimeout);
-    const open = await incoming.open();
+    const socket = await incoming.open();
     clearTimeout(timer);
-    if (open === undefined) return;
+    this.#handshakes.delete(incoming);
+    if (socket === undefined) return;
     if (this.#stopping) incoming.destroy();
-    else this.#http.take(open, incoming);
+    else this.#http.take(socket, incoming);
   }
 
-  #onRequest(message: IncomingMessage, response: ServerResponse, incoming: Incoming): void {
-    if (this.#refused.has(incoming)) {
-      return refuse(
-        response,
-        new Refusal(503, "Cannot serve: too many connections, try again later"),
-      );
-    }
-    void answer(message, response, incoming.remoteAddr, this.#answerOptions);
+  #onRequest({ message, response, peer }: HttpRequest<Incoming>): void {
+    if (this.#refused.has(peer)) refuse(response, TOO_MANY_CONNECTIONS);
+    else void answer({ message, response, address: this.#addressOf(peer) }, this.#answerOptions);
   }
 
-  #onUpgrade({ message, response, head, socket, peer }: UpgradeRequest<Incoming>): void {
-    if (this.#refused.has(peer)) return this.#onRequest(message, response, peer);
-    void answer(
-      message,
-      response,
-      peer.remoteAddr,
-      this.#answerOptions,
-      async (accepted, upgrade) => {
-        const { session } = upgrade;
-        response.detachSocket(message.socket);
-        const taken = await takeOver(socket, upgradeHead(accepted, upgrade));
-        this.#connections.set(peer, session);
-        session.start(taken.connection, joined(head, taken.rest));
-        if (this.#stopping) this.#sendAway(session);
-      },
-    );
+  #onUpgrade({ message, response, peer, handover }: UpgradeRequest<Incoming>): void {
+    if (this.#refused.has(peer)) return refuse(response, TOO_MANY_CONNECTIONS);
+    const upgradeTo = async (upgrade: Upgrade, accepted: Response) => {
+      response.detachSocket(message.socket);
+      await startUpgraded(handover, upgrade, accepted);
+      this.#connections.set(peer, upgrade.session);
+      if (this.#stopping) this.#sendAway(upgrade.session);
+    };
+    const request = { message, response, address: this.#addressOf(peer), upgradeTo };
+    void answer(request, this.#answerOptions);
+  }
+
+  /** The address of a client; of a Unix socket that of the server, as `Deno.serve` has it. */
+  #addressOf({ remoteAddr }: Incoming): Deno.Addr {
+    return "path" in this.addr ? this.addr : remoteAddr;
   }
 }
+
+const TOO_MANY_CONNECTIONS = new Refusal(
+  503,
+  "Cannot serve: too many connections, try again later",
+);
 
 /** Sets the bounds of the memory that all connections of the process hold, as far as they are given. */
 function limitMemory({ maxMemory: total, maxMemoryPerAddress: addressShare }: ServeLimits): void {
   if (total !== undefined) memoryBudget.configure({ total, addressShare: Math.floor(total / 2) });
   if (addressShare !== undefined) memoryBudget.configure({ addressShare });
-}
-
-function joined(head: Uint8Array, rest: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const parts = [head, ...rest];
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }

@@ -4,59 +4,79 @@
  * @module
  */
 
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { parseExtensions } from "../protocol/extension_header.ts";
+import { listElements } from "../protocol/grammar.ts";
 import { acceptOf, areValidProtocols, checkUpgrade } from "../protocol/handshake.ts";
-import { formatHead, statusLine } from "../protocol/http.ts";
-import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
+import { formatHead, type HeaderLines, statusLine } from "../protocol/http.ts";
 import { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
 import { compressionWorks } from "../protocol/permessage_deflate/codec_check.ts";
-import { clientKey } from "../transport/address.ts";
-import { listElements } from "../protocol/grammar.ts";
 import { acceptOffer } from "../protocol/permessage_deflate/negotiation.ts";
-import { socketLimits, type SocketOptions } from "../websocket/options.ts";
+import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
+import { clientKey } from "../transport/address.ts";
+import { Handover } from "../transport/handover.ts";
+import { addressOf } from "../transport/sockets.ts";
+import { type SocketLimits, socketLimits, type SocketOptions } from "../websocket/options.ts";
 import { Session } from "../websocket/session.ts";
 import { acceptedSocket, type WebSocket } from "../websocket/websocket.ts";
+import { Misuse } from "./misuse.ts";
+import { isCopy, ownRequests, type Upgrade } from "./own_request.ts";
+import { copyHeaders, urlOf } from "./request.ts";
 
 /** Options of {@linkcode upgradeWebSocket}. */
 export interface UpgradeWebSocketOptions extends SocketOptions {
   /** The subprotocol chosen from those the client offers. */
   protocol?: string;
+  /**
+   * The socket of the `upgrade` event of a `node:http` or `node:https` server. The response is sent by it at
+   * once, with the headers that are set on it before the caller's task ends.
+   */
+  socket?: Socket;
+  /** The bytes of that event, which came behind the request. */
+  head?: Uint8Array;
 }
 
 /** What {@linkcode upgradeWebSocket} returns. */
 export interface WebSocketUpgrade {
   /** Opens once the response has been sent. */
   socket: WebSocket;
-  /** To be returned from the handler. */
+  /** To be returned from the handler, itself or a copy. */
   response: Response;
 }
 
-/** What {@linkcode upgradeWebSocket} prepares, and {@linkcode sendUpgrade} completes. */
-export interface Upgrade {
-  session: Session;
-  key: string;
-}
-
-/** A request that came by `serve`. */
-export interface OwnRequest {
-  /** The client's address. */
-  address: Deno.Addr;
-  /** There once the handler has called {@linkcode upgradeWebSocket}. */
-  upgrade?: Upgrade;
-}
-
-/** Requests that came by `serve`, and can be upgraded here. */
-export const ownRequests: WeakMap<Request, OwnRequest> = new WeakMap();
-
-/** The head of the response to an upgrade. */
-export function upgradeHead(response: Response, { key }: Upgrade): Uint8Array {
-  return formatHead(statusLine(101, ""), [
+/** Sends the response of an upgrade by the socket that its request came by, and starts its session. */
+export async function startUpgraded(
+  handover: Handover,
+  { session, accept }: Upgrade,
+  response: Response,
+): Promise<void> {
+  const headers: HeaderLines = [
     ["Upgrade", "websocket"],
     ["Connection", "Upgrade"],
-    ["Sec-WebSocket-Accept", acceptOf(key)],
-    ...response.headers,
-  ]);
+    ["Sec-WebSocket-Accept", accept],
+  ];
+  if (session.extensions !== "") headers.push(["Sec-WebSocket-Extensions", session.extensions]);
+  response.headers.forEach((value, name) => {
+    if (!HANDSHAKE_HEADERS.has(name)) headers.push([name, value]);
+  });
+  const head = formatHead(statusLine(101, ""), headers);
+  const { connection, rest, peerEnded } = await handover.take(head);
+  session.start(connection, rest, peerEnded);
 }
+
+/** Headers of the response of an upgrade that say what was agreed on, whatever became of them in a copy. */
+const HANDSHAKE_HEADERS = new Set([
+  "connection",
+  "content-length",
+  "sec-websocket-accept",
+  "sec-websocket-extensions",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** `Deno.upgradeWebSocket` as it was at the start: a program may put ours in its place. */
+const upgradeOfDeno = Deno.upgradeWebSocket;
 
 /**
  * Upgrades a request to a WebSocket, like `Deno.upgradeWebSocket`, with compression. A request that
@@ -87,20 +107,23 @@ export function upgradeHead(response: Response, { key }: Upgrade): Uint8Array {
  * ```
  */
 export function upgradeWebSocket(
-  request: Request,
+  request: Request | IncomingMessage,
   options: UpgradeWebSocketOptions = {},
 ): WebSocketUpgrade {
-  const { protocol = "", compression = true } = options;
+  const { protocol = "", compression = true, socket: attached, head } = options;
   const limits = socketLimits(options, "server");
   const settings = compressionSettings(compression, "server");
+  checkSocket(attached, head);
+  const own = request instanceof Request ? ownRequests.get(request) : undefined;
+  const handshake = request instanceof Request ? request : handshakeOf(request, attached);
+  const { headers } = handshake;
 
-  const refusal = checkUpgrade(request);
+  const refusal = checkUpgrade(handshake);
   if (refusal !== undefined) {
     throw new TypeError(
       `Cannot upgrade to WebSocket: ${refusal.reason} of the request is "${refusal.value}"`,
     );
   }
-  const { headers } = request;
   const offered = listElements(headers.get("Sec-WebSocket-Protocol"));
   if (protocol !== "" && !(areValidProtocols([protocol]) && offered.includes(protocol))) {
     // Not quoted: a browser's token travels among the subprotocols.
@@ -108,31 +131,99 @@ export function upgradeWebSocket(
       "Cannot upgrade to WebSocket: protocol must be a valid one of those the request offers",
     );
   }
-  const own = ownRequests.get(request);
-  ownRequests.delete(request);
-  if (own === undefined) {
-    refuseLimits(options);
-    const native = { idleTimeout: limits.idleTimeout, ...(protocol !== "" && { protocol }) };
-    return Deno.upgradeWebSocket(request, native) as unknown as WebSocketUpgrade;
+  if (attached === undefined && own === undefined) {
+    return upgradeOther(request, protocol, limits, options);
   }
+  own?.checkUpgradable();
 
+  const address = own?.address ?? addressOf(attached!);
   const offers = parseExtensions(headers.get("Sec-WebSocket-Extensions") ?? "") ?? [];
   const agreed = settings && compressionWorks() ? acceptOffer(offers, settings) : undefined;
-  const url = new URL(request.url);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const session = new Session("server", limits);
   session.agree(
     protocol,
     agreed?.response ?? "",
-    agreed &&
-      new PerMessageDeflate(agreed.agreement, "server", settings!, clientKey(own.address)),
+    agreed && new PerMessageDeflate(agreed.agreement, "server", settings!, clientKey(address)),
   );
-  const socket = acceptedSocket(session, url.href);
-  const response = new Response(null, { status: 101 });
+  const socket = acceptedSocket(session, handshake.url.replace(/^http/, "ws"));
+  const accept = acceptOf(headers.get("Sec-WebSocket-Key")!);
+  const response = new Response(null, {
+    status: 101,
+    headers: { Upgrade: "websocket", Connection: "Upgrade", "Sec-WebSocket-Accept": accept },
+  });
   if (protocol !== "") response.headers.set("Sec-WebSocket-Protocol", protocol);
   if (agreed) response.headers.set("Sec-WebSocket-Extensions", agreed.response);
-  own.upgrade = { session, key: headers.get("Sec-WebSocket-Key")! };
+  const upgrade = { session, accept };
+  if (attached === undefined) own!.upgrade = upgrade;
+  else void attach(attached, head ?? new Uint8Array(), upgrade, response);
   return { socket, response };
+}
+
+/**
+ * Checks what a socket is to be attached to.
+ *
+ * @throws {TypeError} If it is not of a `node:http` server.
+ */
+function checkSocket(socket: Socket | undefined, head: Uint8Array | undefined): void {
+  if (socket === undefined && head === undefined) return;
+  if (typeof socket?.setNoDelay !== "function" || typeof socket.read !== "function") {
+    throw new TypeError(
+      "Cannot upgrade to WebSocket: socket must be that of the upgrade event of a node:http server",
+    );
+  }
+  if (head !== undefined && !(head instanceof Uint8Array)) {
+    throw new TypeError("Cannot upgrade to WebSocket: head must be a Uint8Array");
+  }
+}
+
+/** The handshake that a request of a `node:http` server is. */
+function handshakeOf(message: IncomingMessage, socket: Socket | undefined) {
+  if (socket === undefined) {
+    throw new TypeError("Cannot upgrade to WebSocket: a request of node:http needs its socket");
+  }
+  const headers = new Headers();
+  copyHeaders(message, undefined, headers);
+  const scheme = "encrypted" in socket ? "https" : "http";
+  const { url } = urlOf(message, { scheme, authority: "localhost" });
+  return { method: message.method!, headers, url };
+}
+
+/** Sends the response by a socket of a `node:http` server. Never rejects. */
+async function attach(
+  socket: Socket,
+  head: Uint8Array,
+  upgrade: Upgrade,
+  response: Response,
+): Promise<void> {
+  try {
+    // Otherwise an error would end the process; it is told by the end of the connection.
+    socket.on("error", () => {});
+    socket.setTimeout(0);
+    const handover = new Handover({ socket, source: socket }, head);
+    // The caller may set headers of the response yet.
+    await undefined;
+    await startUpgraded(handover, upgrade, response);
+  } catch (error) {
+    socket.destroy();
+    upgrade.session.abandon(error);
+  }
+}
+
+/** Upgrades a request that did not come by `serve`. */
+function upgradeOther(
+  request: Request | IncomingMessage,
+  protocol: string,
+  { idleTimeout }: SocketLimits,
+  options: UpgradeWebSocketOptions,
+): WebSocketUpgrade {
+  if (isCopy(request as Request)) {
+    throw new Misuse(
+      "Cannot upgrade to WebSocket: the request is a copy, must be the very one that the handler was given",
+    );
+  }
+  refuseLimits(options);
+  const native = { idleTimeout, ...(protocol !== "" && { protocol }) };
+  return upgradeOfDeno(request as Request, native) as unknown as WebSocketUpgrade;
 }
 
 /** The limits that `Deno.upgradeWebSocket` does not have. */

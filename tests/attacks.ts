@@ -7,7 +7,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { deflateRawSync } from "node:zlib";
-import type { ServeOptions } from "../mod.ts";
+import type { ServeTcpOptions } from "../mod.ts";
 import {
   developmentCertificates,
   Folder,
@@ -32,7 +32,7 @@ export interface VictimOptions {
   /** Whether a text is answered in three messages, 2 ms apart. */
   parts?: boolean;
   /** Options of `serve`. */
-  serve?: ServeOptions;
+  serve?: ServeTcpOptions;
   /** Most file descriptors that it may have. */
   descriptors?: number;
 }

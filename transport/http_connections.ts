@@ -10,6 +10,7 @@
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { LINGER_BYTES, LINGER_MS } from "./connection.ts";
+import { Handover } from "./handover.ts";
 import { http } from "./node.ts";
 import { holdNetwork, type OpenSocket } from "./sockets.ts";
 
@@ -24,22 +25,23 @@ export interface HttpConnectionsOptions<Peer> {
   /** Longest time from an answer to the next request, in milliseconds. */
   keepAliveTimeout: number;
   /** Answers a request. Its body may be yet to come. */
-  onRequest(message: IncomingMessage, response: ServerResponse, peer: Peer): void;
+  onRequest(request: HttpRequest<Peer>): void;
   /** Whether the connection of a request that asks for an upgrade is given to `onUpgrade`. */
   mayUpgrade(message: IncomingMessage): boolean;
   /** Answers a request for an upgrade. */
   onUpgrade(upgrade: UpgradeRequest<Peer>): void;
 }
 
-/** A request for an upgrade; nothing more is read from its connection. */
-export interface UpgradeRequest<Peer> {
+/** A request, and what its answer is sent by. */
+export interface HttpRequest<Peer> {
   message: IncomingMessage;
-  /** Sends an ordinary response, after which the connection ends. */
   response: ServerResponse;
-  /** What came behind the request. */
-  head: Uint8Array;
-  socket: OpenSocket;
   peer: Peer;
+}
+
+/** A request for an upgrade: its connection may be taken over, and ends after an ordinary answer. */
+export interface UpgradeRequest<Peer> extends HttpRequest<Peer> {
+  handover: Handover;
 }
 
 /** A connection that speaks HTTP. */
@@ -72,6 +74,12 @@ const STATUS_OF_ERROR: Record<string, number> = {
 /** `host [":" port]` (RFC 3986 section 3.2): a name, an IPv4 address, or an IPv6 one in brackets. */
 const HOST = /^(?:[0-9A-Za-z._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
 
+/** A request for an upgrade that came as another. */
+const NOT_UPGRADABLE = new Refusal(
+  400,
+  "Cannot upgrade: the request must have no body, and wait for the answer to the one before",
+);
+
 /** How often late heads are looked for, in milliseconds. */
 const CHECKING_MS = 1000;
 
@@ -88,6 +96,7 @@ export class HttpConnections<Peer> {
       maxHeaderSize: options.maxHeaderBytes,
       headersTimeout: options.headerTimeout,
       requestTimeout: 0,
+      requireHostHeader: false,
       keepAliveTimeout: options.keepAliveTimeout,
       connectionsCheckingInterval: Math.min(CHECKING_MS, Math.ceil(options.headerTimeout / 4)),
       shouldUpgradeCallback: (message: IncomingMessage) => this.#mayUpgrade(message),
@@ -102,7 +111,7 @@ export class HttpConnections<Peer> {
     server.on("checkContinue", (message, response) => this.#onRequest(message, response));
     server.on("upgrade", (message, _socket, head) => this.#onUpgrade(message, head));
     server.on("connect", (_message, socket) => {
-      refuseConnection(socket as Socket, new Refusal(405, 'Cannot serve method "CONNECT"'));
+      refuseConnection(socket as Socket, new Refusal(501, 'Cannot serve method "CONNECT"'));
     });
     server.on("clientError", (error: Error & { code?: string }, socket) => {
       this.#onClientError(error, socket as Socket);
@@ -142,9 +151,10 @@ export class HttpConnections<Peer> {
       connection.requests--;
       if (!this.#isOpen && connection.requests === 0) linger(socket);
     });
-    const refusal = this.#problem(message);
+    const refusal = this.#problem(message) ??
+      (this.#options.mayUpgrade(message) ? NOT_UPGRADABLE : undefined);
     if (refusal !== undefined) return refuse(response, refusal);
-    this.#options.onRequest(message, response, connection.peer);
+    this.#options.onRequest({ message, response, peer: connection.peer });
   }
 
   /** What the parser accepts, and must be refused all the same. */
@@ -158,8 +168,9 @@ export class HttpConnections<Peer> {
       );
     }
     const hosts = headersDistinct.host ?? [];
-    // Only HTTP/1.0 has requests without one; the parser sees to that.
-    if (hosts.length > 1 || hosts.some((host) => !HOST.test(host))) {
+    const isMissing = hosts.length === 0 && message.httpVersionMinor > 0;
+    // An empty one says that the target has no authority (RFC 9110 section 7.2).
+    if (isMissing || hosts.length > 1 || hosts.some((host) => host !== "" && !HOST.test(host))) {
       return new Refusal(400, "Cannot read request: it must have one valid Host");
     }
     if (!/^(chunked)?$/i.test(headers["transfer-encoding"] ?? "")) {
@@ -170,10 +181,8 @@ export class HttpConnections<Peer> {
 
   /** An upgrade behind a request without its answer would take the connection away from that answer. */
   #mayUpgrade(message: IncomingMessage): boolean {
-    return this.#connections.get(message.socket)?.requests === 0 &&
-      this.#problem(message) === undefined &&
-      message.headers["content-length"] === undefined &&
-      message.headers["transfer-encoding"] === undefined && this.#options.mayUpgrade(message);
+    return this.#connections.get(message.socket)?.requests === 0 && !hasBody(message) &&
+      this.#problem(message) === undefined && this.#options.mayUpgrade(message);
   }
 
   #onUpgrade(message: IncomingMessage, head: Uint8Array): void {
@@ -181,12 +190,11 @@ export class HttpConnections<Peer> {
     if (connection === undefined) return void message.socket.destroy();
     const { socket, peer } = connection;
     this.#connections.delete(message.socket);
-    holdNetwork(socket, true);
     const response = new (http().ServerResponse)(message);
     response.shouldKeepAlive = false;
     response.assignSocket(message.socket);
     response.once("finish", () => linger(message.socket));
-    this.#options.onUpgrade({ message, response, head, socket, peer });
+    this.#options.onUpgrade({ message, response, handover: new Handover(socket, head), peer });
   }
 
   #onClientError(error: Error & { code?: string }, socket: Socket): void {
@@ -205,10 +213,17 @@ export class HttpConnections<Peer> {
   }
 }
 
+/** Whether a body follows the head of a request (RFC 9112 section 6.3). */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined ||
+    !/^0*$/.test(headers["content-length"] ?? "");
+}
+
 /** Answers a request that is not served, and ends the connection. */
 export function refuse(response: ServerResponse, { status, message }: Refusal): void {
-  response.writeHead(status, headersOf(status));
-  response.end(`${message}.\n`);
+  const body = `${message}.\n`;
+  response.writeHead(status, { ...headersOf(status), "Content-Length": body.length });
+  response.end(body);
 }
 
 /** Likewise, where the request could not be read. */
@@ -226,7 +241,6 @@ function headersOf(status: number): Record<string, string> {
     "Content-Type": "text/plain; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
     ...(status === 503 && { "Retry-After": "5" }),
-    ...(status === 405 && { Allow: "GET, HEAD, POST" }),
     "Connection": "close",
   };
 }

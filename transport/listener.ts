@@ -25,6 +25,8 @@ export interface ListenOptions {
   port: number;
   /** Whether several processes or threads may listen on the port. */
   reusePort: boolean;
+  /** Most connections that the system holds until they are accepted. */
+  backlog: number;
   /** The path of a Unix socket, in place of address and port. */
   path?: string | undefined;
   /** With it, the listener speaks TLS. */
@@ -82,8 +84,9 @@ export class Listener {
     this.#server = net().createServer({ pauseOnConnect: true, allowHalfOpen: true });
     // A client that left while it was accepted, or no free file descriptor: the next may do better.
     this.#server.on("error", () => {});
+    const onFreed = () => acceptAgain(this.#server, options.backlog);
     this.#server.on("connection", (socket: Socket) => {
-      const incoming = new IncomingSocket(socket, this.#context, this.#server);
+      const incoming = new IncomingSocket(socket, this.#context, onFreed);
       if (isDecided()) return accept(incoming);
       // A crowd at the start must leave descriptors for the proof.
       if (this.#undecided >= MAX_UNDECIDED) return incoming.destroy();
@@ -94,7 +97,7 @@ export class Listener {
       });
     });
     this.addr = listen(this.#server, options);
-    this.#acceptTimer = setInterval(() => acceptAgain(this.#server), ACCEPT_AGAIN_MS);
+    this.#acceptTimer = setInterval(onFreed, ACCEPT_AGAIN_MS);
     Deno.unrefTimer(this.#acceptTimer);
   }
 
@@ -142,15 +145,15 @@ class IncomingSocket implements Incoming {
   onClosed: () => void = () => {};
   readonly #socket: Socket;
   readonly #context: unknown;
-  readonly #server: Server;
+  readonly #onFreed: () => void;
   isClosed = false;
   /** Made when it is asked for: an idle connection owns nothing that it does not need. */
   #closed: PromiseWithResolvers<void> | undefined;
 
-  constructor(socket: Socket, context: unknown, server: Server) {
+  constructor(socket: Socket, context: unknown, onFreed: () => void) {
     this.#socket = socket;
     this.#context = context;
-    this.#server = server;
+    this.#onFreed = onFreed;
     this.remoteAddr = addressOf(socket);
     socket.on("close", () => this.#close());
     // It is told by `close`; without a listener it would end the process.
@@ -167,7 +170,7 @@ class IncomingSocket implements Incoming {
     this.isClosed = true;
     this.onClosed();
     this.#closed?.resolve();
-    acceptAgain(this.#server);
+    this.#onFreed();
   }
 
   open(): Promise<OpenSocket | undefined> {
@@ -201,7 +204,7 @@ class IncomingSocket implements Incoming {
 
 /** Makes `server` listen. Returns where. */
 function listen(server: Server, options: ListenOptions): Deno.NetAddr | Deno.UnixAddr {
-  const { hostname, port, path, reusePort } = options;
+  const { hostname, port, path, reusePort, backlog } = options;
   if (path !== undefined) {
     server.listen({ path });
     if (!server.listening) {
@@ -212,7 +215,7 @@ function listen(server: Server, options: ListenOptions): Deno.NetAddr | Deno.Uni
     return { transport: "unix", path };
   }
   const ip = isAddress(hostname) ? hostname : probe(hostname, 0).hostname;
-  const listens = listenAtOnce(server, ip, port, reusePort);
+  const listens = listenAtOnce(server, ip, port, reusePort, backlog);
   if (listens) {
     const { address, port } = server.address() as { address: string; port: number };
     return { transport: "tcp", hostname: address, port };
@@ -221,7 +224,7 @@ function listen(server: Server, options: ListenOptions): Deno.NetAddr | Deno.Uni
   const shares = listens === undefined && reusePort && port !== 0;
   const free = shares ? port : probe(ip, port).port;
   if (listens === false) throw new Deno.errors.AddrInUse(`Cannot listen: ${ip}:${port} is in use`);
-  server.listen({ host: ip, port: free, reusePort });
+  server.listen({ host: ip, port: free, reusePort, backlog });
   return { transport: "tcp", hostname: ip, port: free };
 }
 

@@ -254,13 +254,11 @@ export function holdBelowTls(socket: Socket, isHeld: boolean): void {
 /** `UV_TCP_REUSEPORT` of libuv. */
 const UV_TCP_REUSEPORT = 4;
 
-/** Connections that the system holds until they are accepted: what `node:net` asks for by default. */
-const BACKLOG = 511;
-
 /**
  * Makes `server` listen before this returns, as `Deno.listen` does and `server.listen` does not.
  *
  * @param address An IP address.
+ * @param backlog Most connections that the system holds until they are accepted.
  * @returns Whether it listens now, or has failed; `undefined` where it cannot be done at once.
  */
 export function listenAtOnce(
@@ -268,6 +266,7 @@ export function listenAtOnce(
   address: string,
   port: number,
   reusePort: boolean,
+  backlog: number,
 ): boolean | undefined {
   const { _listen2 } = server as unknown as {
     _listen2?: (
@@ -282,16 +281,16 @@ export function listenAtOnce(
   if (typeof _listen2 !== "function") return undefined;
   const family = address.includes(":") ? 6 : 4;
   const flags = reusePort ? UV_TCP_REUSEPORT : 0;
-  _listen2.call(server, address, port, family, BACKLOG, undefined, flags);
+  _listen2.call(server, address, port, family, backlog, undefined, flags);
   return server.address() !== null;
 }
 
 /** Has `server` look for connections that it may have passed over, for want of a file descriptor. */
-export function acceptAgain(server: Server): void {
+export function acceptAgain(server: Server, backlog: number): void {
   const { _handle: handle } = server as unknown as {
     _handle?: { listen?: (backlog: number) => number } | null;
   };
-  handle?.listen?.(BACKLOG);
+  handle?.listen?.(backlog);
 }
 
 /**

@@ -133,29 +133,6 @@ export function holdNetwork({ socket, source }: OpenSocket, isHeld: boolean): vo
   if (source !== socket) holdBelowTls(socket, isHeld);
 }
 
-/**
- * Takes a socket over on which something else has read until now, and sends `head` by it.
- *
- * @returns The connection, paused, and what has been read and not taken.
- * @throws {Error} If the connection ends before.
- */
-export async function takeOver(
-  { socket, source }: OpenSocket,
-  head: Uint8Array,
-): Promise<{ connection: Connection; rest: Uint8Array[] }> {
-  const rest: Uint8Array[] = [];
-  for (let part; (part = socket.read() as Uint8Array | null) !== null;) rest.push(part);
-  const written = Promise.withResolvers<void>();
-  const connection = connectionOf(socket, {
-    onBytes() {},
-    onEnd() {},
-    onWritten: () => written.resolve(),
-    onClose: (error) => written.reject(error ?? new Error("Connection lost")),
-  }, source);
-  if (!connection.write(head)) await written.promise;
-  return { connection, rest };
-}
-
 /** What TLS is to be put on: the socket itself where its native handle is used. */
 export function underTls(socket: Socket): Socket | Duplex {
   return way === "native" ? socket : belowTls(socket);

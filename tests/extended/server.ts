@@ -10,7 +10,7 @@
  * @module
  */
 
-import { serve, type ServeOptions, upgradeWebSocket } from "../../mod.ts";
+import { serve, type ServeTcpOptions, upgradeWebSocket } from "../../mod.ts";
 
 const native = Deno.args.includes("native");
 const parts = Deno.args.includes("parts");
@@ -19,7 +19,7 @@ const tls = Deno.args.includes("tls");
 const idle = Deno.args.find((arg) => arg.startsWith("idle="));
 const hostname = Deno.args.find((arg) => arg.startsWith("host="))?.slice(5) ?? "127.0.0.1";
 const given = Deno.args.find((arg) => arg.startsWith("serve="))?.slice(6) ?? "{}";
-const serveOptions: ServeOptions = JSON.parse(given);
+const serveOptions: ServeTcpOptions = JSON.parse(given);
 const idleTimeout = idle === undefined ? 30 : Number(idle.slice(5));
 
 function collect(): void {

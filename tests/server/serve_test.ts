@@ -11,7 +11,7 @@ import { generateCertificates } from "../../certs/generate.ts";
 import {
   serve,
   type ServeHandler,
-  type ServeOptions,
+  type ServeTcpOptions,
   upgradeWebSocket,
   WebSocket,
 } from "../../mod.ts";
@@ -27,14 +27,14 @@ import {
   RawClient,
 } from "../websocket/peers.ts";
 
-function start(handler: ServeHandler, options: ServeOptions = {}) {
+function start(handler: ServeHandler<Deno.NetAddr>, options: ServeTcpOptions = {}) {
   return serve({ port: 0, hostname: "127.0.0.1", onListen() {}, ...options }, handler);
 }
 
-/** One request in bytes, and the whole answer. */
+/** One request in bytes, the last of its connection, and the whole answer. */
 async function ask(port: number, request: string): Promise<string> {
   using client = await RawClient.connect(port);
-  await client.write(request);
+  await client.write(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
   return await client.rest();
 }
 
@@ -84,15 +84,6 @@ Deno.test("serve() resolves completed once the response is sent, and rejects it 
   await completed[0];
   await ask(server.addr.port, GET);
   await assertRejects(() => completed[1]!, Error, "broken body");
-});
-
-Deno.test("serve() answers one request a connection, with Connection: close", async () => {
-  await using server = start(() => new Response("hello"));
-  const answer = await ask(server.addr.port, GET + GET);
-  assertEquals(answer.match(/HTTP\/1\.1/g)?.length, 1);
-  assertMatch(answer, /^HTTP\/1\.1 200 OK\r\n/);
-  assertMatch(answer, /\r\nconnection: close\r\n/i);
-  assertMatch(answer, /\r\ndate: \w{3}, /i);
 });
 
 Deno.test("serve() streams a body in chunks, HEAD and 204 without one", async () => {
@@ -183,10 +174,8 @@ Deno.test("serve() refuses what no request of ours looks like", async () => {
     [`GET / HTTP/1.1\r\nHost: localhost:99999\r\n\r\n`, 400],
     [`CONNECT localhost:1 HTTP/1.1\r\n${host}\r\n`, 501],
     [`TRACE / HTTP/1.1\r\n${host}\r\n`, 501],
-    [`get / HTTP/1.1\r\n${host}\r\n`, 501],
+    [`get / HTTP/1.1\r\n${host}\r\n`, 400],
     [`GET / HTTP/2.0\r\n${host}\r\n`, 505],
-    [`POST / HTTP/1.1\r\n${host}Content-Length: 3\r\n\r\nabc`, 413],
-    [`POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 413],
     [`POST / HTTP/1.1\r\n${host}Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n`, 400],
     [`POST / HTTP/1.1\r\n${host}Content-Length: 0\r\nContent-Length: 0\r\n\r\n`, 400],
     [`POST / HTTP/1.1\r\n${host}Content-Length: +1\r\n\r\n`, 400],
@@ -206,7 +195,7 @@ Deno.test("serve() takes what ordinary clients and load balancers send (RFC 9112
   await using server = start((request) => {
     const { method, url, headers } = request;
     return new Response(`${method} ${url} ${headers.get("host")} ${headers.get("cookie")}`);
-  });
+  }, { keepAliveTimeout: 50 });
   const { port } = server.addr;
   const here = `http://127.0.0.1:${port}`;
   const taken: [string, string][] = [
@@ -215,7 +204,6 @@ Deno.test("serve() takes what ordinary clients and load balancers send (RFC 9112
     ["GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", `GET ${here}/ null null`],
     ["GET / HTTP/1.1\r\nHost:\r\n\r\n", `GET ${here}/  null`],
     ["\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a/ a null"],
-    ["GET / HTTP/1.2\r\nHost: a\r\n\r\n", "GET http://a/ a null"],
     ["OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS http://a/* a null"],
     ["PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n", "PROPFIND http://a/ a null"],
     ["GET http://b/c HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://b/c b null"],
@@ -227,7 +215,6 @@ Deno.test("serve() takes what ordinary clients and load balancers send (RFC 9112
   for (const [request, body] of taken) {
     const answer = await ask(port, request);
     assertMatch(answer, /^HTTP\/1\.1 200 OK\r\n/, JSON.stringify(request));
-    assertMatch(answer, /\r\nconnection: close\r\n/i);
     if (request.includes("HTTP/1.0")) assertEquals(/transfer-encoding/i.test(answer), false);
     assertStringIncludes(answer, body);
   }
@@ -509,7 +496,7 @@ Deno.test("serve() refuses limits that are none", () => {
       { port: null },
     ]
   ) {
-    assertThrows(() => start(() => new Response(), limit as ServeOptions), RangeError);
+    assertThrows(() => start(() => new Response(), limit as ServeTcpOptions), RangeError);
   }
 });
 
@@ -602,7 +589,7 @@ Deno.test("HttpServer.shutdown() cuts off a client that does not end within the 
 });
 
 Deno.test("HttpServer.shutdown() waits for no handler and no body beyond its grace period", async () => {
-  const handlers: ServeHandler[] = [
+  const handlers: ServeHandler<Deno.NetAddr>[] = [
     () => new Promise(() => {}),
     () => new Response(new ReadableStream({ pull: () => new Promise(() => {}) })),
   ];
@@ -640,7 +627,7 @@ Deno.test("serve() takes methods as they are written", async () => {
   await using server = echo();
   assertMatch(
     await ask(server.addr.port, handshake().replace("GET", "get")),
-    /^HTTP\/1\.1 501 /,
+    /^HTTP\/1\.1 400 /,
   );
 });
 
@@ -726,7 +713,11 @@ Deno.test("serve() ends the connection that holds most beyond maxMemory with 101
 Deno.test("serve() refuses limits that are no numbers", () => {
   for (const value of [null, NaN, -1, "5", "", true, {}]) {
     for (const name of ["maxMemory", "maxMemoryPerAddress", "maxConnections", "gracePeriod"]) {
-      const options = { port: 0, hostname: "127.0.0.1", [name]: value } as unknown as ServeOptions;
+      const options = {
+        port: 0,
+        hostname: "127.0.0.1",
+        [name]: value,
+      } as unknown as ServeTcpOptions;
       assertThrows(() => serve(options, () => new Response()), RangeError, name);
     }
   }

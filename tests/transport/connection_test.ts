@@ -4,7 +4,16 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { granted } from "../programs.ts";
-import { dialOptions, End, heldSockets, listen, onEachNetwork, onEachWay, Pair } from "./ends.ts";
+import {
+  connectionFrom,
+  dialOptions,
+  End,
+  heldSockets,
+  listen,
+  onEachNetwork,
+  onEachWay,
+  Pair,
+} from "./ends.ts";
 import { pattern, portOf, reported } from "./ends.ts";
 import { dial } from "../../transport/dial.ts";
 
@@ -206,7 +215,7 @@ onEachWay(
       const end = new End();
       const done = Promise.withResolvers<void>();
       using listener = listen(async (incoming) => {
-        end.connection = (await incoming.open(end))!;
+        end.connection = (await connectionFrom(incoming, end))!;
         // Deno tells a reset as the peer's end to those who read.
         if (!writes) end.before.onEnd = () => end.connection.destroy();
         end.connection.write(pattern(writes ? 16 * 1024 * 1024 : 1000));

@@ -166,10 +166,19 @@ export function listen(
   options: Partial<ListenOptions> = {},
 ): Listener & Disposable {
   const listener = new Listener(
-    { hostname: "127.0.0.1", port: 0, reusePort: false, ...options },
+    { hostname: "127.0.0.1", port: 0, reusePort: false, backlog: 511, ...options },
     accept,
   );
   return Object.assign(listener, { [Symbol.dispose]: () => listener.close() });
+}
+
+/** Completes the handshake of a connection. */
+export async function connectionFrom(
+  incoming: Incoming,
+  receiver: Receiver,
+): Promise<Connection | undefined> {
+  const open = await incoming.open();
+  return open && connectionOf(open.socket, receiver, open.source);
 }
 
 /** The port of a listener on TCP. */
@@ -215,7 +224,7 @@ export class Pair implements AsyncDisposable {
       )
       : dialUnix(path, client);
     const incoming = await accepted.promise;
-    const opened = await incoming.open(server);
+    const opened = await connectionFrom(incoming, server);
     client.connection = await dialled;
     if (opened === undefined) throw new Error("The handshake was not completed");
     server.connection = opened;

@@ -9,13 +9,22 @@ import { serve, upgradeWebSocket, WebSocket } from "../../mod.ts";
 import { dial } from "../../transport/dial.ts";
 import type { Incoming } from "../../transport/listener.ts";
 import { brought, developmentCertificates, granted } from "../programs.ts";
-import { dialOptions, End, heldSockets, listen, onEachWay, pattern, portOf } from "./ends.ts";
+import {
+  connectionFrom,
+  dialOptions,
+  End,
+  heldSockets,
+  listen,
+  onEachWay,
+  pattern,
+  portOf,
+} from "./ends.ts";
 
 /** Serves each connection by sending back what comes. */
 function echo(ends: Set<End>) {
   return async (incoming: Incoming) => {
     const end = new End();
-    const connection = await incoming.open(end);
+    const connection = await connectionFrom(incoming, end);
     if (connection === undefined) return;
     end.connection = connection;
     end.before.onBytes = (bytes) => void connection.write(bytes.slice());
@@ -255,7 +264,7 @@ onEachWay(
         const end = new End();
         using listener = listen(async (incoming) => {
           void incoming.closed.then(closed.resolve);
-          opened.resolve(await incoming.open(end));
+          opened.resolve(await connectionFrom(incoming, end));
         }, { pair: { cert, key } });
         const peer = await Deno.connect({ hostname: "127.0.0.1", port: portOf(listener) });
         await writeAll(peer, bytes);
@@ -279,7 +288,7 @@ onEachWay(
     const opened: Promise<unknown>[] = [];
     const all = Promise.withResolvers<void>();
     using listener = listen((incoming) => {
-      opened.push(incoming.open(new End()));
+      opened.push(connectionFrom(incoming, new End()));
       if (incomings.push(incoming) === COUNT) all.resolve();
     }, { pair: { cert, key } });
     const peers: Deno.Conn[] = [];

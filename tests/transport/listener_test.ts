@@ -6,7 +6,15 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { dial } from "../../transport/dial.ts";
 import { type Incoming, Listener } from "../../transport/listener.ts";
 import { brought, developmentCertificates, Folder, projectPath, RUNNABLE } from "../programs.ts";
-import { dialOptions, End, HAS_UNIX_SOCKETS, listen, onEachWay, portOf } from "./ends.ts";
+import {
+  connectionFrom,
+  dialOptions,
+  End,
+  HAS_UNIX_SOCKETS,
+  listen,
+  onEachWay,
+  portOf,
+} from "./ends.ts";
 
 /** Ends each connection; resolves with the first. */
 function first() {
@@ -22,7 +30,7 @@ function first() {
 
 onEachWay("Listener throws AddrInUse at once when the address is taken", async () => {
   using listener = listen(first().accept);
-  const options = { hostname: "127.0.0.1", port: portOf(listener), reusePort: false };
+  const options = { hostname: "127.0.0.1", port: portOf(listener), reusePort: false, backlog: 511 };
   assertThrows(() => new Listener(options, first().accept), Deno.errors.AddrInUse);
   if (HAS_UNIX_SOCKETS) {
     await using folder = new Folder();
@@ -112,7 +120,7 @@ onEachWay(
     const end = new End();
     const opened = Promise.withResolvers<void>();
     const listener = listen(async (incoming) => {
-      end.connection = (await incoming.open(end))!;
+      end.connection = (await connectionFrom(incoming, end))!;
       end.connection.resume();
       opened.resolve();
     });
@@ -146,7 +154,7 @@ Deno.test({
     const code = (then: string) => `
       const { Listener } = await import(${url("transport/listener.ts")});
       const listener = new Listener(
-        { hostname: "127.0.0.1", port: 0, reusePort: false },
+        { hostname: "127.0.0.1", port: 0, reusePort: false, backlog: 511 },
         (incoming) => incoming.destroy(),
       );
       ${then}
@@ -182,7 +190,7 @@ onEachWay(
     const ends: End[] = [];
     using listener = listen(async (incoming) => {
       const end = new End();
-      const connection = await incoming.open(end);
+      const connection = await connectionFrom(incoming, end);
       if (connection === undefined) return;
       end.connection = connection;
       ends.push(end);

@@ -6,7 +6,7 @@
 
 import {
   serve,
-  type ServeOptions,
+  type ServeTcpOptions,
   upgradeWebSocket,
   type UpgradeWebSocketOptions,
   WebSocket,
@@ -17,7 +17,7 @@ import {
 export function acceptSockets(
   accept: (socket: WebSocket, request: Request) => void,
   upgrade: UpgradeWebSocketOptions = {},
-  options: ServeOptions = {},
+  options: ServeTcpOptions = {},
 ) {
   const server = serve(
     { port: 0, hostname: "127.0.0.1", onListen() {}, ...options },
@@ -32,7 +32,7 @@ export function acceptSockets(
 }
 
 /** A server that sends every message back. */
-export function echo(upgrade: UpgradeWebSocketOptions = {}, options: ServeOptions = {}) {
+export function echo(upgrade: UpgradeWebSocketOptions = {}, options: ServeTcpOptions = {}) {
   return acceptSockets(
     (socket) => {
       socket.binaryType = "arraybuffer";
@@ -70,7 +70,7 @@ export async function closed(socket: WebSocket, code = 1000, reason = ""): Promi
 
 /** A client that speaks bytes. */
 export class RawClient implements Disposable {
-  private constructor(readonly connection: Deno.Conn) {}
+  constructor(readonly connection: Deno.Conn) {}
 
   static async connect(port: number): Promise<RawClient> {
     return new RawClient(await Deno.connect({ hostname: "127.0.0.1", port }));

@@ -1,0 +1,70 @@
+/**
+ * Where a server listens, by the options of `Deno.serve`. What cannot be kept is refused, never ignored.
+ *
+ * @module
+ */
+
+import type { ListenOptions } from "../transport/listener.ts";
+import { numberOption } from "../websocket/options.ts";
+import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
+
+/** Options of `Deno.serve`, or of other versions of it, that are not kept, with what to write instead. */
+const REFUSED: Record<string, string> = {
+  cid: "a server listens on TCP or on a Unix socket: use port or path",
+  certFile: "use cert",
+  keyFile: "use key",
+  alpnProtocols: 'the protocol is always "http/1.1": leave it out',
+};
+
+/**
+ * Reads where a server is to listen.
+ *
+ * @throws {TypeError} If an option is missing, or cannot be kept.
+ * @throws {RangeError} If a number is out of its range.
+ */
+export function listenOptions(options: ServeTcpOptions | ServeUnixOptions): ListenOptions {
+  const given = options as Record<string, unknown>;
+  const refuse = (name: string, instead: string): never => {
+    throw new TypeError(`Cannot serve: ${name} cannot be kept, ${instead}`);
+  };
+  for (const [name, instead] of Object.entries(REFUSED)) {
+    if (given[name] !== undefined) refuse(name, instead);
+  }
+  if (given.automaticCompression) {
+    refuse("automaticCompression", "have a reverse proxy or the application compress bodies");
+  }
+  const { path, transport, keyFormat = "pem", cert, key } = given;
+  const wanted = path === undefined ? "tcp" : "unix";
+  if (transport !== undefined && transport !== wanted) {
+    throw new TypeError(
+      transport === "unix"
+        ? 'Cannot serve: transport is "unix", which needs a path'
+        : `Cannot serve: transport is "${transport}", must be "${wanted}"`,
+    );
+  }
+  if (keyFormat !== "pem") {
+    throw new TypeError(`Cannot serve: keyFormat is "${keyFormat}", must be "pem"`);
+  }
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError("Cannot serve: cert and key must be given together");
+  }
+  for (const [name, value] of Object.entries({ path, cert, key, hostname: given.hostname })) {
+    if (value !== undefined && typeof value !== "string") {
+      throw new TypeError(`Cannot serve: ${name} is ${value}, must be a string`);
+    }
+  }
+  if (path !== undefined) {
+    for (const name of ["port", "hostname", "reusePort", "tcpBacklog", "cert", "key"]) {
+      if (given[name]) refuse(name, "leave it out beside path: a Unix socket has none");
+    }
+  }
+  const { hostname = "0.0.0.0", port, reusePort = false, tcpBacklog } = options as ServeTcpOptions;
+  return {
+    hostname,
+    port: numberOption("serve", "port", port, 8000, 65_535),
+    reusePort: Boolean(reusePort),
+    backlog: numberOption("serve", "tcpBacklog", tcpBacklog, 511, 65_535),
+    path: path as string | undefined,
+    pair: cert === undefined ? undefined : { cert: cert as string, key: key as string },
+  };
+}
