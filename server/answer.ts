@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type Forwarded, readForwarded } from "../protocol/forwarded.ts";
 import {
   formatHead,
   HeadReader,
@@ -16,7 +17,11 @@ import type { HttpExchange } from "../transport/http_exchange.ts";
 import type { Session } from "../websocket/session.ts";
 import type { ServeHandler, ServeHandlerInfo, ServeLimits, ServeOptions } from "./options.ts";
 import { sendResponse, usable } from "./response.ts";
+import type { TrustedProxies } from "./trusted_proxies.ts";
 import { type OwnRequest, ownRequests, sendUpgrade } from "./upgrade.ts";
+
+/** What a connection over the limit is told. */
+export const TOO_MANY = "Cannot serve: too many connections, try again later";
 
 /** How requests are answered. */
 export interface AnswerOptions {
@@ -26,6 +31,10 @@ export interface AnswerOptions {
   limits: ServeLimits;
   handler: ServeHandler;
   onError: ServeOptions["onError"];
+  /** Those whose word about a client is taken. */
+  proxies: TrustedProxies;
+  /** Counts the connection for its client; returns whether that may have one more. */
+  admit(client: Deno.Addr): boolean;
   /** Called when a request has come. */
   onRequest(): void;
 }
@@ -43,7 +52,19 @@ export async function answer(
   const head = await readRequest(exchange, limits);
   options.onRequest();
   if (head === undefined) return undefined;
-  const request = makeRequest(head, options);
+  const { connection } = exchange;
+  const forwarded = options.proxies.has(connection.remoteAddr)
+    ? readForwarded(head.headers, (hostname) => options.proxies.hasHost(hostname))
+    : undefined;
+  if (forwarded?.hostname !== undefined) {
+    const { hostname, port } = forwarded;
+    connection.remoteAddr = { transport: "tcp", hostname, port };
+  }
+  if (!options.admit(connection.remoteAddr)) {
+    await refuse(exchange, new HttpError(503, TOO_MANY), limits);
+    return undefined;
+  }
+  const request = makeRequest(head, options, forwarded);
   if (request === undefined) {
     await refuse(
       exchange,
@@ -52,7 +73,7 @@ export async function answer(
     );
     return undefined;
   }
-  const own: OwnRequest = { address: exchange.connection.remoteAddr };
+  const own: OwnRequest = { address: connection.remoteAddr };
   ownRequests.set(request, own);
   const completed = Promise.withResolvers<void>();
   // A handler that ignores this promise must not get an unhandled rejection.
@@ -60,7 +81,7 @@ export async function answer(
   const response = await respond(
     request,
     {
-      remoteAddr: exchange.connection.remoteAddr as Deno.NetAddr,
+      remoteAddr: connection.remoteAddr as Deno.NetAddr,
       completed: completed.promise,
     },
     options,
@@ -141,8 +162,10 @@ export async function refuse(
 function makeRequest(
   { method, host, target, headers }: RequestHead,
   { scheme, authority }: AnswerOptions,
+  forwarded: Forwarded | undefined,
 ): Request | undefined {
-  const url = `${scheme}://${host || authority}${target}`;
+  const base = `${forwarded?.scheme ?? scheme}://${forwarded?.host ?? (host || authority)}`;
+  const url = base + target;
   if (!URL.canParse(url)) return undefined;
   const request = new Request(url, { method });
   // In half the time that a Request takes to be made of them.

@@ -8,7 +8,7 @@ import { clientKey } from "../transport/address.ts";
 import { requireDeno } from "../transport/deno_version.ts";
 import { memoryBudget } from "../transport/memory_budget.ts";
 import { type Incoming, Listener } from "../transport/listener.ts";
-import { answer, refuse } from "./answer.ts";
+import { answer, refuse, TOO_MANY } from "./answer.ts";
 import { HttpExchange } from "../transport/http_exchange.ts";
 import { HttpError } from "../protocol/http.ts";
 import type { Session } from "../websocket/session.ts";
@@ -21,6 +21,7 @@ import {
 } from "./options.ts";
 import { numberOption } from "../websocket/options.ts";
 import { Places } from "./places.ts";
+import { TrustedProxies } from "./trusted_proxies.ts";
 
 /**
  * Serves HTTP over TLS, or over TCP without `cert` and `key`, like `Deno.serve`; the difference is
@@ -80,6 +81,8 @@ class Server implements HttpServer {
   readonly #options: ServeOptions;
   readonly #limits: ServeLimits;
   readonly #places: Places;
+  readonly #proxies: TrustedProxies;
+  readonly #proxyProtocol: boolean;
   /** The connections, with the session that each has come to be. */
   readonly #connections = new Map<Incoming, Session | undefined>();
   /** Connections whose request has not come: cut off at shutdown. */
@@ -96,6 +99,14 @@ class Server implements HttpServer {
     const limits = this.#limits = serveLimits(options);
     this.#places = new Places(limits.maxConnections, limits.maxConnectionsPerAddress);
     limitMemory(limits);
+    const { trustProxy = [], proxyProtocol = false } = options;
+    if (typeof proxyProtocol !== "boolean") {
+      throw new TypeError(
+        `Cannot serve: proxyProtocol is "${proxyProtocol}", must be true or false`,
+      );
+    }
+    this.#proxies = new TrustedProxies(trustProxy);
+    this.#proxyProtocol = proxyProtocol;
     const { cert, key, signal, hostname = "0.0.0.0", reusePort = false } = options;
     const port = numberOption("serve", "port", options.port, 8000, 65_535);
     signal?.throwIfAborted();
@@ -104,7 +115,7 @@ class Server implements HttpServer {
     }
     const pair = cert === undefined || key === undefined ? undefined : { cert, key };
     this.#listener = new Listener(
-      { hostname, port, reusePort, pair },
+      { hostname, port, reusePort, pair, proxyProtocol },
       (incoming) => this.#serve(incoming),
     );
     this.addr = this.#listener.addr as Deno.NetAddr;
@@ -183,8 +194,16 @@ class Server implements HttpServer {
 
   /** Serves one connection; its place is free again when its file descriptor is. */
   #serve(incoming: Incoming): void {
-    const client = clientKey(incoming.remoteAddr);
+    // The client that the connection is counted for: behind a proxy it is not known yet.
+    let client = this.#speaksForAnother(incoming) ? undefined : clientKey(incoming.remoteAddr);
     const hasPlace = this.#places.take(client);
+    const admit = (address: Deno.Addr) => {
+      if (client !== undefined) return true;
+      const key = clientKey(address);
+      if (!this.#places.count(key)) return false;
+      client = key;
+      return true;
+    };
     this.#connections.set(incoming, undefined);
     incoming.onClosed = () => {
       this.#connections.delete(incoming);
@@ -192,26 +211,44 @@ class Server implements HttpServer {
       if (hasPlace) this.#places.giveBack(client);
       if (this.#stopping && this.#connections.size === 0) this.#idle.resolve();
     };
-    if (this.#stopping) incoming.destroy();
-    else if (hasPlace) void this.#answer(incoming);
+    if (this.#stopping || this.#isOutsider(incoming)) incoming.destroy();
+    else if (hasPlace) void this.#answer(incoming, admit);
     else void this.#turnAway(incoming);
+  }
+
+  /** Whether the peer may yet say which client it speaks for. */
+  #speaksForAnother({ remoteAddr }: Incoming): boolean {
+    return this.#proxyProtocol || this.#proxies.has(remoteAddr);
+  }
+
+  /** Whether the peer is none of the proxies that are named, where all connections must come from proxies. */
+  #isOutsider({ remoteAddr }: Incoming): boolean {
+    return this.#proxyProtocol && !this.#proxies.isEmpty && !this.#proxies.has(remoteAddr);
   }
 
   /**
    * Answers the request of a connection, and starts the session that comes of it. What the request was made
    * of is left behind: a socket may live for long. Never rejects.
+   *
+   * @param admit Counts the connection for its client, unless that is done; returns whether it may be served.
    */
-  async #answer(incoming: Incoming): Promise<void> {
+  async #answer(incoming: Incoming, admit: (client: Deno.Addr) => boolean): Promise<void> {
     let session: Session | undefined;
     try {
       const exchange = await this.#open(incoming);
       if (exchange === undefined) return;
+      // Of a proxy among proxies, the head says more.
+      if (!this.#proxies.has(incoming.remoteAddr) && !admit(incoming.remoteAddr)) {
+        return await this.#refuse(exchange);
+      }
       session = await answer(exchange, {
         scheme: this.#scheme,
         authority: this.#authority.replace(/^(?:0\.0\.0\.0|\[::\])(?=:)/, "localhost"),
         limits: this.#limits,
         handler: this.#handler,
         onError: this.#options.onError,
+        proxies: this.#proxies,
+        admit,
         // Once its request has come, a connection is waited for at shutdown.
         onRequest: () => void this.#waiting.delete(incoming),
       });
@@ -229,7 +266,7 @@ class Server implements HttpServer {
     if (this.#stopping) this.#sendAway(session);
   }
 
-  /** Completes the TLS handshake. Returns nothing if the client does not come to its end. */
+  /** Reads the PROXY header and completes the TLS handshake. Returns nothing if the client does not come to its end. */
   async #open(incoming: Incoming): Promise<HttpExchange | undefined> {
     this.#waiting.add(incoming);
     const timer = setTimeout(() => incoming.destroy(), this.#limits.handshakeTimeout);
@@ -244,14 +281,17 @@ class Server implements HttpServer {
     }
   }
 
+  async #refuse(exchange: HttpExchange): Promise<void> {
+    await refuse(exchange, new HttpError(503, TOO_MANY), this.#limits);
+  }
+
   /** Tells a connection over the limit to come back later. Never rejects. */
   async #turnAway(incoming: Incoming): Promise<void> {
     if (this.#refusals >= MAX_REFUSALS) return incoming.destroy();
     this.#refusals++;
     try {
       const exchange = await this.#open(incoming);
-      const busy = new HttpError(503, "Cannot serve: too many connections, try again later");
-      if (exchange !== undefined) await refuse(exchange, busy, this.#limits);
+      if (exchange !== undefined) await this.#refuse(exchange);
     } catch {
       // It did not wait to be told.
     } finally {

@@ -6,7 +6,8 @@
 
 import type { Server, Socket } from "node:net";
 import type { Connection, Receiver } from "./connection.ts";
-import { acceptAgain, listenAtOnce } from "./native_handle.ts";
+import { ProxyHeaderError, ProxyHeaderReader } from "../protocol/proxy_header.ts";
+import { acceptAgain, listenAtOnce, readOn } from "./native_handle.ts";
 import { type KeyPair, KeyPairError, readKeyPair } from "./key_pair.ts";
 import { net } from "./node.ts";
 import {
@@ -14,6 +15,7 @@ import {
   connectionOf,
   decideWay,
   isDecided,
+  readFirst,
   secureContext,
   secureServerSocket,
   underTls,
@@ -30,15 +32,18 @@ export interface ListenOptions {
   path?: string | undefined;
   /** With it, the listener speaks TLS. */
   pair?: KeyPair | undefined;
+  /** Whether a PROXY header comes before all else. @default {false} */
+  proxyProtocol?: boolean;
 }
 
 /** A connection that has been accepted, before any byte of it was read. */
 export interface Incoming {
+  /** The peer's address; once it is open, that of the client which a PROXY header names. */
   readonly remoteAddr: Deno.Addr;
   /**
-   * Completes the TLS handshake, if there is one.
+   * Reads the PROXY header and completes the TLS handshake, if there are.
    *
-   * @returns The connection, paused; `undefined` if the peer did not come to the end of the handshake.
+   * @returns The connection, paused; `undefined` if the peer did not come to the end of them.
    */
   open(receiver: Receiver): Promise<Connection | undefined>;
   /** Ends it at once. */
@@ -78,13 +83,14 @@ export class Listener {
    * @throws As `Deno.listen` and `Deno.listenTls`, if the address cannot be had or the pair will not do.
    */
   constructor(options: ListenOptions, accept: (incoming: Incoming) => void) {
+    const { proxyProtocol = false } = options;
     if (options.pair !== undefined) this.setCertificate(options.pair);
     void decideWay(this.#pair);
     this.#server = net().createServer({ pauseOnConnect: true, allowHalfOpen: true });
     // A client that left while it was accepted, or no free file descriptor: the next may do better.
     this.#server.on("error", () => {});
     this.#server.on("connection", (socket: Socket) => {
-      const incoming = new IncomingSocket(socket, this.#context, this.#server);
+      const incoming = new IncomingSocket(socket, this.#context, this.#server, proxyProtocol);
       if (isDecided()) return accept(incoming);
       // A crowd at the start must leave descriptors for the proof.
       if (this.#undecided >= MAX_UNDECIDED) return incoming.destroy();
@@ -139,19 +145,21 @@ export class Listener {
 }
 
 class IncomingSocket implements Incoming {
-  readonly remoteAddr: Deno.Addr;
+  remoteAddr: Deno.Addr;
   onClosed: () => void = () => {};
   readonly #socket: Socket;
   readonly #context: unknown;
   readonly #server: Server;
+  readonly #proxyProtocol: boolean;
   isClosed = false;
   /** Made when it is asked for: an idle connection owns nothing that it does not need. */
   #closed: PromiseWithResolvers<void> | undefined;
 
-  constructor(socket: Socket, context: unknown, server: Server) {
+  constructor(socket: Socket, context: unknown, server: Server, proxyProtocol: boolean) {
     this.#socket = socket;
     this.#context = context;
     this.#server = server;
+    this.#proxyProtocol = proxyProtocol;
     this.remoteAddr = addressOf(socket);
     socket.on("close", () => this.#close());
     // It is told by `close`; without a listener it would end the process.
@@ -172,10 +180,34 @@ class IncomingSocket implements Incoming {
   }
 
   open(receiver: Receiver): Promise<Connection | undefined> {
+    return this.#proxyProtocol ? this.#openProxied(receiver) : this.#open(receiver);
+  }
+
+  async #openProxied(receiver: Receiver): Promise<Connection | undefined> {
+    const reader = new ProxyHeaderReader();
+    try {
+      if (!await readFirst(this.#socket, reader)) return undefined;
+    } catch (error) {
+      // It sent something else. Nothing that a client could read is said before TLS.
+      this.#socket.destroy();
+      if (error instanceof ProxyHeaderError) return undefined;
+      throw error;
+    } finally {
+      reader.release();
+    }
+    if (reader.client !== undefined) this.remoteAddr = { transport: "tcp", ...reader.client };
+    return await this.#open(receiver);
+  }
+
+  #open(receiver: Receiver): Promise<Connection | undefined> {
     const socket = this.#socket;
     if (socket.destroyed) return Promise.resolve(undefined);
-    if (this.#context === undefined) return Promise.resolve(connectionOf(socket, receiver));
+    const { remoteAddr } = this;
+    if (this.#context === undefined) {
+      return Promise.resolve(connectionOf(socket, receiver, socket, remoteAddr));
+    }
     const secured = secureServerSocket(underTls(socket), this.#context);
+    if (this.#proxyProtocol) readOn(secured);
     return new Promise((resolve) => {
       // A peer that ends its side in the middle of the handshake is not coming back.
       const leave = () => secured.destroy();
@@ -187,7 +219,7 @@ class IncomingSocket implements Incoming {
       secured.on("end", leave);
       secured.on("close", fail);
       secured.once("secure", () => {
-        const connection = connectionOf(secured, receiver, socket);
+        const connection = connectionOf(secured, receiver, socket, remoteAddr);
         // From here on the connection listens; an idle one owns nothing that it does not need.
         secured.off("error", leave);
         secured.off("end", leave);
