@@ -28,6 +28,7 @@ import { Workers } from "./cli/server/workers.ts";
 import { causeOf, Failure } from "./cli/failure.ts";
 import { type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
+import { isProxyName } from "./server/trusted_proxies.ts";
 import { watchCertificate } from "./cli/server/certificate_watch.ts";
 import { stopRequested } from "./cli/signals.ts";
 
@@ -42,6 +43,11 @@ function shared(flag: Flag<number>): Flag<number> {
 function limit(placeholder: string, fallback: number, max: number): Flag<number> {
   return { ...integer(placeholder, fallback, 1, max), only: ["compression", "on"] };
 }
+
+const proxyList = list("ADDRESS[/BITS]", ",", (name) => {
+  if (!isProxyName(name)) throw new BadValue("proxy");
+  return name;
+});
 
 const flags = {
   host: optional("ADDRESS"),
@@ -66,6 +72,13 @@ const flags = {
   "max-connections": shared(limit("N", 16_384, 1_000_000)),
   "max-per-address": shared(limit("N", 8192, 1_000_000)),
   "max-memory": shared(limit("BYTES", 128 * 1024 * 1024, 2 ** 40)),
+  "trust-proxy": {
+    ...proxyList,
+    // Also several in one, as in the variable.
+    parse: (texts) => proxyList.parse(texts.flatMap((text) => text.split(","))),
+    only: ["compression", "on"],
+  } satisfies Flag<string[]>,
+  "proxy-protocol": { ...toggle(), only: ["compression", "on"] } satisfies Flag<boolean>,
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
   grace: integer("MS", 5000, 0, 600_000),
   workers: integer("N", 1, 1, 256),

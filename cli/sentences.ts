@@ -51,6 +51,8 @@ const portuguese = {
       "max-connections": "máximo de conexões ao mesmo tempo",
       "max-per-address": "e de um mesmo endereço",
       "max-memory": "máximo de memória para o que as conexões retêm",
+      "trust-proxy": "proxy cujo X-Forwarded-For ou Forwarded vale, repetível; ou unix",
+      "proxy-protocol": "toda conexão começa com o cabeçalho PROXY, v1 ou v2",
       "idle-timeout": "silêncio tolerado a um par; 0 desliga",
       grace: "espera máxima ao encerrar, em ms",
       workers: "threads na mesma porta, uma por núcleo",
@@ -126,6 +128,7 @@ const portuguese = {
     path: "um caminho que começa com / e não tem espaço, ? nem #",
     origin:
       "uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null",
+    proxy: "um endereço IP, uma rede como 10.0.0.0/8 ou 2001:db8::/32, ou unix",
     url: "uma URL ws:// ou wss:// sem fragmento",
     header: 'um cabeçalho "Nome: valor"',
     protocol: "um nome de subprotocolo (RFC 6455), sem repetição",
@@ -261,6 +264,8 @@ const english: Sentences = {
       "max-connections": "most connections at a time",
       "max-per-address": "and from one address",
       "max-memory": "most memory for what connections hold",
+      "trust-proxy": "proxy whose X-Forwarded-For or Forwarded counts, repeatable; or unix",
+      "proxy-protocol": "each connection begins with the PROXY header, v1 or v2",
       "idle-timeout": "silence borne of a peer; 0 turns it off",
       grace: "longest wait when stopping, in ms",
       workers: "threads on the same port, one a core",
@@ -335,6 +340,7 @@ const english: Sentences = {
     path: "a path that starts with / and has no space, ? or #",
     origin:
       "an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null",
+    proxy: "an IP address, a network such as 10.0.0.0/8 or 2001:db8::/32, or unix",
     url: "a ws:// or wss:// URL without a fragment",
     header: 'a header "Name: value"',
     protocol: "a subprotocol name (RFC 6455), not repeated",

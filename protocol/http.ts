@@ -158,6 +158,11 @@ const HEADER_LINE = new RegExp(`^(${TOKEN}):[ \\t]*(?:([^ \\t]+(?:[ \\t]+[^ \\t]
 /** `host [":" port]` (RFC 3986 section 3.2): a name, an IPv4 address, or an IPv6 one in brackets. */
 const HOST = /^(?:[0-9A-Za-z._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
 
+/** Whether `text` is what `Host` may hold. */
+export function isHost(text: string): boolean {
+  return HOST.test(text);
+}
+
 /**
  * Methods that no `Request` of the web has, and those it would turn into another one. `CONNECT` asks for a
  * tunnel, so that its answer must not be left to a handler that answers all alike; `TRACE` would return
@@ -197,7 +202,7 @@ export function parseRequest(lines: string[], limits: HeadLimits): RequestHead {
   if (minor === "0") headers = headers.filter(([name]) => name.toLowerCase() !== "upgrade");
   const hosts = headers.filter(([name]) => name.toLowerCase() === "host");
   const [, host = ""] = hosts[0] ?? [];
-  if (hosts.length > 1 || hosts.length === 0 && minor !== "0" || host !== "" && !HOST.test(host)) {
+  if (hosts.length > 1 || hosts.length === 0 && minor !== "0" || host !== "" && !isHost(host)) {
     throw new HttpError(400, "Cannot read request: it must have one valid Host");
   }
   refuseBody(headers);
@@ -268,7 +273,7 @@ function splitTarget(method: string, target: string): { authority?: string; targ
   if (target.startsWith("/")) return { target };
   if (target === "*" && method === "OPTIONS") return { target: "/*" };
   const authority = /^(?:https?|wss?):\/\/([^/?]+)/i.exec(target)?.[1];
-  const url = authority !== undefined && HOST.test(authority) ? URL.parse(target) : null;
+  const url = authority !== undefined && isHost(authority) ? URL.parse(target) : null;
   if (url === null) {
     throw new HttpError(400, "Cannot read request: target must be a path, or an http or ws URL");
   }

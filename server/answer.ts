@@ -14,18 +14,21 @@ import { OwnRequest, type Upgrade } from "./own_request.ts";
 
 /** How requests are answered. */
 export interface AnswerOptions {
-  origin: Origin;
   limits: ServeLimits;
   handler: ServeHandler;
   onError: ServeOptions["onError"];
+}
+
+/** For whom a request is answered, and what its URL begins with. */
+export interface Client extends Origin {
+  address: Deno.Addr;
 }
 
 /** A request to be answered. */
 export interface Exchange {
   message: IncomingMessage;
   response: ServerResponse;
-  /** The client's address. */
-  address: Deno.Addr;
+  client: Client;
   /**
    * Sends the response of an upgrade, and starts its session; absent where the connection cannot be taken
    * over.
@@ -35,30 +38,30 @@ export interface Exchange {
 
 /** Has the handler answer a request, and sends the answer. Never rejects. */
 export async function answer(exchange: Exchange, options: AnswerOptions): Promise<void> {
-  const { message, response: out, address, upgradeTo } = exchange;
-  const { limits, origin } = options;
+  const { message, response: out, client, upgradeTo } = exchange;
+  const { limits } = options;
   const completed = Promise.withResolvers<void>();
   // A handler that ignores this promise must not get an unhandled rejection.
   completed.promise.catch(() => {});
-  const client = new AbortController();
+  const gone = new AbortController();
   const onGone = () => {
     if (!out.writableFinished) {
-      client.abort(new DOMException("The client has gone", "AbortError"));
+      gone.abort(new DOMException("The client has gone", "AbortError"));
     }
   };
   out.once("close", onGone);
   message.socket.once("end", onGone);
   let own: OwnRequest | undefined;
   try {
-    const { request, body } = requestOf(message, out, client.signal, origin, limits);
-    own = new OwnRequest(request, address, upgradeTo !== undefined);
-    const info = { remoteAddr: address, completed: completed.promise };
+    const { request, body } = requestOf(message, out, gone.signal, client, limits);
+    own = new OwnRequest(request, client.address, upgradeTo !== undefined);
+    const info = { remoteAddr: client.address, completed: completed.promise };
     const response = await respond(request, info, own, body, options);
     const { upgrade } = own;
     if (upgrade !== undefined && response.status === 101) {
       await upgradeTo!(upgrade, response);
     } else {
-      await sendResponse(out, response, client.signal, limits.responseTimeout);
+      await sendResponse(out, response, gone.signal, limits.responseTimeout);
     }
     completed.resolve();
   } catch (error) {

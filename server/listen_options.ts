@@ -53,6 +53,10 @@ export function listenOptions(options: ServeTcpOptions | ServeUnixOptions): List
       throw new TypeError(`Cannot serve: ${name} is ${value}, must be a string`);
     }
   }
+  const proxyProtocol = given.proxyProtocol ?? false;
+  if (typeof proxyProtocol !== "boolean") {
+    throw new TypeError(`Cannot serve: proxyProtocol is "${proxyProtocol}", must be true or false`);
+  }
   if (path !== undefined) {
     for (const name of ["port", "hostname", "reusePort", "tcpBacklog", "cert", "key"]) {
       if (given[name]) refuse(name, "leave it out beside path: a Unix socket has none");
@@ -65,6 +69,7 @@ export function listenOptions(options: ServeTcpOptions | ServeUnixOptions): List
     reusePort: Boolean(reusePort),
     backlog: numberOption("serve", "tcpBacklog", tcpBacklog, 511, 65_535),
     path: path as string | undefined,
+    proxyProtocol,
     pair: cert === undefined ? undefined : { cert: cert as string, key: key as string },
   };
 }

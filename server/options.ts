@@ -8,7 +8,7 @@ import { MAX_TIMEOUT_MS, numberOption } from "../websocket/options.ts";
 
 /** What a {@linkcode ServeHandler} learns besides the request. */
 export interface ServeHandlerInfo<Addr extends Deno.Addr = Deno.Addr> {
-  /** The client's address; on a Unix socket that of the server. */
+  /** The client's address: what a trusted proxy says, else the peer's; on a Unix socket that of the server. */
   remoteAddr: Addr;
   /**
    * Resolves when the response has been sent. Rejects with {@linkcode Deno.errors.Interrupted} when the client
@@ -75,6 +75,23 @@ export interface ServeOptions<Addr extends Deno.Addr = Deno.Addr> {
   maxMemoryPerAddress?: number;
   /** Longest wait for the clients at shutdown, in milliseconds. @default {5000} */
   gracePeriod?: number;
+  /**
+   * Addresses (`192.0.2.1`) and networks (`2001:db8::/32`) of proxies, or `unix` for all peers of a Unix socket.
+   * What these say of a client by `X-Forwarded-For`, `-Proto` and `-Host`, or by `Forwarded` (RFC 7239), is
+   * believed: `remoteAddr`, what is counted for an address, and scheme and host of the request's URL are the
+   * client's. From anybody else the headers change nothing.
+   *
+   * @default {[]}
+   */
+  trustProxy?: string[];
+  /**
+   * Whether each connection begins with the header of the PROXY protocol, version 1 or 2, before TLS. Who
+   * connects can say any address by it: name the proxies in {@linkcode ServeOptions.trustProxy}, and all others
+   * are cut off, or let nobody else reach the port. A connection without the header is cut off too.
+   *
+   * @default {false}
+   */
+  proxyProtocol?: boolean;
 }
 
 /** Options of {@linkcode serve} on a TCP port. */

@@ -22,6 +22,8 @@ export interface Origin {
   scheme: string;
   /** Stands for the host of a request that names none. */
   authority: string;
+  /** The host that the client asked a proxy for, in place of that of the request. */
+  host?: string | undefined;
 }
 
 /** A request, and its body where it has one. */
@@ -95,7 +97,7 @@ const ABSOLUTE = /^(?:https?|wss?):\/\/([^/?@]+)(?=[/?]|$)/i;
  */
 export function urlOf(
   { url: target = "/", headers, method }: IncomingMessage,
-  { scheme, authority }: Origin,
+  { scheme, authority, host: asked }: Origin,
 ): { url: string; host: string | undefined } {
   // Of an absolute form, the authority counts and not `Host` (section 3.2.2).
   const absolute = ABSOLUTE.exec(target);
@@ -105,7 +107,7 @@ export function urlOf(
     : target === "*" && method === "OPTIONS"
     ? "/*"
     : target;
-  const url = `${scheme}://${host || authority}${path}`;
+  const url = `${scheme}://${asked ?? (host || authority)}${path}`;
   if (!path.startsWith("/") || !URL.canParse(url)) {
     throw new Refusal(400, "Cannot read request: its target or Host is in no URL");
   }

@@ -4,6 +4,9 @@
  * @module
  */
 
+import type { IncomingMessage } from "node:http";
+import { readForwarded } from "../protocol/forwarded.ts";
+import type { HeaderLines } from "../protocol/http.ts";
 import { clientKey } from "../transport/address.ts";
 import { requireDeno } from "../transport/deno_version.ts";
 import {
@@ -16,7 +19,7 @@ import {
 import { type Incoming, Listener } from "../transport/listener.ts";
 import { memoryBudget } from "../transport/memory_budget.ts";
 import type { Session } from "../websocket/session.ts";
-import { answer, type AnswerOptions } from "./answer.ts";
+import { answer, type AnswerOptions, type Client } from "./answer.ts";
 import { listenOptions } from "./listen_options.ts";
 import {
   type HttpServer,
@@ -27,8 +30,9 @@ import {
   type ServeUnixOptions,
 } from "./options.ts";
 import { Places } from "./places.ts";
-import { isWebSocketRequest, type Origin } from "./request.ts";
 import type { Upgrade } from "./own_request.ts";
+import { isWebSocketRequest, type Origin } from "./request.ts";
+import { TrustedProxies } from "./trusted_proxies.ts";
 import { startUpgraded } from "./upgrade.ts";
 
 /**
@@ -93,6 +97,14 @@ const CUT_OFF_MS = 500;
  */
 const MAX_REFUSALS = 16;
 
+/** A connection of a server. */
+interface Served {
+  /** Once it has come to be one. */
+  session: Session | undefined;
+  /** The client that it is counted for; behind a proxy it is not known yet. */
+  client: string | undefined;
+}
+
 class Server implements HttpServer {
   readonly finished: Promise<void>;
   readonly addr: Deno.NetAddr | Deno.UnixAddr;
@@ -101,8 +113,10 @@ class Server implements HttpServer {
   readonly #places: Places;
   readonly #http: HttpConnections<Incoming>;
   readonly #answerOptions: AnswerOptions;
-  /** The connections, with the session that each has come to be. */
-  readonly #connections = new Map<Incoming, Session | undefined>();
+  readonly #origin: Origin;
+  readonly #proxies: TrustedProxies;
+  readonly #proxyProtocol: boolean;
+  readonly #connections = new Map<Incoming, Served>();
   /** Connections in the middle of the TLS handshake: cut off at shutdown. */
   readonly #handshakes = new Set<Incoming>();
   /** Connections over the limit, which are told so. */
@@ -124,6 +138,8 @@ class Server implements HttpServer {
     );
     limitMemory(limits);
     signal?.throwIfAborted();
+    this.#proxies = new TrustedProxies(options.trustProxy ?? []);
+    this.#proxyProtocol = listen.proxyProtocol ?? false;
     this.#listener = new Listener(listen, (incoming) => this.#serve(incoming));
     this.addr = this.#listener.addr;
     this.#http = new HttpConnections({
@@ -132,7 +148,8 @@ class Server implements HttpServer {
       onRequest: (request) => this.#onRequest(request),
       onUpgrade: (request) => this.#onUpgrade(request),
     });
-    this.#answerOptions = { origin: this.#origin, limits, handler, onError };
+    this.#origin = this.#originOf();
+    this.#answerOptions = { limits, handler, onError };
     this.finished = this.#finish();
     try {
       if (onListen !== undefined) onListen(this.addr);
@@ -145,8 +162,8 @@ class Server implements HttpServer {
     if (signal?.aborted) void this.shutdown();
   }
 
-  /** What stands for the scheme of its URLs, and for the host of a request that names none. */
-  get #origin(): Origin {
+  /** What the URLs of its requests begin with. */
+  #originOf(): Origin {
     if ("path" in this.addr) {
       // As `Deno.serve` has it.
       const authority = encodeURIComponent(this.addr.path).replaceAll(".", "%2E");
@@ -179,7 +196,7 @@ class Server implements HttpServer {
       this.#listener.close();
       this.#http.close();
       for (const incoming of this.#handshakes) incoming.destroy();
-      for (const session of this.#connections.values()) if (session) this.#sendAway(session);
+      for (const { session } of this.#connections.values()) if (session) this.#sendAway(session);
       this.#stop.resolve();
     }
     await this.finished;
@@ -209,7 +226,7 @@ class Server implements HttpServer {
     let timer: ReturnType<typeof setTimeout>;
     const wait = (ms: number) => new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
     const cutOff = wait(this.#limits.gracePeriod).then(() => {
-      for (const [incoming, session] of this.#connections) {
+      for (const [incoming, { session }] of this.#connections) {
         session?.fail(new Error("Connection lost: the server has stopped"));
         incoming.destroy();
       }
@@ -221,55 +238,109 @@ class Server implements HttpServer {
 
   /** Serves one connection; its place is free again when its file descriptor is. */
   #serve(incoming: Incoming): void {
-    const client = clientKey(incoming.remoteAddr);
+    const client = this.#speaksForAnother(incoming) ? undefined : clientKey(incoming.remoteAddr);
     const hasPlace = this.#places.take(client);
-    this.#connections.set(incoming, undefined);
+    const served: Served = { session: undefined, client };
+    this.#connections.set(incoming, served);
     incoming.onClosed = () => {
       this.#connections.delete(incoming);
       this.#refused.delete(incoming);
-      if (hasPlace) this.#places.giveBack(client);
+      if (hasPlace) this.#places.giveBack(served.client);
       if (this.#stopping && this.#connections.size === 0) this.#idle.resolve();
     };
-    if (this.#stopping) return incoming.destroy();
+    if (this.#stopping || this.#isOutsider(incoming)) return incoming.destroy();
     if (!hasPlace) {
       if (this.#refused.size >= MAX_REFUSALS) return incoming.destroy();
       this.#refused.add(incoming);
     }
-    void this.#open(incoming);
+    void this.#open(incoming, served);
   }
 
-  /** Completes the TLS handshake, and speaks HTTP from then on. Never rejects. */
-  async #open(incoming: Incoming): Promise<void> {
+  /** Whether the peer may yet say which client it speaks for. */
+  #speaksForAnother({ remoteAddr }: Incoming): boolean {
+    return this.#proxyProtocol || this.#proxies.has(remoteAddr);
+  }
+
+  /** Whether the peer is none of the proxies that are named, where all connections must come from proxies. */
+  #isOutsider({ remoteAddr }: Incoming): boolean {
+    return this.#proxyProtocol && !this.#proxies.isEmpty && !this.#proxies.has(remoteAddr);
+  }
+
+  /** Reads the PROXY header and completes the TLS handshake, and speaks HTTP from then on. Never rejects. */
+  async #open(incoming: Incoming, served: Served): Promise<void> {
     this.#handshakes.add(incoming);
     const timer = setTimeout(() => incoming.destroy(), this.#limits.handshakeTimeout);
     const socket = await incoming.open();
     clearTimeout(timer);
     this.#handshakes.delete(incoming);
     if (socket === undefined) return;
-    if (this.#stopping) incoming.destroy();
-    else this.#http.take(socket, incoming);
+    if (this.#stopping) return incoming.destroy();
+    // Of a proxy among proxies, each request says more.
+    if (served.client === undefined && !this.#proxies.has(incoming.remoteAddr)) {
+      const client = clientKey(incoming.remoteAddr);
+      if (this.#places.count(client)) served.client = client;
+      else this.#refused.add(incoming);
+    }
+    this.#http.take(socket, incoming);
   }
 
-  #onRequest({ message, response, peer }: HttpRequest<Incoming>): void {
-    if (this.#refused.has(peer)) refuse(response, TOO_MANY_CONNECTIONS);
-    else void answer({ message, response, address: this.#addressOf(peer) }, this.#answerOptions);
+  async #onRequest({ message, response, peer }: HttpRequest<Incoming>): Promise<void> {
+    const client = this.#clientOf(message, peer);
+    const key = this.#uncountedKey(peer, client);
+    if (this.#isRefused(peer, key)) return refuse(response, TOO_MANY_CONNECTIONS);
+    await answer({ message, response, client }, this.#answerOptions);
+    if (key !== undefined) this.#places.uncount(key);
   }
 
-  #onUpgrade({ message, response, peer, handover }: UpgradeRequest<Incoming>): void {
-    if (this.#refused.has(peer)) return refuse(response, TOO_MANY_CONNECTIONS);
+  async #onUpgrade(request: UpgradeRequest<Incoming>): Promise<void> {
+    const { message, response, peer, handover } = request;
+    const client = this.#clientOf(message, peer);
+    const key = this.#uncountedKey(peer, client);
+    if (this.#isRefused(peer, key)) return refuse(response, TOO_MANY_CONNECTIONS);
+    let isCounted = false;
     const upgradeTo = async (upgrade: Upgrade, accepted: Response) => {
+      const served = this.#connections.get(peer);
+      if (served === undefined) throw new Error("Connection lost");
+      if (key !== undefined) served.client = key;
+      isCounted = true;
+      served.session = upgrade.session;
       response.detachSocket(message.socket);
-      await startUpgraded(handover, upgrade, accepted);
-      this.#connections.set(peer, upgrade.session);
+      await startUpgraded(handover, client.address, upgrade, accepted);
       if (this.#stopping) this.#sendAway(upgrade.session);
     };
-    const request = { message, response, address: this.#addressOf(peer), upgradeTo };
-    void answer(request, this.#answerOptions);
+    await answer({ message, response, client, upgradeTo }, this.#answerOptions);
+    if (key !== undefined && !isCounted) this.#places.uncount(key);
   }
 
-  /** The address of a client; of a Unix socket that of the server, as `Deno.serve` has it. */
-  #addressOf({ remoteAddr }: Incoming): Deno.Addr {
-    return "path" in this.addr ? this.addr : remoteAddr;
+  /** The client of a request: what proxies that are trusted say of it, else the peer. */
+  #clientOf({ rawHeaders }: IncomingMessage, { remoteAddr }: Incoming): Client {
+    // As `Deno.serve` has it, the peers of a Unix socket have its own address.
+    const address = "path" in this.addr ? this.addr : remoteAddr;
+    if (!this.#proxies.has(remoteAddr)) return { ...this.#origin, address };
+    const headers: HeaderLines = [];
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      headers.push([rawHeaders[i]!, rawHeaders[i + 1]!]);
+    }
+    const { hostname, port, scheme, host } = readForwarded(
+      headers,
+      (hostname) => this.#proxies.hasHost(hostname),
+    );
+    return {
+      address: hostname === undefined ? address : { transport: "tcp", hostname, port },
+      scheme: scheme ?? this.#origin.scheme,
+      authority: this.#origin.authority,
+      host,
+    };
+  }
+
+  /** The key under which a request is yet to be counted, as it comes by a proxy. */
+  #uncountedKey(peer: Incoming, { address }: Client): string | undefined {
+    const served = this.#connections.get(peer);
+    return served !== undefined && served.client === undefined ? clientKey(address) : undefined;
+  }
+
+  #isRefused(peer: Incoming, key: string | undefined): boolean {
+    return this.#refused.has(peer) || key !== undefined && !this.#places.count(key);
   }
 }
 

@@ -48,6 +48,7 @@ export interface WebSocketUpgrade {
 /** Sends the response of an upgrade by the socket that its request came by, and starts its session. */
 export async function startUpgraded(
   handover: Handover,
+  address: Deno.Addr,
   { session, accept }: Upgrade,
   response: Response,
 ): Promise<void> {
@@ -62,6 +63,7 @@ export async function startUpgraded(
   });
   const head = formatHead(statusLine(101, ""), headers);
   const { connection, rest, peerEnded } = await handover.take(head);
+  connection.remoteAddr = address;
   session.start(connection, rest, peerEnded);
 }
 
@@ -202,7 +204,7 @@ async function attach(
     const handover = new Handover({ socket, source: socket }, head);
     // The caller may set headers of the response yet.
     await undefined;
-    await startUpgraded(handover, upgrade, response);
+    await startUpgraded(handover, addressOf(socket), upgrade, response);
   } catch (error) {
     socket.destroy();
     upgrade.session.abandon(error);

@@ -133,6 +133,39 @@ onEachTransport(
   },
 );
 
+once("server.ts --trust-proxy and --proxy-protocol tell the client behind a proxy", async () => {
+  await using folder = await certificatesFolder();
+  const json = ["--log-format=json", "--trust-proxy=192.0.2.0/24,127.0.0.1"];
+  const clients = async (server: Awaited<ReturnType<typeof startServer>>, headers = {}) => {
+    using peer = await RawPeer.connect(server.port);
+    assertEquals((await peer.request(handshake("/ws", headers))).status, 101);
+    const line = JSON.parse(await server.program.stdout.match(/"handshake"/));
+    await peer.write(clientFrame(OPCODE.close, closePayload(1000)));
+    return line.properties.client;
+  };
+  const header = { "X-Forwarded-For": "198.51.100.1, 2001:db8::1, 192.0.2.7" };
+  await using server = await startServer(json, { cwd: folder.path });
+  assertEquals(await clients(server, header), "[2001:db8::1]:0");
+  await using alone = await startServer(json.slice(0, 1), { cwd: folder.path });
+  assertMatch(await clients(alone, header), /^127\.0\.0\.1:\d+$/);
+
+  await using proxied = await startServer([...json, "--proxy-protocol", "--workers=2"], {
+    cwd: folder.path,
+  });
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: proxied.port });
+  await connection.write(
+    new TextEncoder().encode("PROXY TCP4 203.0.113.5 127.0.0.1 49152 443\r\n"),
+  );
+  const secured = await Deno.startTls(connection, {
+    hostname: "localhost",
+    caCerts: [(await developmentCertificates()).ca],
+  });
+  await secured.write(new TextEncoder().encode(handshake("/ws")));
+  const line = JSON.parse(await proxied.program.stdout.match(/"handshake"/));
+  assertEquals(line.properties.client, "203.0.113.5:49152");
+  secured.close();
+});
+
 once(
   "server.ts --origin admits the origins listed, and who sends none",
   async () => {
@@ -591,6 +624,10 @@ Deno.test("server.ts refuses what it does not understand", async () => {
       'Valor inválido em --origin: "capacitor://", deve ser uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null',
     ],
     [
+      ["--trust-proxy=10.0.0.0/8,proxy.example"],
+      'Valor inválido em --trust-proxy: "proxy.example", deve ser um endereço IP, uma rede como 10.0.0.0/8 ou 2001:db8::/32, ou unix',
+    ],
+    [
       ["--origin=example"],
       'Valor inválido em --origin: "example", deve ser uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null',
     ],
@@ -688,6 +725,11 @@ once("server.ts refuses a limit of the environment that would be ignored", async
   const cases: [string[], Record<string, string>, string][] = [
     [["--compression=off"], { WSS_MAX_CONNECTIONS: "5" }, noEffect('"WSS_MAX_CONNECTIONS"')],
     [["--max-per-address=5"], { WSS_COMPRESSION: "off" }, noEffect('"--max-per-address"')],
+    [
+      ["--proxy-protocol"],
+      { WSS_COMPRESSION: "off", WSS_TRUST_PROXY: "::1" },
+      noEffect('"WSS_TRUST_PROXY", "--proxy-protocol"'),
+    ],
     [[], { WSS_COMPRESSION: "off", WSS_MAX_MESSAGE_SIZE: "5" }, noEffect('"WSS_MAX_MESSAGE_SIZE"')],
     [
       [],

@@ -27,8 +27,8 @@ export interface Receiver {
 
 /** An established connection, over TCP, TLS or a Unix socket. Bytes come once it is resumed. */
 export interface Connection {
-  /** The peer's address. */
-  readonly remoteAddr: Deno.Addr;
+  /** The peer's address, or that of the client for whom a trusted proxy speaks. */
+  remoteAddr: Deno.Addr;
   /** The owner, which is told what happens; may be replaced while no bytes are expected, as after an opening handshake. */
   receiver: Receiver;
   /** Lets bytes come. */

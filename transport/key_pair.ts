@@ -46,7 +46,7 @@ interface Block {
   isEncrypted: boolean;
 }
 
-const BLOCK = /-----BEGIN ([^-\r\n]+)-----([^]*?)-----END [^-\r\n]+-----/g;
+const BLOCK = /-----BEGIN ([^\r\n-]+)-----([^]*?)-----END [^\r\n-]+-----/g;
 
 /** `TRUSTED CERTIFICATE` is OpenSSL's own: what it trusts the certificate for follows in the same block. */
 const CERTIFICATE = /^(?:X509 |TRUSTED )?CERTIFICATE$/;

@@ -5,7 +5,8 @@
  */
 
 import type { Server, Socket } from "node:net";
-import { acceptAgain, listenAtOnce } from "./native_handle.ts";
+import { ProxyHeaderError, ProxyHeaderReader } from "../protocol/proxy_header.ts";
+import { acceptAgain, listenAtOnce, readOn } from "./native_handle.ts";
 import { type KeyPair, KeyPairError, readKeyPair } from "./key_pair.ts";
 import { net } from "./node.ts";
 import {
@@ -13,6 +14,7 @@ import {
   decideWay,
   isDecided,
   type OpenSocket,
+  readFirst,
   secureContext,
   secureServerSocket,
   underTls,
@@ -31,15 +33,18 @@ export interface ListenOptions {
   path?: string | undefined;
   /** With it, the listener speaks TLS. */
   pair?: KeyPair | undefined;
+  /** Whether a PROXY header comes before all else. @default {false} */
+  proxyProtocol?: boolean;
 }
 
 /** A connection that has been accepted, before any byte of it was read. */
 export interface Incoming {
+  /** The peer's address; once it is open, that of the client which a PROXY header names. */
   readonly remoteAddr: Deno.Addr;
   /**
-   * Completes the TLS handshake, if there is one.
+   * Reads the PROXY header and completes the TLS handshake, if there are.
    *
-   * @returns The socket; `undefined` if the peer did not come to the end of the handshake.
+   * @returns The socket; `undefined` if the peer did not come to the end of them.
    */
   open(): Promise<OpenSocket | undefined>;
   /** Ends it at once. */
@@ -79,6 +84,7 @@ export class Listener {
    * @throws As `Deno.listen` and `Deno.listenTls`, if the address cannot be had or the pair will not do.
    */
   constructor(options: ListenOptions, accept: (incoming: Incoming) => void) {
+    const { proxyProtocol = false } = options;
     if (options.pair !== undefined) this.setCertificate(options.pair);
     void decideWay(this.#pair);
     this.#server = net().createServer({ pauseOnConnect: true, allowHalfOpen: true });
@@ -86,7 +92,7 @@ export class Listener {
     this.#server.on("error", () => {});
     const onFreed = () => acceptAgain(this.#server, options.backlog);
     this.#server.on("connection", (socket: Socket) => {
-      const incoming = new IncomingSocket(socket, this.#context, onFreed);
+      const incoming = new IncomingSocket(socket, this.#context, onFreed, proxyProtocol);
       if (isDecided()) return accept(incoming);
       // A crowd at the start must leave descriptors for the proof.
       if (this.#undecided >= MAX_UNDECIDED) return incoming.destroy();
@@ -141,19 +147,26 @@ export class Listener {
 }
 
 class IncomingSocket implements Incoming {
-  readonly remoteAddr: Deno.Addr;
+  remoteAddr: Deno.Addr;
   onClosed: () => void = () => {};
   readonly #socket: Socket;
   readonly #context: unknown;
   readonly #onFreed: () => void;
+  readonly #proxyProtocol: boolean;
   isClosed = false;
   /** Made when it is asked for: an idle connection owns nothing that it does not need. */
   #closed: PromiseWithResolvers<void> | undefined;
 
-  constructor(socket: Socket, context: unknown, onFreed: () => void) {
+  constructor(
+    socket: Socket,
+    context: unknown,
+    onFreed: () => void,
+    proxyProtocol: boolean,
+  ) {
     this.#socket = socket;
     this.#context = context;
     this.#onFreed = onFreed;
+    this.#proxyProtocol = proxyProtocol;
     this.remoteAddr = addressOf(socket);
     socket.on("close", () => this.#close());
     // It is told by `close`; without a listener it would end the process.
@@ -174,10 +187,31 @@ class IncomingSocket implements Incoming {
   }
 
   open(): Promise<OpenSocket | undefined> {
+    return this.#proxyProtocol ? this.#openProxied() : this.#open();
+  }
+
+  async #openProxied(): Promise<OpenSocket | undefined> {
+    const reader = new ProxyHeaderReader();
+    try {
+      if (!await readFirst(this.#socket, reader)) return undefined;
+    } catch (error) {
+      // It sent something else. Nothing that a client could read is said before TLS.
+      this.#socket.destroy();
+      if (error instanceof ProxyHeaderError) return undefined;
+      throw error;
+    } finally {
+      reader.release();
+    }
+    if (reader.client !== undefined) this.remoteAddr = { transport: "tcp", ...reader.client };
+    return await this.#open();
+  }
+
+  #open(): Promise<OpenSocket | undefined> {
     const socket = this.#socket;
     if (socket.destroyed) return Promise.resolve(undefined);
     if (this.#context === undefined) return Promise.resolve({ socket, source: socket });
     const secured = secureServerSocket(underTls(socket), this.#context);
+    if (this.#proxyProtocol) readOn(secured);
     return new Promise((resolve) => {
       // A peer that ends its side in the middle of the handshake is not coming back.
       const leave = () => secured.destroy();

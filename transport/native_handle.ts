@@ -8,6 +8,7 @@
  *   network as `_nativeTcpHandle`, and takes what that has read by `receive(bytes)`.
  * - `useUserBuffer(buffer)` makes a handle read into `buffer`; `onread` is then called with no argument,
  *   and with the count of bytes, or an error below zero, in `streamBaseState[kReadBytesOrError]`.
+ * - A handle keeps the buffer that `useUserBuffer` has given it, and reads no more at once than that holds.
  * - `readStop()` of a `TLSWrap` does not stop the network: that of the handle below it does.
  * - `writeBuffer(request, bytes)` of a `TCPWrap` keeps `bytes` until `request.oncomplete` is called, unless
  *   `streamBaseState[kLastWriteWasAsync]` is 0. A `TLSWrap` copies them, and must not be given the next
@@ -26,7 +27,7 @@
 import type { Server, Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import { type Connection, fail, type Receiver, tell } from "./connection.ts";
-import { process } from "./node.ts";
+import { buffer, process } from "./node.ts";
 
 /** A native stream handle. */
 interface Handle {
@@ -101,7 +102,7 @@ function handleOf(socket: Socket): Handle | undefined {
 /** A connection over a socket's native handle. */
 class NativeConnection implements Connection {
   receiver: Receiver;
-  readonly remoteAddr: Deno.Addr;
+  remoteAddr: Deno.Addr;
   readonly #socket: Socket;
   readonly #handle: Handle;
   /** The handle that reads from the network: under TLS the one below. */
@@ -249,6 +250,73 @@ export function holdBelowTls(socket: Socket, isHeld: boolean): void {
   const source = (socket as unknown as { _handle?: Handle | null })._handle?._nativeTcpHandle;
   if (isHeld) source?.readStop();
   else source?.readStart();
+}
+
+/**
+ * Reads the first bytes of an accepted socket, and not one more than are wanted: what follows stays with the
+ * system, for TLS to read.
+ *
+ * @param wanted How many bytes more are wanted.
+ * @param push Takes bytes; returns a number once no more are wanted.
+ * @param end Called where no more come.
+ * @returns Whether the socket's handle is as expected.
+ */
+export function readExactly(
+  socket: Socket,
+  wanted: () => number,
+  push: (bytes: Uint8Array) => number | undefined,
+  end: () => void,
+): boolean {
+  const handle = handleOf(socket);
+  if (handle === undefined) return false;
+  let bytes: Uint8Array;
+  const next = () => handle.useUserBuffer(bytes = new Uint8Array(wanted()));
+  handle.readStop();
+  next();
+  handle.onread = () => {
+    const count = streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError]!;
+    if (count === 0) return;
+    if (count > 0 && push(bytes.subarray(0, count)) === undefined) return next();
+    handle.readStop();
+    if (count < 0) return end();
+    readIntoStream(socket, handle);
+  };
+  handle.readStart();
+  return true;
+}
+
+/** Has a handle that reads into a buffer of ours give the stream of its socket what comes. */
+function readIntoStream(socket: Socket, handle: Handle): void {
+  handle.useUserBuffer(encrypted);
+  handle.onread = () => {
+    const count = streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError]!;
+    if (count > 0) {
+      // A copy: the buffer is everybody's.
+      if (!socket.push(buffer().Buffer.from(encrypted.subarray(0, count)))) handle.readStop();
+    } else if (count === UV_EOF) {
+      socket.push(null);
+      socket.read(0);
+    } else if (count < 0) {
+      socket.destroy(new Error(`Connection lost: the network reported error ${count}`));
+    }
+  };
+}
+
+/**
+ * Has TLS read on from a socket that {@linkcode readExactly} has read from: the handle keeps reading into a buffer
+ * of ours, which Deno's TLS does not look at.
+ */
+export function readOn(secured: Socket): void {
+  const handle = handleOf(secured);
+  const source = handle?._nativeTcpHandle;
+  if (!handle || !source) return;
+  const { onread } = source;
+  source.useUserBuffer(encrypted);
+  source.onread = () => {
+    const count = streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError]!;
+    if (count > 0) handle.receive!(encrypted.subarray(0, count));
+    else if (count < 0) onread.call(source, undefined);
+  };
 }
 
 /** `UV_TCP_REUSEPORT` of libuv. */

@@ -10,7 +10,7 @@ import type { Duplex } from "node:stream";
 import type { SecureContext } from "node:tls";
 import type { Connection, Receiver } from "./connection.ts";
 import type { KeyPair } from "./key_pair.ts";
-import { addAuthorities, holdBelowTls, nativeConnection } from "./native_handle.ts";
+import { addAuthorities, holdBelowTls, nativeConnection, readExactly } from "./native_handle.ts";
 import { buffer, net, tls } from "./node.ts";
 import { belowTls, streamConnection } from "./stream_connection.ts";
 
@@ -103,13 +103,14 @@ export function isDecided(): boolean {
  *
  * @param socket Under TLS after its handshake; nobody else reads from it.
  * @param source The socket that reads from the network: under TLS the one below.
+ * @param remoteAddr The client's address.
  */
 export function connectionOf(
   socket: Socket,
   receiver: Receiver,
   source: Socket = socket,
+  remoteAddr: Deno.Addr = addressOf(source),
 ): Connection {
-  const remoteAddr = addressOf(source);
   source.setNoDelay(true);
   const native = way === "native" ? nativeConnection(socket, remoteAddr, receiver) : undefined;
   return native ?? streamConnection(socket, source, remoteAddr, receiver);
@@ -131,6 +132,53 @@ export function holdNetwork({ socket, source }: OpenSocket, isHeld: boolean): vo
     return void (isHeld ? source.pause() : source.resume());
   }
   if (source !== socket) holdBelowTls(socket, isHeld);
+}
+
+/** Takes what comes first of a connection, and tells how many bytes more that are surely a part of it. */
+export interface FirstReader {
+  readonly wanted: number;
+  /** Returns how many of the bytes it takes, once it has all; the rest is what follows. */
+  push(bytes: Uint8Array): number | undefined;
+}
+
+/**
+ * Reads what comes first from an accepted socket, and leaves what follows to whoever reads next.
+ *
+ * @returns Whether it has come; otherwise the socket has ended.
+ * @throws What `reader` throws.
+ */
+export async function readFirst(socket: Socket, reader: FirstReader): Promise<boolean> {
+  const read = Promise.withResolvers<boolean>();
+  const end = () => read.resolve(false);
+  const push = (bytes: Uint8Array) => {
+    try {
+      const taken = reader.push(bytes);
+      if (taken !== undefined) read.resolve(true);
+      return taken;
+    } catch (error) {
+      read.reject(error);
+      return bytes.length;
+    }
+  };
+  socket.once("close", end);
+  try {
+    if (socket.destroyed) return false;
+    if (way !== "native" || !readExactly(socket, () => reader.wanted, push, end)) {
+      socket.on("data", (bytes: Uint8Array) => {
+        const taken = push(bytes);
+        if (taken === undefined) return;
+        socket.pause();
+        socket.removeAllListeners("data");
+        if (taken < bytes.length) socket.unshift(bytes.subarray(taken));
+      });
+      socket.once("end", end);
+      socket.resume();
+    }
+    return await read.promise;
+  } finally {
+    socket.off("close", end);
+    socket.off("end", end);
+  }
 }
 
 /** What TLS is to be put on: the socket itself where its native handle is used. */

@@ -13,7 +13,7 @@ import { stream } from "./node.ts";
 
 class StreamConnection implements Connection {
   receiver: Receiver;
-  readonly remoteAddr: Deno.Addr;
+  remoteAddr: Deno.Addr;
   readonly #socket: Socket;
   /** The socket that reads from the network: under TLS the one below. */
   readonly #source: Socket;

@@ -28,6 +28,8 @@ const workers = await Workers.start(
       "max-connections": 10_000,
       "max-per-address": 10_000,
       "max-memory": 2 ** 27,
+      "trust-proxy": [],
+      "proxy-protocol": false,
       "idle-timeout": 0,
       grace: 1000,
     },

@@ -27,6 +27,8 @@ export interface ListenerOptions {
   "max-connections": number;
   "max-per-address": number;
   "max-memory": number;
+  "trust-proxy": string[];
+  "proxy-protocol": boolean;
   "idle-timeout": number;
   grace: number;
   /** How many workers listen on the port. @default {1} */
@@ -59,6 +61,8 @@ interface Transport {
       maxConnections: number;
       maxConnectionsPerAddress: number;
       maxMemory: number;
+      trustProxy: string[];
+      proxyProtocol: boolean;
       gracePeriod: number;
     },
     handler: RequestHandler["handle"],
@@ -145,6 +149,8 @@ function listen(
         maxConnections: options["max-connections"],
         maxConnectionsPerAddress: options["max-per-address"],
         maxMemory: options["max-memory"],
+        trustProxy: options["trust-proxy"],
+        proxyProtocol: options["proxy-protocol"],
         gracePeriod: options.grace,
       }, requests.handle);
     } catch (error) {

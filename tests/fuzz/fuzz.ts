@@ -12,17 +12,19 @@ import { deflateStreams } from "./deflate.ts";
 import { extensionParameters } from "./extensions.ts";
 import { frameStreams } from "./frames.ts";
 import { heads } from "./heads.ts";
+import { proxies } from "./proxies.ts";
 
 /** Makes one input, and throws when something does not hold of it. */
 type Kind = (random: Random) => void | Promise<void>;
 
 /** Each kind, and how many of a hundred inputs are of it. */
 const KINDS: Record<string, { share: number; kind: Kind }> = {
-  heads: { share: 32, kind: heads },
+  heads: { share: 27, kind: heads },
   frames: { share: 30, kind: frameStreams },
   extensions: { share: 25, kind: extensionParameters },
   deflate: { share: 10, kind: deflateStreams },
   events: { share: 3, kind: events },
+  proxies: { share: 5, kind: proxies },
 };
 
 /** One input takes no longer, in milliseconds, however busy the machine: more is a hang. */

@@ -24,6 +24,8 @@ const LISTENER: ListenerOptions = {
   "max-connections": 100,
   "max-per-address": 100,
   "max-memory": 2 ** 27,
+  "trust-proxy": [],
+  "proxy-protocol": false,
   "idle-timeout": 30,
   grace: 5000,
 };
