@@ -270,18 +270,19 @@ class Server implements HttpServer {
   async #open(incoming: Incoming, served: Served): Promise<void> {
     this.#handshakes.add(incoming);
     const timer = setTimeout(() => incoming.destroy(), this.#limits.handshakeTimeout);
-    const socket = await incoming.open();
+    const isOpen = await incoming.open((socket) => {
+      if (this.#stopping) return incoming.destroy();
+      // Of a proxy among proxies, each request says more.
+      if (served.client === undefined && !this.#proxies.has(incoming.remoteAddr)) {
+        const client = clientKey(incoming.remoteAddr);
+        if (this.#places.count(client)) served.client = client;
+        else this.#refused.add(incoming);
+      }
+      this.#http.take(socket, incoming);
+    });
     clearTimeout(timer);
     this.#handshakes.delete(incoming);
-    if (socket === undefined) return;
-    if (this.#stopping) return incoming.destroy();
-    // Of a proxy among proxies, each request says more.
-    if (served.client === undefined && !this.#proxies.has(incoming.remoteAddr)) {
-      const client = clientKey(incoming.remoteAddr);
-      if (this.#places.count(client)) served.client = client;
-      else this.#refused.add(incoming);
-    }
-    this.#http.take(socket, incoming);
+    if (!isOpen) incoming.destroy();
   }
 
   async #onRequest({ message, response, peer }: HttpRequest<Incoming>): Promise<void> {

@@ -44,9 +44,10 @@ export interface Incoming {
   /**
    * Reads the PROXY header and completes the TLS handshake, if there are.
    *
-   * @returns The socket; `undefined` if the peer did not come to the end of them.
+   * @param take Called with the socket at once when it is open: what comes right behind is read by its stream.
+   * @returns Whether the peer came to the end of them.
    */
-  open(): Promise<OpenSocket | undefined>;
+  open(take: (socket: OpenSocket) => void): Promise<boolean>;
   /** Ends it at once. */
   destroy(): void;
   /** Called when its file descriptor has been given back. */
@@ -186,30 +187,33 @@ class IncomingSocket implements Incoming {
     this.#onFreed();
   }
 
-  open(): Promise<OpenSocket | undefined> {
-    return this.#proxyProtocol ? this.#openProxied() : this.#open();
+  open(take: (socket: OpenSocket) => void): Promise<boolean> {
+    return this.#proxyProtocol ? this.#openProxied(take) : this.#open(take);
   }
 
-  async #openProxied(): Promise<OpenSocket | undefined> {
+  async #openProxied(take: (socket: OpenSocket) => void): Promise<boolean> {
     const reader = new ProxyHeaderReader();
     try {
-      if (!await readFirst(this.#socket, reader)) return undefined;
+      if (!await readFirst(this.#socket, reader)) return false;
     } catch (error) {
       // It sent something else. Nothing that a client could read is said before TLS.
       this.#socket.destroy();
-      if (error instanceof ProxyHeaderError) return undefined;
+      if (error instanceof ProxyHeaderError) return false;
       throw error;
     } finally {
       reader.release();
     }
     if (reader.client !== undefined) this.remoteAddr = { transport: "tcp", ...reader.client };
-    return await this.#open();
+    return await this.#open(take);
   }
 
-  #open(): Promise<OpenSocket | undefined> {
+  #open(take: (socket: OpenSocket) => void): Promise<boolean> {
     const socket = this.#socket;
-    if (socket.destroyed) return Promise.resolve(undefined);
-    if (this.#context === undefined) return Promise.resolve({ socket, source: socket });
+    if (socket.destroyed) return Promise.resolve(false);
+    if (this.#context === undefined) {
+      take({ socket, source: socket });
+      return Promise.resolve(true);
+    }
     const secured = secureServerSocket(underTls(socket), this.#context);
     if (this.#proxyProtocol) readOn(secured);
     return new Promise((resolve) => {
@@ -217,7 +221,7 @@ class IncomingSocket implements Incoming {
       const leave = () => secured.destroy();
       const fail = () => {
         socket.destroy();
-        resolve(undefined);
+        resolve(false);
       };
       secured.on("error", leave);
       secured.on("end", leave);
@@ -226,7 +230,8 @@ class IncomingSocket implements Incoming {
         // An idle connection owns nothing that it does not need.
         secured.off("end", leave);
         secured.off("close", fail);
-        resolve({ socket: secured, source: socket });
+        take({ socket: secured, source: socket });
+        resolve(true);
       });
     });
   }

@@ -177,8 +177,9 @@ export async function connectionFrom(
   incoming: Incoming,
   receiver: Receiver,
 ): Promise<Connection | undefined> {
-  const open = await incoming.open();
-  return open && connectionOf(open.socket, receiver, open.source);
+  let connection: Connection | undefined;
+  await incoming.open(({ socket, source }) => connection = connectionOf(socket, receiver, source));
+  return connection;
 }
 
 /** The port of a listener on TCP. */
