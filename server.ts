@@ -45,7 +45,7 @@ function limit(placeholder: string, fallback: number, max: number): Flag<number>
 }
 
 const proxyList = list("ADDRESS[/BITS]", ",", (name) => {
-  if (!isProxyName(name)) throw new BadValue("proxy");
+  if (!isProxyName(name)) throw new BadValue("proxy", {}, name);
   return name;
 });
 
@@ -61,7 +61,7 @@ const flags = {
   cert: value("FILE", DEFAULT_PAIR.cert, notEmpty),
   key: optional("FILE"),
   origin: list("ORIGIN", ",", (origin) => {
-    if (!isOrigin(origin)) throw new BadValue("origin");
+    if (!isOrigin(origin)) throw new BadValue("origin", {}, origin);
     return origin.toLowerCase();
   }),
   token: optional("SECRET"),

@@ -41,12 +41,17 @@ export class BadValue extends Error {
   override name = "BadValue";
   readonly kind: keyof Sentences["wanted"];
   readonly details: Record<string, string | number>;
-  /** The one text of several that is bad, where it is known. */
-  text: string | undefined;
-  constructor(kind: keyof Sentences["wanted"], details: Record<string, string | number> = {}) {
+  /** The one text of several that is bad, where the others are not. */
+  readonly text: string | undefined;
+  constructor(
+    kind: keyof Sentences["wanted"],
+    details: Record<string, string | number> = {},
+    text?: string,
+  ) {
     super(kind);
     this.kind = kind;
     this.details = details;
+    this.text = text;
   }
 }
 
@@ -122,16 +127,7 @@ export function list(
   separator: "," | "\n",
   check: (value: string, index: number, values: string[]) => string = (value) => value,
 ): Flag<string[]> {
-  const parse = (texts: string[]) =>
-    texts.map((text, ...rest) => {
-      try {
-        return check(text, ...rest);
-      } catch (error) {
-        if (error instanceof BadValue) error.text = text;
-        throw error;
-      }
-    });
-  return { placeholder, separator, parse };
+  return { placeholder, separator, parse: (texts) => texts.map(check) };
 }
 
 /** The environment variable of a flag: `WSS_` and the flag's name. */

@@ -37,7 +37,7 @@ export interface ServeOptions<Addr extends Deno.Addr = Deno.Addr> {
   maxHeaderBytes?: number;
   /** Most header lines of a request; more get 431. @default {100} */
   maxHeaders?: number;
-  /** Longest time for the TLS handshake alone, in milliseconds. @default {10000} */
+  /** Longest time for the PROXY header and the TLS handshake, in milliseconds. @default {10000} */
   handshakeTimeout?: number;
   /** Longest time from then to the complete head, in milliseconds; then 408. @default {10000} */
   headerTimeout?: number;

@@ -10,7 +10,13 @@ import type { Duplex } from "node:stream";
 import type { SecureContext } from "node:tls";
 import type { Connection, Receiver } from "./connection.ts";
 import type { KeyPair } from "./key_pair.ts";
-import { addAuthorities, holdBelowTls, nativeConnection, readExactly } from "./native_handle.ts";
+import {
+  addAuthorities,
+  holdBelowTls,
+  nativeConnection,
+  readExactly,
+  readOn,
+} from "./native_handle.ts";
 import { buffer, net, tls } from "./node.ts";
 import { belowTls, streamConnection } from "./stream_connection.ts";
 
@@ -21,6 +27,9 @@ let decision: Promise<void> | undefined;
 
 /** The length of what the trial sends again and again: more than one read takes, and odd. */
 const TRIAL_SIZE = 100_003;
+
+/** What is sent before that, and before TLS. */
+const PRELUDE = Uint8Array.of(0x50, 0x52, 0x4f, 0x58, 0x59);
 
 /** How often at most: a socket of Linux has taken 3 MB before a write to it was pending. */
 const TRIAL_WRITES = 100;
@@ -217,22 +226,25 @@ async function roundTrip(pair?: KeyPair): Promise<void> {
     await Promise.race([once(server, "listening"), failed.promise]);
     const accepted = new Promise<Trial>((resolve, reject) =>
       server.once("connection", (raw: Socket) => {
-        if (pair === undefined) return Trial.of(watched(raw), resolve, reject);
-        const secured = secureServerSocket(watched(raw), secureContext(pair.cert, pair.key));
-        watched(secured).once("secure", () => Trial.of(secured, resolve, reject));
+        const start = () => {
+          if (pair === undefined) return Trial.of(raw, resolve, reject);
+          const secured = secureServerSocket(raw, secureContext(pair.cert, pair.key));
+          readOn(secured);
+          watched(secured).once("secure", () => Trial.of(secured, resolve, reject));
+        };
+        readPrelude(watched(raw)).then(start).catch(reject);
       })
     );
     const { port } = server.address() as AddressInfo;
-    const options = { host: "127.0.0.1", port, allowHalfOpen: true };
-    const socket: Socket = pair === undefined
-      ? net().connect(options)
-      : tls().connect({ ...options, rejectUnauthorized: false });
-    watched(socket);
+    const own = { allowHalfOpen: true };
+    const raw = watched(net().connect({ host: "127.0.0.1", port, ...own }));
     const dialled = new Promise<Trial>((resolve, reject) =>
-      socket.once(
-        pair === undefined ? "connect" : "secureConnect",
-        () => Trial.of(socket, resolve, reject),
-      )
+      raw.once("connect", () => {
+        raw.write(PRELUDE);
+        if (pair === undefined) return Trial.of(raw, resolve, reject);
+        const secured = tls().connect({ ...own, socket: raw, rejectUnauthorized: false });
+        watched(secured).once("secureConnect", () => Trial.of(secured, resolve, reject));
+      })
     );
     const exchange = Promise.all([accepted, dialled]).then(async ([one, other]) => {
       // One that is filled up before its peer reads, and one that is read from the start.
@@ -246,6 +258,24 @@ async function roundTrip(pair?: KeyPair): Promise<void> {
     for (const socket of sockets) socket.destroy();
     await new Promise<void>((ok) => server.close(() => ok()));
   }
+}
+
+/** Reads what comes first in the trial, as a PROXY header before TLS is read. */
+function readPrelude(socket: Socket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const left = [...PRELUDE];
+    const push = (bytes: Uint8Array) => {
+      for (const byte of bytes) {
+        if (left.shift() !== byte) reject(new Error("bytes came changed"));
+      }
+      if (left.length > 0) return undefined;
+      resolve();
+      return bytes.length;
+    };
+    const end = () => reject(new Error("a socket ended"));
+    const fits = readExactly(socket, () => Math.ceil(left.length / 2), push, end);
+    if (!fits) reject(new Error("there are no native handles"));
+  });
 }
 
 function once(server: Server, event: string): Promise<void> {

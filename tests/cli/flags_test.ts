@@ -171,7 +171,7 @@ Deno.test("parseFlags() names the flag or variable with the bad value", () => {
   }
   assertEquals(
     refusal(["--origin=https://a", "--origin=b"]),
-    'Bad value of --origin: "b", must be an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null',
+    'Bad value of --origin: "https://a, b", must be an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null',
   );
 });
 

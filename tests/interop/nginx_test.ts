@@ -65,7 +65,7 @@ const NGINX: Kind = {
       .map((name) => `  ${name}_temp_path ${folder}/${name};`).join("\n");
     return `
 ${streams.length > 0 ? `load_module ${STREAM_MODULE};` : ""}
-${Deno.uid() === 0 ? "user root root;" : ""}
+${Deno.statSync(folder).uid === 0 ? "user root root;" : ""}
 daemon off;
 worker_processes 1;
 pid ${folder}/nginx.pid;

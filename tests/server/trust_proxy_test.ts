@@ -7,6 +7,8 @@ import {
   upgradeWebSocket,
   WebSocket,
 } from "../../mod.ts";
+import { memoryBudget } from "../../transport/memory_budget.ts";
+import { BINARY, frame, PING } from "../protocol/driver.ts";
 import { onEachWay } from "../transport/ends.ts";
 import { acceptSockets, closed, echo, handshake, next, RawClient } from "../websocket/peers.ts";
 
@@ -94,6 +96,37 @@ Deno.test("serve() counts the connections of each client behind a trusted proxy"
     const { client, status } = await connect("192.0.2.1");
     using _ = client;
     if (status === "101") break;
+  }
+});
+
+Deno.test("serve() counts the memory of each client behind a trusted proxy", async () => {
+  const before = memoryBudget.limits;
+  try {
+    await using server = acceptSockets(() => {}, {}, {
+      trustProxy: ["127.0.0.1"],
+      maxMemoryPerAddress: 1024 * 1024,
+    });
+    const send = async (address: string) => {
+      const client = await RawClient.connect(server.addr.port);
+      await client.write(
+        handshake().replace("\r\n\r\n", `\r\nX-Forwarded-For: ${address}\r\n\r\n`),
+      );
+      await client.head();
+      // The larger part of a message.
+      await client.write(frame("server", BINARY, new Uint8Array(700_000)).subarray(0, 600_000));
+      return client;
+    };
+    using one = await send("192.0.2.1");
+    using other = await send("192.0.2.2");
+    using second = await send("192.0.2.1");
+    // The two of the same client are too much together: one is told 1013, and the other client is served on.
+    const ended = await Promise.race([one, second].map((client) => client.bytes(4)));
+    assertEquals([ended[0], ended[2], ended[3]], [0x88, 0x03, 0xf5]);
+    await other.write(frame("server", BINARY, new Uint8Array(700_000)).subarray(600_000));
+    await other.write(frame("server", PING));
+    assertEquals((await other.bytes(2))[0], 0x8a);
+  } finally {
+    memoryBudget.configure(before);
   }
 });
 

@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import { generateCertificates } from "../../certs/generate.ts";
 import { prepare, WebSocket, type WebSocketOptions } from "../../mod.ts";
+import { acceptOf } from "../../protocol/handshake.ts";
 import { concat, frame, TEXT } from "../protocol/driver.ts";
 import { acceptSockets, closed, echo, next, opened, RawClient } from "./peers.ts";
 
@@ -897,6 +898,24 @@ Deno.test("WebSocket passes over interim responses", async () => {
   const end = next(socket, "close");
   socket.terminate();
   await end;
+});
+
+Deno.test("WebSocket takes a response as ordinary servers write it (RFC 9112 sections 4 and 5.2)", async () => {
+  for (const status of ["HTTP/1.1 101 ", "HTTP/1.1 101", "HTTP/1.0 101 OK", "HTTP/1.2 101 OK"]) {
+    using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+    const socket = new WebSocket(`ws://127.0.0.1:${listener.addr.port}/`);
+    using connection = await listener.accept();
+    const buffer = new Uint8Array(2048);
+    const request = new TextDecoder().decode(buffer.subarray(0, (await connection.read(buffer))!));
+    const accept = acceptOf(/Sec-WebSocket-Key: (\S+)/.exec(request)![1]!);
+    const response = `${status}\r\nUPGRADE:WebSocket\r\nconnection: keep-alive,\r\n\tUpgrade\r\n` +
+      `X-Folded: a\r\n  b\r\nX-Latin: \xe9\r\nSec-WebSocket-Accept:\t${accept} \r\n\r\n`;
+    await connection.write(Uint8Array.from(response, (character) => character.charCodeAt(0)));
+    await next(socket, "open");
+    const end = next(socket, "close");
+    socket.terminate();
+    await end;
+  }
 });
 
 Deno.test("WebSocket of a server reads no further while its handlers are at work", async () => {
