@@ -283,7 +283,7 @@ Deno.test("WebSocket's message event can be copied, and dispatched again", async
     socket.onmessage = (event) => {
       event.stopImmediatePropagation();
       assertEquals(event.eventPhase, Event.AT_TARGET);
-      elsewhere.dispatchEvent(new MessageEvent(event.type, event as MessageEventInit));
+      elsewhere.dispatchEvent(new MessageEvent(event.type, event as unknown as MessageEventInit));
       // An event that is being dispatched cannot be dispatched.
       state.push(assertThrows(() => elsewhere.dispatchEvent(event), DOMException).name);
       handed.resolve(event);
