@@ -188,7 +188,7 @@ export function checkUpgradeResponse(
   }
   // RFC 6455 lets the client go on. The WebSockets standard does not ("establish a WebSocket connection").
   if (protocol === undefined && protocols.length > 0) {
-    refuse(`server chose none of the subprotocols "${protocols.join(", ")}"`);
+    refuse("server chose none of the subprotocols that were offered");
   }
   const extensions = parseExtensions(values("sec-websocket-extensions").join(","));
   if (extensions === undefined) return refuse("Sec-WebSocket-Extensions is malformed");

@@ -37,15 +37,15 @@ function watch(socket: WebSocket): { log: string[]; ended: Promise<void> } {
 /** What is logged where each event, with all it started, comes before the next. */
 const inOrder = (...names: string[]) => names.flatMap((name) => [name, `after ${name}`]);
 
-/** A server that answers a handshake with a 101 and `frames` in one packet, and then does `rest`. */
+/** A client's socket whose server sends `frames` in one packet with its 101, and ends its side. */
 async function answerWith(
   frames: Uint8Array,
-  make: (url: string) => WebSocket,
-  rest: (connection: Deno.TcpConn) => Promise<void> | void = () => {},
-): Promise<WebSocket> {
+  use: (socket: WebSocket) => Promise<void>,
+): Promise<void> {
   using listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
-  const socket = make(`ws://127.0.0.1:${listener.addr.port}/`);
-  const connection = await listener.accept();
+  const url = `ws://127.0.0.1:${listener.addr.port}/`;
+  const used = use(new WebSocket(url, { compression: false }));
+  using connection = await listener.accept();
   const bytes = new Uint8Array(4096);
   let request = "";
   while (!request.endsWith("\r\n\r\n")) {
@@ -56,13 +56,8 @@ async function answerWith(
     `Sec-WebSocket-Accept: ${acceptOf(key)}\r\n\r\n`;
   const answer = concat(new TextEncoder().encode(head), frames);
   for (let at = 0; at < answer.length;) at += await connection.write(answer.subarray(at));
-  await rest(connection);
-  // Reads to the end, so that nothing is reset.
-  void (async () => {
-    while (await connection.read(bytes) !== null);
-    connection.close();
-  })().catch(() => connection.close());
-  return socket;
+  await connection.closeWrite();
+  await used;
 }
 
 const message = (text: string) => frame("client", TEXT, text);
@@ -70,54 +65,30 @@ const CLOSED = frame("client", CLOSE, closePayload(1000, "done"));
 
 Deno.test("WebSocket of a client ends the task of open before messages that came with the 101", async () => {
   const frames = concat(message("1"), frame("client", PONG, "x"), message("2"), CLOSED);
-  let watched: ReturnType<typeof watch> | undefined;
-  await answerWith(
-    frames,
-    (url) => {
-      const socket = new WebSocket(url, { compression: false });
-      watched = watch(socket);
-      return socket;
-    },
-    (connection) => connection.closeWrite(),
-  );
-  const { log, ended } = watched!;
-  await ended;
-  assertEquals(log, inOrder("open", "message 1", "pong", "message 2", "close"));
+  await answerWith(frames, async (socket) => {
+    const { log, ended } = watch(socket);
+    await ended;
+    assertEquals(log, inOrder("open", "message 1", "pong", "message 2", "close"));
+  });
 });
 
 Deno.test("WebSocket loses no message to a handler that is set after open was awaited", async () => {
-  const received: string[] = [];
-  const done = Promise.withResolvers<void>();
-  await answerWith(concat(message("1"), message("2"), CLOSED), (url) => {
-    const socket = new WebSocket(url, { compression: false });
-    void (async () => {
-      await next(socket, "open");
-      for (let i = 0; i < AWAITS; i++) await null;
-      socket.onmessage = ({ data }) => received.push(data);
-      await next(socket, "close");
-      done.resolve();
-    })();
-    return socket;
+  await answerWith(concat(message("1"), message("2"), CLOSED), async (socket) => {
+    await next(socket, "open");
+    for (let i = 0; i < AWAITS; i++) await null;
+    const received: string[] = [];
+    socket.onmessage = ({ data }) => received.push(data);
+    await next(socket, "close");
+    assertEquals(received, ["1", "2"]);
   });
-  await done.promise;
-  assertEquals(received, ["1", "2"]);
 });
 
 Deno.test("WebSocket.readable loses nothing that came with the 101, once open was awaited", async () => {
-  const received: unknown[] = [];
-  const done = Promise.withResolvers<void>();
-  await answerWith(concat(message("1"), message("2"), CLOSED), (url) => {
-    const socket = new WebSocket(url, { compression: false });
-    void (async () => {
-      await next(socket, "open");
-      for (let i = 0; i < AWAITS; i++) await null;
-      for await (const data of socket.readable) received.push(data);
-      done.resolve();
-    })();
-    return socket;
+  await answerWith(concat(message("1"), message("2"), CLOSED), async (socket) => {
+    await next(socket, "open");
+    for (let i = 0; i < AWAITS; i++) await null;
+    assertEquals(await Array.fromAsync(socket.readable), ["1", "2"]);
   });
-  await done.promise;
-  assertEquals(received, ["1", "2"]);
 });
 
 Deno.test("WebSocket of a server ends the task of open before messages that came with the request", async () => {

@@ -159,6 +159,19 @@ Deno.test("WebSocket takes as protocols a string, any iterable, or options that 
   }
 });
 
+Deno.test("WebSocket fails the connection where the server chooses none of its subprotocols", async () => {
+  await using server = echo();
+  const socket = new WebSocket(server.url, ["a", "b"]);
+  const events: string[] = [];
+  socket.onopen = () => events.push("open");
+  socket.onerror = (event) => events.push((event as ErrorEvent).message);
+  const { code, reason, wasClean } = await next<CloseEvent>(socket, "close");
+  assertEquals([code, reason, wasClean, socket.protocol], [1006, "", false, ""]);
+  assertEquals(events, [
+    "Cannot open WebSocket: server chose none of the subprotocols that were offered",
+  ]);
+});
+
 Deno.test("WebSocket.close clamps its code, and takes a reason as text", async () => {
   const cases: [unknown, number | undefined][] = [
     [999.6, 1000],
