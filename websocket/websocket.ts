@@ -4,15 +4,11 @@
  * @module
  */
 
-import {
-  CloseCode,
-  isSendableCode,
-  MAX_CLOSE_REASON,
-  MAX_CONTROL_PAYLOAD,
-} from "../protocol/frame.ts";
+import { CloseCode, MAX_CONTROL_PAYLOAD } from "../protocol/frame.ts";
 import type { Message } from "../protocol/message.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { BlobQueue } from "./blob_queue.ts";
+import { parseClose } from "./close_arguments.ts";
 import { bytesOf, isBytes, isMessage, type SendData, sizeOf } from "./data.ts";
 import { type EventHandler, Handlers, ReceivedMessage, type SocketEventMap } from "./handlers.ts";
 import type { ProtocolsOrOptions } from "./opening_options.ts";
@@ -20,13 +16,7 @@ import type { SendOptions } from "./options.ts";
 import { type Ending, type Session, type SessionListener, State, STATE_NAMES } from "./session.ts";
 import { SocketParts } from "./socket_parts.ts";
 import { MessageReader, MessageWriter, type StreamedSocket } from "./streams.ts";
-import {
-  clampedShort,
-  defineConstant,
-  defineInspection,
-  makeEnumerable,
-  usvString,
-} from "./web_idl.ts";
+import { defineConstant, defineInspection, makeEnumerable } from "./web_idl.ts";
 
 /**
  * A WebSocket that compresses: the web's class, with what servers and programs need besides.
@@ -303,36 +293,16 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
    */
   close(code: number | undefined = undefined, reason: string = ""): void {
     const session = this.#session;
-    if (code !== undefined) code = clampedShort(code);
-    const text = usvString(reason);
-    if (code !== undefined) {
-      const allowed = session.server
-        ? isSendableCode(code)
-        : code === CloseCode.NORMAL || code >= 3000 && code <= 4999;
-      if (!allowed) {
-        throw new DOMException(
-          `Cannot close WebSocket: code is ${code}, must be 1000 or from 3000 to 4999`,
-          "InvalidAccessError",
-        );
-      }
-    }
-    const size = encodeUtf8(text).length;
-    if (size > MAX_CLOSE_REASON) {
-      throw new DOMException(
-        `Cannot close WebSocket: reason has ${size} bytes, must be at most ${MAX_CLOSE_REASON}`,
-        "SyntaxError",
-      );
-    }
+    const frame = parseClose(code, reason, session.server);
     if (session.state >= State.CLOSING) return;
-    const sent = code ?? (text === "" ? CloseCode.NO_STATUS : CloseCode.NORMAL);
     if (session.state === State.CONNECTING && this.#abort !== undefined) {
       session.beginClosing();
       this.#abort(new Error("Cannot open WebSocket: it was closed while connecting"));
     } else if (this.#blobs?.done !== undefined) {
       session.beginClosing();
-      this.#blobs.run(() => session.sendClose(sent, text));
+      this.#blobs.run(() => session.sendClose(frame.code, frame.reason));
     } else {
-      session.close(sent, text);
+      session.close(frame.code, frame.reason);
     }
   }
 
