@@ -39,6 +39,6 @@ export {
 } from "./server/upgrade.ts";
 export type { SendData } from "./websocket/data.ts";
 export type { EventHandler, SocketEventMap } from "./websocket/handlers.ts";
+export type { ProtocolsOrOptions } from "./websocket/opening_options.ts";
 export type { SendOptions, SocketOptions, WebSocketOptions } from "./websocket/options.ts";
-export type { SocketFacade } from "./websocket/facade.ts";
 export { WebSocket } from "./websocket/websocket.ts";

@@ -198,6 +198,10 @@ export function checkUpgradeResponse(
   if (protocol !== undefined && !protocols.includes(protocol)) {
     refuse(`server chose subprotocol "${protocol}", which was not offered`);
   }
+  // RFC 6455 lets the client go on. The WebSockets standard does not ("establish a WebSocket connection").
+  if (protocol === undefined && protocols.length > 0) {
+    refuse("server chose none of the subprotocols that were offered");
+  }
   const extensions = parseExtensions(values("sec-websocket-extensions").join(","));
   if (extensions === undefined) return refuse("Sec-WebSocket-Extensions is malformed");
   return { protocol: protocol ?? "", extensions };

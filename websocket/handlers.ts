@@ -4,6 +4,8 @@
  * @module
  */
 
+import { isObject } from "./web_idl.ts";
+
 /** An event handler attribute of {@linkcode WebSocket}. */
 export type EventHandler<E extends Event> =
   | ((this: globalThis.WebSocket, event: E) => unknown)
@@ -30,12 +32,16 @@ export interface HandlerWatch {
 
 type Call = (event: Event) => unknown;
 
+/** How {@linkcode Handlers} adds the listener of an attribute to its socket, or removes it. */
+export type Listen = (type: string, listener: EventListener) => void;
+
 /** The handlers of one socket. */
 export class Handlers {
   readonly #target: EventTarget;
   /** On a server's socket: a handler that fails is its own socket's matter, not the process's. */
   readonly #watch: HandlerWatch | undefined;
-  #attributes: Record<string, Call | null> | undefined;
+  /** The values of the event handler attributes that have been set. */
+  #attributes: Record<string, object | null> | undefined;
   /** What listens in place of each listener of a server's socket. */
   #guards: WeakMap<EventListenerOrEventListenerObject, EventListener> | undefined;
 
@@ -50,23 +56,32 @@ export class Handlers {
     return this.#attributes?.[type] ?? null;
   }
 
-  /** Sets an event handler attribute; the listener that calls it is added once, by `add`. */
-  set(type: string, handler: unknown, add: (listener: EventListener) => void): void {
-    const call = typeof handler === "function" ? handler as Call : null;
+  /** The function that an event handler attribute has; objects that are none are kept, and never called. */
+  callable(type: string): Call | undefined {
+    const value = this.#attributes?.[type];
+    return typeof value === "function" ? value as Call : undefined;
+  }
+
+  /**
+   * Sets an event handler attribute: to `null` if the value is no object. Its listener takes its place among
+   * the others when the attribute gets a value, and leaves it with the value.
+   */
+  set(type: string, value: unknown, add: Listen, remove: Listen): void {
+    const handler = isObject(value) ? value : null;
+    const before = this.#attributes?.[type] ?? null;
+    if (handler === null && before === null) return;
     this.#attributes ??= {};
-    const isAdded = type in this.#attributes;
-    if (!isAdded && call === null) return;
-    this.#attributes[type] = call;
-    // The attribute keeps the place among the listeners that it first took.
-    if (!isAdded) add(this.#onEvent);
+    this.#attributes[type] = handler;
+    if (before === null) add(type, this.#onEvent);
+    else if (handler === null) remove(type, this.#onEvent);
   }
 
   /** The listener of all event handler attributes. */
   readonly #onEvent = (event: Event): void => {
-    const call = this.get(event.type);
-    if (call === null) return;
-    if (this.#watch === undefined) call.call(this.#target, event);
-    else this.call(call, event);
+    const call = this.callable(event.type);
+    if (call === undefined) return;
+    if (this.#watch !== undefined) this.call(call, event);
+    else if (call.call(this.#target, event) === false) event.preventDefault();
   };
 
   /** What is to listen in place of `listener`. */
@@ -89,6 +104,7 @@ export class Handlers {
   call(call: Call, event: Event): void {
     try {
       const result = call.call(this.#target, event);
+      if (result === false) event.preventDefault();
       if (this.#watch !== undefined && result instanceof Promise) void this.#settle(result, event);
     } catch (error) {
       if (this.#watch === undefined) reportError(error);
@@ -109,28 +125,53 @@ export class Handlers {
   }
 }
 
-/** A `message` event that was not dispatched, and looks as if it was. */
-export class HandedMessage extends MessageEvent<unknown> {
+/** The event of a message that came: trusted, and made to be dispatched or to be handed to a handler. */
+export class ReceivedMessage extends MessageEvent<unknown> {
   readonly #target: EventTarget;
+  /** Whether the one handler is being called. */
+  #isHanded = false;
 
   constructor(data: unknown, origin: string, target: EventTarget) {
     super("message", { data, origin });
     this.#target = target;
   }
 
-  override get target(): EventTarget {
-    return this.#target;
+  /** Calls a handler with the event, which looks and behaves as if it was dispatched to it alone. */
+  static hand(event: ReceivedMessage, handlers: Handlers, call: Call): void {
+    event.#isHanded = true;
+    handlers.call(call, event);
+    event.#isHanded = false;
   }
 
-  override get currentTarget(): EventTarget {
-    return this.#target;
+  override get isTrusted(): boolean {
+    return true;
+  }
+
+  override get target(): EventTarget | null {
+    // A program may dispatch it again, elsewhere.
+    return super.target ?? this.#target;
+  }
+
+  override get currentTarget(): EventTarget | null {
+    return this.#isHanded ? this.#target : super.currentTarget;
   }
 
   override get eventPhase(): number {
-    return Event.AT_TARGET;
+    return this.#isHanded ? Event.AT_TARGET : super.eventPhase;
   }
 
   override composedPath(): EventTarget[] {
-    return [this.#target];
+    return this.#isHanded ? [this.#target] : super.composedPath();
+  }
+
+  override stopPropagation(): void {
+    if (!this.#isHanded) super.stopPropagation();
+  }
+
+  override stopImmediatePropagation(): void {
+    if (!this.#isHanded) super.stopImmediatePropagation();
   }
 }
+
+// A program sees the web's class.
+Object.defineProperty(ReceivedMessage.prototype, "constructor", { value: MessageEvent });

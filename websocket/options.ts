@@ -61,8 +61,11 @@ export interface SocketOptions {
 
 /** Options of the constructor of {@linkcode WebSocket}. */
 export interface WebSocketOptions extends SocketOptions {
-  /** Subprotocols to offer, in order of preference. */
-  protocols?: string | string[];
+  /**
+   * Subprotocols to offer, in order of preference. A server that chooses none of them fails the connection,
+   * as the WebSockets standard says.
+   */
+  protocols?: string | Iterable<string>;
   /** Headers of the opening handshake besides its own. */
   headers?: HeadersInit;
   /** Certificate authorities to trust besides the public ones, as PEM. */

@@ -52,6 +52,8 @@ export interface SessionListener {
   onPong(data: Uint8Array<ArrayBuffer>): void;
   /** What was over the high-water mark has been sent. */
   onDrain(): void;
+  /** The connection did not end cleanly; `onEnd` follows. */
+  onError(error: unknown): void;
   onEnd(ending: Ending): void;
   /** Whether the owner can take no message now; it calls `goOn` when it can. */
   readonly isBusy: boolean;
@@ -159,6 +161,10 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #patienceTimer: ReturnType<typeof setTimeout> | undefined;
   /** The close that was asked for before the connection was there. */
   #closeAtStart: { code: number; reason: string } | undefined;
+  /** How the connection has ended, until the owner has been told. */
+  #ending: Ending | undefined;
+  /** Whether the owner has been told why. */
+  #errorTold = false;
   /** Made when it is asked for. */
   #ended: PromiseWithResolvers<void> | undefined;
 
@@ -232,6 +238,8 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   /** Ends a session whose connection is never there. */
   abandon(error: unknown): void {
     this.#failure ??= error;
+    // What the program does right after it made the socket comes first.
+    this.#eventTask = tasks.current;
     this.#end();
   }
 
@@ -261,7 +269,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** Goes on in a task of its own. */
   continue(): void {
-    if (this.#state === State.CLOSED) return;
+    if (this.#state === State.CLOSED) return this.#tellEnd();
     if (this.#drainWaits) this.#tellDrain();
     if (this.#wait !== Wait.TASK) return;
     if (this.#eventTask === tasks.current) return tasks.after(this);
@@ -273,7 +281,10 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** Goes on in its turn. */
   step(): boolean {
-    if (this.#state === State.CLOSED) return false;
+    if (this.#state === State.CLOSED) {
+      this.#tellEnd();
+      return false;
+    }
     this.#workOnOutput();
     if (this.#drainWaits) this.#tellDrain();
     if (this.#wait === Wait.TURN || this.#wait === Wait.TASK) {
@@ -812,12 +823,28 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     this.#failure = error;
     this.#liveness.end(error);
     this.#drained?.resolve();
-    this.listener.onEnd({
+    this.#ending = {
       wasClean: clean,
       code: clean ? this.#closeCode : CloseCode.ABNORMAL,
       reason: clean ? this.#closeReason : "",
       error,
-    });
+    };
+    this.#tellEnd();
+  }
+
+  /** Tells the owner how the connection has ended: the error, then the end, each in a task of its own. */
+  #tellEnd(): void {
+    const ending = this.#ending;
+    if (ending === undefined) return;
+    if (this.#eventTask === tasks.current) return tasks.after(this);
+    if (!ending.wasClean && !this.#errorTold) {
+      this.#errorTold = true;
+      // First, as the owner may throw.
+      tasks.after(this);
+      return this.#tell(() => this.listener.onError(ending.error));
+    }
+    this.#ending = undefined;
+    this.listener.onEnd(ending);
     this.#ended?.resolve();
   }
 

@@ -360,6 +360,16 @@ Deno.test("checkUpgradeResponse() refuses a wrong Sec-WebSocket-Accept (RFC 6455
   );
 });
 
+Deno.test("checkUpgradeResponse() refuses to go on without a subprotocol where some were offered", () => {
+  for (const protocols of [["chat"], ["superchat", "bearer.secret"]]) {
+    assertEquals(
+      refusal(response(), protocols),
+      "server chose none of the subprotocols that were offered",
+    );
+  }
+  assertEquals(checkUpgradeResponse(response(), ACCEPT, []).protocol, "");
+});
+
 Deno.test("checkUpgradeResponse() refuses a subprotocol that was not offered (RFC 6455 section 4.1, response item 6)", () => {
   for (const protocols of [[], ["superchat"], ["Chat"], ["chat2"]]) {
     assertEquals(

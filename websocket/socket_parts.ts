@@ -1,0 +1,42 @@
+/**
+ * What a WebSocket is made of: a client's, which begins to connect, or a server's.
+ *
+ * @module
+ */
+
+import { requireDeno } from "../transport/deno_version.ts";
+import { requireNetPermission } from "../transport/net_permission.ts";
+import { openConnection } from "./opening.ts";
+import { parseOpening, type ProtocolsOrOptions } from "./opening_options.ts";
+import { socketLimits } from "./options.ts";
+import { Session } from "./session.ts";
+
+/** The constructor of `WebSocket` takes it in the place of a URL; no program can make one. */
+export class SocketParts {
+  readonly session: Session;
+  readonly url: string;
+  /** Of a client: gives up what is being done to connect. */
+  readonly abort: ((reason: unknown) => void) | undefined;
+
+  constructor(session: Session, url: string, abort?: (reason: unknown) => void) {
+    this.session = session;
+    this.url = url;
+    this.abort = abort;
+  }
+
+  /**
+   * Begins to connect. Nothing is told before the caller's task is done.
+   *
+   * @throws What the constructor of `WebSocket` throws.
+   */
+  static connect(url: string | URL, rest: ProtocolsOrOptions): SocketParts {
+    requireDeno("open WebSocket");
+    const opening = parseOpening(url, rest);
+    const limits = socketLimits(opening.given, "client");
+    requireNetPermission(opening.url);
+    const session = new Session("client", limits);
+    const dialling = new AbortController();
+    void openConnection(session, opening.url, opening.options, dialling);
+    return new SocketParts(session, opening.url.href, (reason) => dialling.abort(reason));
+  }
+}
