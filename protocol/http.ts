@@ -1,22 +1,10 @@
 /**
- * One HTTP/1.1 message head in, one out (RFC 9112): as much as an opening handshake and a short answer
- * need.
+ * The head of an HTTP/1.1 response as a client of WebSocket reads it, and heads as both ends write them
+ * (RFC 9112). Requests are read by the runtime's own parser: see `transport/http_connections.ts`.
  *
- * Tolerated, as ordinary peers send it:
- * - HTTP/1.0, also without `Host`: health checks of load balancers. A minor version above 1 is read as 1.1
- *   (RFC 9110 section 2.5).
- * - Some empty lines before the head (RFC 9112 section 2.2).
- * - A target in absolute form, whose authority then counts and not `Host` (section 3.2.2), and `OPTIONS *`.
- * - An empty `Host`: the target has no authority (RFC 9110 section 7.2).
- * - Folded lines of a response, which a client must unfold (section 5.2).
- *
- * Refused, although others take it, as two readers of the same bytes could see two different requests, and
- * one request could be smuggled past a proxy inside another (section 11.2):
- * - a line that ends in LF or CR alone, and control characters;
- * - folded lines of a request, and white space before a colon or around the target;
- * - more than one `Host`, or one that no URL has; credentials in the target;
- * - a length told twice, in two ways, or by anything but digits. There is no body, so nothing follows the
- *   head but what the peer sends after the answer.
+ * Tolerated, as ordinary servers send it: a minor version other than 1 (RFC 9110 section 2.5), empty lines
+ * before the head (RFC 9112 section 2.2), and folded lines, which a client must unfold (section 5.2). Refused:
+ * a line that ends in LF or CR alone, control characters, and white space before a colon.
  *
  * @module
  */
@@ -44,18 +32,6 @@ export class HttpError extends Error {
 
 /** The header lines of a head, in their order. */
 export type HeaderLines = [name: string, value: string][];
-
-/** A request's head (RFC 9112 section 3). */
-export interface RequestHead {
-  method: string;
-  /** The path and query: what follows the authority in the URL; `/*` for the server as a whole. */
-  target: string;
-  /** The authority the request is for: that of the target, else `Host`; empty where it names none. */
-  host: string;
-  /** Minor version of HTTP/1: 0 or 1. */
-  minor: number;
-  headers: HeaderLines;
-}
 
 /** A response's head (RFC 9112 section 4). */
 export interface ResponseHead {
@@ -150,7 +126,6 @@ export class HeadReader {
   }
 }
 
-const REQUEST_LINE = new RegExp(`^(${TOKEN}) ([\\x21\\x22\\x24-\\x7e]+) HTTP/(\\d)\\.(\\d)$`);
 const STATUS_LINE = /^HTTP\/1\.\d ([1-9]\d\d)(?: (.*))?$/;
 /** The value begins and ends with a character that is no space, so that the expression never backtracks. */
 const HEADER_LINE = new RegExp(`^(${TOKEN}):[ \\t]*(?:([^ \\t]+(?:[ \\t]+[^ \\t]+)*)[ \\t]*)?$`);
@@ -161,55 +136,6 @@ const HOST = /^(?:[0-9A-Za-z._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$
 /** Whether `text` is what `Host` may hold. */
 export function isHost(text: string): boolean {
   return HOST.test(text);
-}
-
-/**
- * Methods that no `Request` of the web has, and those it would turn into another one. `CONNECT` asks for a
- * tunnel, so that its answer must not be left to a handler that answers all alike; `TRACE` would return
- * credentials to scripts.
- */
-const UNSUPPORTED = /^(?:connect|trace|track)$/i;
-const NORMALIZED = /^(?:delete|get|head|options|post|put)$/i;
-
-/**
- * Parses a request's head (RFC 9112 sections 3 and 5).
- *
- * @throws {HttpError} If it is malformed, ambiguous, has a body, or a method that is not served: 400, 413, 431,
- * 501 or 505.
- */
-export function parseRequest(lines: string[], limits: HeadLimits): RequestHead {
-  const match = REQUEST_LINE.exec(lines[0] ?? "");
-  if (match === null) throw new HttpError(400, "Cannot read request: malformed request line");
-  const [, method, rawTarget, major, minor] = match as unknown as [
-    string,
-    string,
-    string,
-    string,
-    string,
-  ];
-  if (major !== "1") {
-    throw new HttpError(505, `Cannot read request: version is ${major}.${minor}, must be 1.1`);
-  }
-  // Methods are case-sensitive (RFC 9110 section 9.1).
-  if (UNSUPPORTED.test(method) || NORMALIZED.test(method) && method !== method.toUpperCase()) {
-    throw new HttpError(
-      501,
-      `Cannot read request: method is "${method}", which is not implemented`,
-    );
-  }
-  let headers = parseHeaders(lines, limits);
-  // In HTTP/1.0, Upgrade is to be ignored (RFC 9110 section 7.8).
-  if (minor === "0") headers = headers.filter(([name]) => name.toLowerCase() !== "upgrade");
-  const hosts = headers.filter(([name]) => name.toLowerCase() === "host");
-  const [, host = ""] = hosts[0] ?? [];
-  if (hosts.length > 1 || hosts.length === 0 && minor !== "0" || host !== "" && !isHost(host)) {
-    throw new HttpError(400, "Cannot read request: it must have one valid Host");
-  }
-  refuseBody(headers);
-  const { authority, target } = splitTarget(method, rawTarget);
-  // The handler must not see two of them.
-  if (authority !== undefined && hosts.length > 0) hosts[0]![1] = authority;
-  return { method, target, host: authority ?? host, minor: Math.min(Number(minor), 1), headers };
 }
 
 /**
@@ -251,35 +177,6 @@ function parseHeaders(lines: string[], limits: HeadLimits): HeaderLines {
   });
 }
 
-/** One request a connection, without a body: nothing to be smuggled (RFC 9112 section 6.3). */
-function refuseBody(headers: HeaderLines): void {
-  const lengths: string[] = [];
-  let coded = false;
-  for (const [name, value] of headers) {
-    const key = name.toLowerCase();
-    if (key === "content-length") lengths.push(value);
-    else if (key === "transfer-encoding") coded = true;
-  }
-  if (lengths.length > 1 || lengths.length > 0 && (coded || !/^\d+$/.test(lengths[0]!))) {
-    throw new HttpError(400, "Cannot read request: its length is ambiguous");
-  }
-  if (coded || lengths.length > 0 && !/^0+$/.test(lengths[0]!)) {
-    throw new HttpError(413, "Cannot read request: it must have no body");
-  }
-}
-
-/** The path and query of a target, and its authority where it is in absolute form (RFC 9112 section 3.2). */
-function splitTarget(method: string, target: string): { authority?: string; target: string } {
-  if (target.startsWith("/")) return { target };
-  if (target === "*" && method === "OPTIONS") return { target: "/*" };
-  const authority = /^(?:https?|wss?):\/\/([^/?]+)/i.exec(target)?.[1];
-  const url = authority !== undefined && isHost(authority) ? URL.parse(target) : null;
-  if (url === null) {
-    throw new HttpError(400, "Cannot read request: target must be a path, or an http or ws URL");
-  }
-  return { authority: url.host, target: url.pathname + url.search };
-}
-
 const encoder = new TextEncoder();
 
 /** The bytes of a head: its first line and its headers. */
@@ -292,26 +189,4 @@ export function formatHead(firstLine: string, headers: Iterable<[string, string]
   return /^[\x00-\x7f]*$/.test(text)
     ? encoder.encode(text)
     : Uint8Array.from(text, (character) => character.charCodeAt(0));
-}
-
-/** Reason phrases (RFC 9110 section 15) of the statuses this library answers with by itself. */
-const REASONS: Record<number, string> = {
-  101: "Switching Protocols",
-  200: "OK",
-  400: "Bad Request",
-  404: "Not Found",
-  405: "Method Not Allowed",
-  408: "Request Timeout",
-  413: "Content Too Large",
-  426: "Upgrade Required",
-  431: "Request Header Fields Too Large",
-  500: "Internal Server Error",
-  501: "Not Implemented",
-  503: "Service Unavailable",
-  505: "HTTP Version Not Supported",
-};
-
-/** A response's first line. */
-export function statusLine(status: number, statusText: string): string {
-  return `HTTP/1.1 ${status} ${statusText || REASONS[status] || ""}`;
 }

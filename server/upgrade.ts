@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import { parseExtensions } from "../protocol/extension_header.ts";
 import { listElements } from "../protocol/grammar.ts";
 import { acceptOf, areValidProtocols, checkUpgrade } from "../protocol/handshake.ts";
-import { formatHead, type HeaderLines, statusLine } from "../protocol/http.ts";
+import { formatHead, type HeaderLines } from "../protocol/http.ts";
 import { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
 import { compressionWorks } from "../protocol/permessage_deflate/codec_check.ts";
 import { acceptOffer } from "../protocol/permessage_deflate/negotiation.ts";
@@ -61,7 +61,7 @@ export async function startUpgraded(
   response.headers.forEach((value, name) => {
     if (!HANDSHAKE_HEADERS.has(name)) headers.push([name, value]);
   });
-  const head = formatHead(statusLine(101, ""), headers);
+  const head = formatHead("HTTP/1.1 101 Switching Protocols", headers);
   const { connection, rest, peerEnded } = await handover.take(head);
   connection.remoteAddr = address;
   session.start(connection, rest, peerEnded);

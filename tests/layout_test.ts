@@ -53,10 +53,11 @@ const ARROWS: Record<string, { rooms: string[]; node: string[] }> = {
   "protocol": { rooms: ["protocol"], node: ["zlib"] },
   "transport": {
     rooms: ["transport", "protocol"],
-    node: ["buffer", "net", "tls", "stream", "crypto"],
+    node: ["buffer", "crypto", "http", "net", "stream", "tls"],
   },
   "websocket": { rooms: ["websocket", "transport", "protocol"], node: [] },
-  "server": { rooms: ["server", "websocket", "transport", "protocol"], node: [] },
+  // The types of what a program has of a `node:http` server.
+  "server": { rooms: ["server", "websocket", "transport", "protocol"], node: ["http", "net"] },
   "mod.ts": { rooms: ["server", "websocket", "transport", "protocol"], node: [] },
 };
 

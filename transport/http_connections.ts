@@ -9,6 +9,7 @@
 
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { isHost } from "../protocol/http.ts";
 import { LINGER_BYTES, LINGER_MS } from "./connection.ts";
 import { Handover } from "./handover.ts";
 import { http } from "./node.ts";
@@ -70,9 +71,6 @@ const STATUS_OF_ERROR: Record<string, number> = {
   HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 };
-
-/** `host [":" port]` (RFC 3986 section 3.2): a name, an IPv4 address, or an IPv6 one in brackets. */
-const HOST = /^(?:[0-9A-Za-z._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
 
 /** A request for an upgrade that came as another. */
 const NOT_UPGRADABLE = new Refusal(
@@ -170,7 +168,7 @@ export class HttpConnections<Peer> {
     const hosts = headersDistinct.host ?? [];
     const isMissing = hosts.length === 0 && message.httpVersionMinor > 0;
     // An empty one says that the target has no authority (RFC 9110 section 7.2).
-    if (isMissing || hosts.length > 1 || hosts.some((host) => host !== "" && !HOST.test(host))) {
+    if (isMissing || hosts.length > 1 || hosts.some((host) => host !== "" && !isHost(host))) {
       return new Refusal(400, "Cannot read request: it must have one valid Host");
     }
     if (!/^(chunked)?$/i.test(headers["transfer-encoding"] ?? "")) {
@@ -227,7 +225,7 @@ export function refuse(response: ServerResponse, { status, message }: Refusal): 
 }
 
 /** Likewise, where the request could not be read. */
-export function refuseConnection(socket: Socket, { status, message }: Refusal): void {
+function refuseConnection(socket: Socket, { status, message }: Refusal): void {
   const lines = [`HTTP/1.1 ${status} ${http().STATUS_CODES[status] ?? ""}`];
   for (const [name, value] of Object.entries(headersOf(status))) lines.push(`${name}: ${value}`);
   const body = `${message}.\n`;
