@@ -104,7 +104,7 @@ export function upgradeWebSocket(
 ): WebSocketUpgrade {
   const { protocol = "", compression = true } = options;
   const limits = socketLimits(options, "server");
-  const settings = compressionSettings(compression, "server");
+  const settings = compressionSettings(compression);
 
   const refusal = checkUpgrade(request);
   if (refusal !== undefined) {

@@ -33,7 +33,7 @@ import { Session } from "./session.ts";
  * socket.onopen = () => socket.send("hello");
  * const { data } = await new Promise<MessageEvent>((resolve) => socket.onmessage = resolve);
  * assertEquals(data, "hello");
- * assertEquals(socket.extensions, "permessage-deflate; client_no_context_takeover");
+ * assertEquals(socket.extensions, "permessage-deflate");
  * const closed = new Promise((resolve) => socket.onclose = resolve);
  * socket.close(1000);
  * await closed;
@@ -77,7 +77,7 @@ export class WebSocket extends SocketFacade {
       headers: new Headers(options.headers),
       caCerts,
       insecure,
-      compression: compressionSettings(compression, "client"),
+      compression: compressionSettings(compression),
       handshakeTimeout: numberOption(
         "set up socket",
         "handshakeTimeout",
