@@ -114,7 +114,7 @@ export function upgradeWebSocket(
 ): WebSocketUpgrade {
   const { protocol = "", compression = true, socket: attached, head } = options;
   const limits = socketLimits(options, "server");
-  const settings = compressionSettings(compression, "server");
+  const settings = compressionSettings(compression);
   checkSocket(attached, head);
   const own = request instanceof Request ? ownRequests.get(request) : undefined;
   const handshake = request instanceof Request ? request : handshakeOf(request, attached);

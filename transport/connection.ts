@@ -5,10 +5,6 @@
  * @module
  */
 
-/** Longest wait for a peer's end after ours, in milliseconds, and most bytes thrown away meanwhile. */
-export const LINGER_MS = 1000;
-export const LINGER_BYTES = 1024 * 1024;
-
 /** What a connection tells its owner. */
 export interface Receiver {
   /** Bytes have come. Their memory is used again once this returns: what is kept must be copied. */
@@ -17,6 +13,11 @@ export interface Receiver {
   onEnd(): void;
   /** The write that `write` left pending has been taken by the network. */
   onWritten(): void;
+  /**
+   * Nothing can be written any more, as when the peer has reset the connection. What it sent before still
+   * comes, as its last word may be among it; then `onEnd` or `onClose`.
+   */
+  onBroken(): void;
   /**
    * The connection has ended and its file descriptor is given back. Called once, and last.
    *

@@ -66,6 +66,7 @@ export class Handover {
       onBytes() {},
       onEnd() {},
       onWritten: () => written.resolve(),
+      onBroken: () => connection.destroy(),
       onClose: (error) => written.reject(error ?? new Error("Connection lost")),
     }, source);
     if (!connection.write(response)) await written.promise;

@@ -10,8 +10,8 @@
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { isHost } from "../protocol/http.ts";
-import { LINGER_BYTES, LINGER_MS } from "./connection.ts";
 import { Handover } from "./handover.ts";
+import { Linger } from "./linger.ts";
 import { http } from "./node.ts";
 import { holdNetwork, type OpenSocket } from "./sockets.ts";
 
@@ -243,21 +243,13 @@ function headersOf(status: number): Record<string, string> {
   };
 }
 
-/**
- * Ends a connection so that the answer arrives: closed at once with unread input, TCP would reset it, and
- * the peer lose the answer. What the peer still sends is thrown away, within bounds.
- */
+/** Ends a connection so that the answer arrives: what the peer still sends is dropped. */
 function linger(socket: Socket): void {
   if (socket.destroyed) return;
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  socket.once("close", () => clearTimeout(timer));
-  let left = LINGER_BYTES;
   socket.removeAllListeners("data");
-  socket.on("data", ({ length }: Uint8Array) => {
-    left -= length;
-    if (left < 0) socket.destroy();
-  });
-  socket.once("end", () => socket.destroy());
+  const wait = new Linger(socket);
+  socket.on("data", ({ length }: Uint8Array) => wait.drop(length));
+  socket.once("end", () => wait.peerEnded());
+  socket.once("close", () => wait.stop());
   socket.end();
-  socket.resume();
 }

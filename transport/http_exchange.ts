@@ -5,7 +5,9 @@
  */
 
 import type { HeadReader } from "../protocol/http.ts";
-import { type Connection, LINGER_BYTES, LINGER_MS, type Receiver } from "./connection.ts";
+import type { Connection, Receiver } from "./connection.ts";
+import { Linger } from "./linger.ts";
+import { Unread } from "./patience.ts";
 
 /** With more bytes behind its request than this, a client is not listening any more. */
 const MAX_IGNORED = 64 * 1024;
@@ -30,9 +32,11 @@ export class HttpExchange implements Receiver {
   #error: Error | undefined;
   #head: { reader: HeadReader; read: PromiseWithResolvers<boolean> } | undefined;
   #written: PromiseWithResolvers<void> | undefined;
+  readonly #unread = new Unread();
   /** Bytes that came and were ignored. */
   #ignored = 0;
-  #most = MAX_IGNORED;
+  /** There once our side has been ended. */
+  #linger: Linger | undefined;
 
   /** Resolves when the connection has ended. */
   get closed(): Promise<void> {
@@ -78,7 +82,8 @@ export class HttpExchange implements Receiver {
 
   onBytes(bytes: Uint8Array<ArrayBuffer>): void {
     if (this.#head !== undefined) return this.#push(bytes);
-    if (this.#most === MAX_IGNORED && this.#ignored === 0) {
+    if (this.#linger !== undefined) return this.#linger.drop(bytes.length);
+    if (this.#ignored === 0) {
       // Right behind the head; nothing more is read before somebody wants it.
       const rest = new Uint8Array(this.rest.length + bytes.length);
       rest.set(this.rest);
@@ -87,15 +92,13 @@ export class HttpExchange implements Receiver {
       return;
     }
     this.#ignored += bytes.length;
-    if (this.#ignored <= this.#most) return;
-    if (this.#most === LINGER_BYTES) this.connection.destroy();
-    else this.onGone();
+    if (this.#ignored > MAX_IGNORED) this.onGone();
   }
 
   onEnd(): void {
     this.peerEnded = true;
     this.giveUpHead();
-    if (this.#most === LINGER_BYTES) this.connection.destroy();
+    if (this.#linger !== undefined) this.#linger.peerEnded();
     else this.onGone();
   }
 
@@ -104,8 +107,13 @@ export class HttpExchange implements Receiver {
     this.#written = undefined;
   }
 
+  onBroken(): void {
+    this.connection.destroy();
+  }
+
   onClose(error: Error | undefined): void {
     this.#isClosed = true;
+    this.#linger?.stop();
     this.#error = error;
     this.giveUpHead();
     this.#written?.reject(this.#gone());
@@ -127,7 +135,8 @@ export class HttpExchange implements Receiver {
   /**
    * Writes `bytes`, in parts: a slow peer has its time for each, and others are served in between.
    *
-   * @param timeout Longest wait until the peer takes a part, in milliseconds.
+   * @param timeout Longest wait until the peer takes a part, in milliseconds, beyond the time in which a slow
+   *   peer reads what was written before it.
    * @throws {Error} If the connection ends first.
    */
   async write(bytes: Uint8Array, timeout: number): Promise<void> {
@@ -138,9 +147,11 @@ export class HttpExchange implements Receiver {
 
   async #writePart(bytes: Uint8Array, timeout: number): Promise<void> {
     if (this.#isClosed) throw this.#gone();
+    const wait = timeout + this.#unread.wait();
+    this.#unread.wrote(bytes.length);
     if (this.connection.write(bytes)) return;
     const written = this.#written = Promise.withResolvers<void>();
-    const timer = setTimeout(() => this.connection.destroy(), timeout);
+    const timer = setTimeout(() => this.connection.destroy(), wait);
     try {
       await written.promise;
     } finally {
@@ -150,16 +161,12 @@ export class HttpExchange implements Receiver {
 
   /**
    * Ends the connection so that what was written last arrives: closed at once with unread input, TCP would
-   * reset it and the peer lose our words. What the peer still sends is thrown away, within bounds.
+   * reset it and the peer lose our words. What the peer still sends is dropped, within the bounds of `Linger`.
    */
   async end(): Promise<void> {
     if (this.#isClosed) return;
-    this.#ignored = 1;
-    this.#most = LINGER_BYTES;
     this.connection.end();
-    this.connection.resume();
-    const timer = setTimeout(() => this.connection.destroy(), LINGER_MS);
+    this.#linger = new Linger(this.connection);
     await this.#closed.promise;
-    clearTimeout(timer);
   }
 }

@@ -114,6 +114,8 @@ class NativeConnection implements Connection {
   #ending = false;
   /** Whether the handle has been told to read. */
   #started = false;
+  /** Whether writing has failed. */
+  #broken = false;
   /** What Deno does when the handle below TLS ends or fails. */
   #onSourceEnd: Handle["onread"] | undefined;
   #error: Error | undefined;
@@ -158,11 +160,12 @@ class NativeConnection implements Connection {
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.#socket.destroyed) return false;
+    if (this.#socket.destroyed || this.#broken) return false;
     this.#writing = bytes;
     const status = this.#handle.writeBuffer(this.#request, bytes);
     if (status !== 0) {
-      this.#fail(status);
+      // Not at once: the owner is in the middle of its work.
+      queueMicrotask(() => tell(this, () => this.#break(status)));
       return false;
     }
     if (streamWrap!.streamBaseState[streamWrap!.kLastWriteWasAsync] !== 0) return false;
@@ -197,15 +200,28 @@ class NativeConnection implements Connection {
   written(status: number): void {
     if (this.#writing === undefined || this.#socket.destroyed) return;
     this.#writing = undefined;
-    if (status < 0) return this.#fail(status);
+    if (status < 0) return this.#break(status);
     if (this.#ending) this.#socket.end();
     this.receiver.onWritten();
   }
 
   #fail(status: number): void {
-    this.#error ??= new Error(`Connection lost: the network reported error ${status}`);
+    this.#error ??= lost(status);
     this.#socket.destroy();
   }
+
+  /** Writing has failed; what the peer sent before can still be read. */
+  #break(status: number): void {
+    if (this.#broken || this.#socket.destroyed) return;
+    this.#broken = true;
+    this.#error ??= lost(status);
+    if (this.#ending) this.#socket.destroy();
+    else this.receiver.onBroken();
+  }
+}
+
+function lost(status: number): Error {
+  return new Error(`Connection lost: the network reported error ${status}`);
 }
 
 function onRead(this: Handle): void {

@@ -364,6 +364,10 @@ class Trial implements Receiver {
     this.#written?.resolve();
   }
 
+  onBroken(): void {
+    this.#done.reject(new Error("a socket could not be written to"));
+  }
+
   onEnd(): void {
     this.#done.reject(new Error("a socket ended"));
   }

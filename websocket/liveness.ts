@@ -5,6 +5,8 @@
  * @module
  */
 
+import { Unread } from "../transport/patience.ts";
+
 /** What a {@linkcode Liveness} asks and tells its session. */
 export interface LivenessOwner {
   sendPing(data: Uint8Array): void;
@@ -34,6 +36,8 @@ export class Liveness {
   #sends = 0;
   #writes = 0;
   #isWriting = false;
+  /** What the peer may not have read yet: a ping waits behind it. */
+  readonly #unread = new Unread();
 
   /** @param idleTimeout Longest silence in seconds; 0 for no bound. */
   constructor(idleTimeout: number, owner: LivenessOwner) {
@@ -51,9 +55,19 @@ export class Liveness {
     this.#sends++;
   }
 
-  /** A write was not taken by the network at once. */
+  /** A write of some bytes begins. */
+  wrote(count: number): void {
+    this.#unread.wrote(count);
+  }
+
+  /** It was not taken by the network at once. */
   writing(): void {
     this.#isWriting = true;
+  }
+
+  /** Milliseconds in which a slow peer reads what it was sent: so long its answer to it may be late. */
+  get patience(): number {
+    return this.#unread.wait();
   }
 
   /** That write has been taken. */
@@ -80,30 +94,42 @@ export class Liveness {
     return progress >= 0 && this.#writes > progress;
   }
 
-  /** Sends a ping to a silent peer, and gives it up if that is not answered. */
+  /**
+   * Sends a ping to a silent peer, and gives it up if that is not answered. A peer that reads slowly reads
+   * the ping late, and is given the time for what is before it.
+   */
   watch(): void {
     // Looked at three times: silence is noticed by the second look, and has its ping until the third.
     const interval = this.#idleTimeout * 1000 / 3;
     if (interval === 0) return;
     let asked = false;
+    /** When a peer that was asked is given up. */
+    let deadline = 0;
     let reads = -1;
     let progress = -1;
     const look = () => {
       if (this.#reads !== reads || this.tookSince(progress)) {
         asked = false;
       } else if (asked) {
+        if (performance.now() < deadline) return this.#lookAgain(look, interval);
         return this.#owner.fail(
           new Error("Connection lost: peer was silent, and did not answer a ping"),
         );
       } else {
         // While we pause reading we cannot see a pong, so its absence proves nothing.
         asked = !this.#owner.isDeaf;
+        // A millisecond less, as a timer may fire early.
+        deadline = performance.now() + interval + this.patience - 1;
         this.#owner.sendPing(NO_DATA);
       }
       reads = this.#reads;
       progress = this.progress;
-      this.#timer = setTimeout(look, interval);
+      this.#lookAgain(look, interval);
     };
+    this.#lookAgain(look, interval);
+  }
+
+  #lookAgain(look: () => void, interval: number): void {
     this.#timer = setTimeout(look, interval);
   }
 

@@ -67,7 +67,7 @@ function openingOptions(options: WebSocketOptions): OpeningOptions {
     headers: callerHeaders(options.headers),
     caCerts,
     insecure,
-    compression: compressionSettings(compression, "client"),
+    compression: compressionSettings(compression),
     handshakeTimeout: numberOption(
       "set up socket",
       "handshakeTimeout",

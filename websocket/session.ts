@@ -13,12 +13,8 @@ import type { PreparedMessage } from "../protocol/prepared_message.ts";
 import { Closing, type Message, Protocol, type ProtocolEvent } from "../protocol/protocol.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import type { Output } from "../protocol/sender.ts";
-import {
-  type Connection,
-  LINGER_BYTES,
-  LINGER_MS,
-  type Receiver,
-} from "../transport/connection.ts";
+import type { Connection, Receiver } from "../transport/connection.ts";
+import { Linger, LINGER_MS, StillSending } from "../transport/linger.ts";
 import { type MemoryAccount, memoryBudget } from "../transport/memory_budget.ts";
 import { turns } from "../transport/turns.ts";
 import { clientKey } from "../transport/address.ts";
@@ -94,7 +90,10 @@ const QUIET_MS = 10;
  */
 const NATIVE_BYTES = 64 * 1024;
 
-/** Longest wait for the peer's Close frame after ours, in milliseconds. */
+/**
+ * Longest wait for the peer's Close frame after ours, in milliseconds, beyond what a slow peer needs to read
+ * what is before ours, and to send what is before its own.
+ */
 const CLOSE_TIMEOUT_MS = 10_000;
 
 /** One connection's life. */
@@ -127,6 +126,10 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #handling = false;
   isTaskDue = false;
   #peerEnded = false;
+  /** Whether nothing can be written any more; what had come before is still handled. */
+  #broken = false;
+  /** Whether the connection has ended; what had come before is still handled. */
+  #gone = false;
   #handlers = 0;
   #handlerBytes = 0;
   #messageTimer: ReturnType<typeof setTimeout> | undefined;
@@ -150,12 +153,18 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   // Ending
   #failure: unknown;
+  /** Why the connection broke, which is a failure unless the closing handshake was over. */
+  #breakage: Error | undefined;
+  /** The peer's, once its Close frame has come (RFC 6455 section 7.1.5). */
   #closeCode: number = CloseCode.ABNORMAL;
   #closeReason = "";
-  /** Bytes thrown away since our side was ended; -1 before. */
-  #lingered = -1;
+  /** Whether this end has cut the connection off: what has come is not handled any more. */
+  #isCutOff = false;
+  /** There once our last word has been said. */
+  #linger: Linger | undefined;
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
-  #lingerTimer: ReturnType<typeof setTimeout> | undefined;
+  /** There while the peer's Close frame is awaited. */
+  #sending: StillSending | undefined;
   #pongTimer: ReturnType<typeof setTimeout> | undefined;
   #leaveTimer: ReturnType<typeof setTimeout> | undefined;
   #patienceTimer: ReturnType<typeof setTimeout> | undefined;
@@ -247,7 +256,8 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   onBytes(bytes: Uint8Array<ArrayBuffer>): void {
     this.#liveness.seen();
-    if (this.#lingered >= 0) return this.#throwAway(bytes.length);
+    if (this.#linger !== undefined) return this.#linger.drop(bytes.length);
+    this.#sending?.came(bytes.length);
     this.#protocol.receive(bytes);
     if (this.#wait === Wait.NOTHING) {
       if (tasks.current !== this.#allowanceTask) {
@@ -263,7 +273,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   onEnd(): void {
     this.#peerEnded = true;
-    if (this.#lingered >= 0) this.#connection!.destroy();
+    if (this.#linger !== undefined) this.#linger.peerEnded();
     else if (this.#wait === Wait.NOTHING) this.#settle();
   }
 
@@ -389,7 +399,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
    */
   get #isFull(): boolean {
     return this.server && this.#state === State.OPEN &&
-      (this.unsent > this.limits.highWaterMark || this.#handlersAreFull);
+      (!this.#broken && this.unsent > this.limits.highWaterMark || this.#handlersAreFull);
   }
 
   /** Whether there is too much at work. One message alone is not: its handler may wait for another. */
@@ -505,7 +515,8 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     // The memory of a prepared message is its own, but TLS copies what is written.
     const written = Math.max(this.#current?.frames.held ?? 0, this.#currentLeft);
     const held = this.#protocol.held + written;
-    return (held === 0 ? 0 : held + NATIVE_BYTES) + this.#handlerBytes;
+    const kept = this.#deflate?.kept ?? 0;
+    return (held === 0 ? 0 : held + NATIVE_BYTES) + kept + this.#handlerBytes;
   }
 
   #updateHeld(): void {
@@ -614,7 +625,8 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   #flush(): void {
     const connection = this.#connection;
-    if (this.#writing || connection === undefined || this.#lingered >= 0) return;
+    if (this.#writing || connection === undefined || this.#broken) return;
+    if (this.#linger !== undefined) return;
     for (;;) {
       if (this.#current === undefined) {
         this.#current = this.#protocol.takeOutput();
@@ -623,6 +635,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       }
       const { bytes, length } = this.#current.frames;
       const to = Math.min(length, this.#at + MAX_WRITE);
+      this.#liveness.wrote(to - this.#at);
       if (!connection.write(bytes.subarray(this.#at, to))) {
         this.#writeEnd = to;
         this.#writing = true;
@@ -642,6 +655,17 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     current.frames.release();
     this.#current = undefined;
     this.#at = 0;
+  }
+
+  /** The peer's Close frame may be in what it sent before, and not be read yet. */
+  onBroken(): void {
+    this.#broken = true;
+    if (this.#linger !== undefined) return this.#connection!.destroy();
+    // What the system has of a broken connection can be read at once, by a session that reads.
+    clearTimeout(this.#closeTimer);
+    this.#closeTimer = setTimeout(() => this.#connection!.destroy(), LINGER_MS);
+    this.goOn();
+    if (this.#wait === Wait.NOTHING) this.#settle();
   }
 
   onWritten(): void {
@@ -742,14 +766,19 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     if (this.#protocol.busy) turns.add(this);
   }
 
-  /** Bounds the time to the end, from when the peer last took some of what is sent before the Close. */
+  /**
+   * Bounds the time to the end, from when the peer last took some of what is sent before our Close. A peer that
+   * is still sending may get to read that Close, or to write its own, only behind all it has to send.
+   */
   #boundClose(): void {
+    if (this.#broken) return;
     clearTimeout(this.#closeTimer);
     const progress = this.#liveness.progress;
+    this.#sending ??= new StillSending();
     this.#closeTimer = setTimeout(() => {
-      if (this.#liveness.tookSince(progress)) return this.#boundClose();
+      if (this.#sending!.look() || this.#liveness.tookSince(progress)) return this.#boundClose();
       this.fail(new Error(`Connection lost: peer did not close within ${CLOSE_TIMEOUT_MS} ms`));
-    }, CLOSE_TIMEOUT_MS);
+    }, CLOSE_TIMEOUT_MS + this.#liveness.patience);
   }
 
   /** Whether nothing is to be written any more. */
@@ -759,7 +788,12 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** Ends our side once the last has been said, or the peer has gone. */
   #endIfDone(): void {
-    if (this.#connection === undefined || this.#lingered >= 0) return;
+    if (this.#connection === undefined || this.#linger !== undefined) return;
+    if (this.#gone) return this.#end();
+    if (this.#broken) {
+      if (this.#peerEnded || this.#protocol.receivingEnded) this.#connection.destroy();
+      return;
+    }
     const { closing } = this.#protocol;
     if (this.#peerEnded && closing < Closing.RECEIVED && this.#failure === undefined) {
       this.#failure = new Error("Connection lost: peer ended it without a Close frame");
@@ -768,46 +802,41 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     if (closing < Closing.DONE && this.#failure === undefined) return;
     if (!this.#allWritten) return;
     const clean = this.#protocol.closedCleanly && this.#failure === undefined;
-    this.#lingered = 0;
     // A server ends the connection first; a client waits for that (RFC 6455 section 7.1.1).
     if (this.server || !clean) this.#connection.end();
-    if (this.#peerEnded) return this.#connection.destroy();
-    this.#paused = false;
-    this.#connection.resume();
-    this.#lingerTimer = setTimeout(() => this.#connection!.destroy(), LINGER_MS);
-  }
-
-  /**
-   * What the peer still sends is thrown away, within bounds: closed at once with unread input, TCP would
-   * reset the connection, and the peer lose our last words.
-   */
-  #throwAway(count: number): void {
-    this.#lingered += count;
-    if (this.#lingered > LINGER_BYTES) this.#connection!.destroy();
+    this.#linger = new Linger(this.#connection);
+    if (this.#peerEnded) this.#linger.peerEnded();
   }
 
   /** Breaks the connection off. */
   fail(error: unknown): void {
     if (this.#state === State.CLOSED) return;
     this.#failure ??= error;
+    this.#isCutOff = true;
     this.beginClosing();
-    this.#connection?.destroy();
+    if (this.#gone) this.#end();
+    else this.#connection?.destroy();
   }
 
   onClose(error: Error | undefined): void {
-    const clean = this.#protocol.closedCleanly;
-    if (!clean) this.#failure ??= error ?? new Error("Connection lost");
-    this.#end();
+    this.#gone = this.#broken = this.#peerEnded = true;
+    this.#breakage = error;
+    // What had come before is handled to its end, as a Close frame may be there.
+    const isDone = this.#wait === Wait.NOTHING || this.#isCutOff || this.#linger !== undefined;
+    if (isDone) this.#end();
+    else this.goOn();
   }
 
   /** Ends the session's life: everything is given back, and the last event told. */
   #end(): void {
     if (this.#state === State.CLOSED) return;
     const started = this.#connection !== undefined;
-    const clean = started && this.#protocol.closedCleanly && this.#failure === undefined;
+    // RFC 6455 section 7.1.4: both Close frames have been exchanged, so that ours has gone out.
+    const clean = started && this.#protocol.closedCleanly && this.#allWritten &&
+      this.#failure === undefined;
     this.#state = State.CLOSED;
     clearTimeout(this.#closeTimer);
-    clearTimeout(this.#lingerTimer);
+    this.#linger?.stop();
     clearTimeout(this.#pongTimer);
     clearTimeout(this.#leaveTimer);
     clearTimeout(this.#patienceTimer);
@@ -819,14 +848,16 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     this.#deflate?.close();
     endSweep();
     this.#account?.close();
-    const error = clean ? undefined : this.#failure ?? new Error("Connection lost");
+    const error = clean
+      ? undefined
+      : this.#failure ?? this.#breakage ?? new Error("Connection lost");
     this.#failure = error;
     this.#liveness.end(error);
     this.#drained?.resolve();
     this.#ending = {
       wasClean: clean,
-      code: clean ? this.#closeCode : CloseCode.ABNORMAL,
-      reason: clean ? this.#closeReason : "",
+      code: this.#closeCode,
+      reason: this.#closeReason,
       error,
     };
     this.#tellEnd();

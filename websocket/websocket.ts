@@ -39,7 +39,7 @@ import { defineConstant, defineInspection, makeEnumerable } from "./web_idl.ts";
  * socket.onopen = () => socket.send("hello");
  * const { data } = await new Promise<MessageEvent>((resolve) => socket.onmessage = resolve);
  * assertEquals(data, "hello");
- * assertEquals(socket.extensions, "permessage-deflate; client_no_context_takeover");
+ * assertEquals(socket.extensions, "permessage-deflate");
  * const closed = new Promise((resolve) => socket.onclose = resolve);
  * socket.close(1000);
  * await closed;

@@ -84,10 +84,14 @@ async function shakeHands(args: string[]): Promise<{ head: string[]; frame: Uint
 
 const OFFERS: [offers: string[], answer: string | undefined][] = [
   [[], undefined],
-  [["permessage-deflate"], "permessage-deflate; client_no_context_takeover"],
+  [["permessage-deflate"], "permessage-deflate"],
+  [
+    ["permessage-deflate; client_no_context_takeover"],
+    "permessage-deflate; client_no_context_takeover",
+  ],
   [
     ["permessage-deflate; client_max_window_bits; server_max_window_bits=9"],
-    "permessage-deflate; client_no_context_takeover; server_max_window_bits=9",
+    "permessage-deflate; server_max_window_bits=9",
   ],
   [
     ["permessage-deflate; server_max_window_bits=16", "permessage-deflate; unknown", "x-other"],
@@ -95,11 +99,11 @@ const OFFERS: [offers: string[], answer: string | undefined][] = [
   ],
   [
     ['permessage-deflate; server_max_window_bits="16"', "permessage-deflate"],
-    "permessage-deflate; client_no_context_takeover",
+    "permessage-deflate",
   ],
   [
     ['permessage-deflate; server_max_window_bits="10"; server_no_context_takeover'],
-    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10",
+    "permessage-deflate; server_no_context_takeover; server_max_window_bits=10",
   ],
 ];
 

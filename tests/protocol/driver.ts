@@ -350,7 +350,7 @@ export function codec(
   address?: string,
   now?: () => number,
 ): PerMessageDeflate {
-  const settings = compressionSettings({ threshold: 0, ...options }, role)!;
+  const settings = compressionSettings({ threshold: 0, ...options })!;
   return new PerMessageDeflate(agreement(given), role, settings, address, now);
 }
 

@@ -37,7 +37,7 @@ import {
 
 // Options
 
-Deno.test("compressionSettings() fills in the defaults of each role", () => {
+Deno.test("compressionSettings() fills in the defaults", () => {
   const defaults = {
     level: 1,
     memLevel: 8,
@@ -45,18 +45,10 @@ Deno.test("compressionSettings() fills in the defaults of each role", () => {
     serverMaxWindowBits: 15,
     clientMaxWindowBits: 15,
     serverNoContextTakeover: false,
+    clientNoContextTakeover: false,
   };
-  for (const options of [true, {}]) {
-    assertEquals(compressionSettings(options, "server"), {
-      ...defaults,
-      clientNoContextTakeover: true,
-    });
-    assertEquals(compressionSettings(options, "client"), {
-      ...defaults,
-      clientNoContextTakeover: false,
-    });
-  }
-  assertEquals(compressionSettings(false, "server"), undefined);
+  for (const options of [true, {}]) assertEquals(compressionSettings(options), defaults);
+  assertEquals(compressionSettings(false), undefined);
   const all: Required<CompressionOptions> = {
     level: 9,
     memLevel: 1,
@@ -66,7 +58,7 @@ Deno.test("compressionSettings() fills in the defaults of each role", () => {
     serverNoContextTakeover: true,
     clientNoContextTakeover: false,
   };
-  assertEquals(compressionSettings(all, "server"), all);
+  assertEquals(compressionSettings(all), all);
 });
 
 Deno.test("compressionSettings() refuses numbers out of range", () => {
@@ -79,12 +71,12 @@ Deno.test("compressionSettings() refuses numbers out of range", () => {
   } as const;
   for (const [name, [min, max]] of Object.entries(ranges)) {
     for (const value of [min, max]) {
-      const settings = compressionSettings({ [name]: value }, "client")!;
+      const settings = compressionSettings({ [name]: value })!;
       assertEquals(settings[name as keyof typeof ranges], value);
     }
     for (const value of [min - 1, max + 1, min + 0.5, NaN, "9" as unknown as number]) {
       const error = assertThrows(
-        () => compressionSettings({ [name]: value }, "client"),
+        () => compressionSettings({ [name]: value }),
         RangeError,
       );
       assertEquals(
@@ -97,14 +89,13 @@ Deno.test("compressionSettings() refuses numbers out of range", () => {
 
 // Negotiation, the server's side
 
-function settingsOf(options: CompressionOptions, role: "client" | "server") {
-  return compressionSettings(options, role)!;
+function settingsOf(options: CompressionOptions) {
+  return compressionSettings(options)!;
 }
 
-/** What a server that keeps contexts answers to the offers in a header. */
+/** What a server answers to the offers in a header. */
 function answer(header: string, options: CompressionOptions = {}) {
-  const settings = settingsOf({ clientNoContextTakeover: false, ...options }, "server");
-  return acceptOffer(parseExtensions(header)!, settings);
+  return acceptOffer(parseExtensions(header)!, settingsOf(options));
 }
 
 Deno.test("acceptOffer() answers each parameter (RFC 7692 sections 7.1.1 and 7.1.2)", () => {
@@ -261,7 +252,7 @@ Deno.test("acceptOffer() takes quoted values (RFC 7692 section 5.2)", () => {
 // Negotiation, the client's side
 
 Deno.test("formatOffer() offers what the client can (RFC 7692 section 7.1)", () => {
-  const offer = (options: CompressionOptions) => formatOffer(settingsOf(options, "client"));
+  const offer = (options: CompressionOptions) => formatOffer(settingsOf(options));
   assertEquals(offer({}), "permessage-deflate; client_max_window_bits");
   assertEquals(
     offer({
@@ -276,12 +267,12 @@ Deno.test("formatOffer() offers what the client can (RFC 7692 section 7.1)", () 
 
 /** What a client agrees to on a response. */
 function check(header: string, options: CompressionOptions = {}) {
-  return checkResponse(parseExtensions(header)!, settingsOf(options, "client"));
+  return checkResponse(parseExtensions(header)!, settingsOf(options));
 }
 
 /** The code with which a client refuses a response. */
 function refusal(header: string, options: CompressionOptions | null = {}): number {
-  const settings = options === null ? undefined : settingsOf(options, "client");
+  const settings = options === null ? undefined : settingsOf(options);
   const error = assertThrows(
     () => checkResponse(parseExtensions(header)!, settings),
     ProtocolError,
@@ -364,8 +355,8 @@ const compressionOptions: fc.Arbitrary<CompressionOptions> = fc.record({
 Deno.test("checkResponse() agrees with acceptOffer(), whatever both sides are set to", () => {
   fc.assert(
     fc.property(compressionOptions, compressionOptions, (ofClient, ofServer) => {
-      const client = settingsOf(ofClient, "client");
-      const server = settingsOf(ofServer, "server");
+      const client = settingsOf(ofClient);
+      const server = settingsOf(ofServer);
       const accepted = acceptOffer(parseExtensions(formatOffer(client))!, server)!;
       assertEquals(checkResponse(parseExtensions(accepted.response)!, client), accepted.agreement);
       const { agreement } = accepted;

@@ -218,6 +218,7 @@ onEachWay(
         end.connection = (await connectionFrom(incoming, end))!;
         // Deno tells a reset as the peer's end to those who read.
         if (!writes) end.before.onEnd = () => end.connection.destroy();
+        end.before.onBroken = () => end.connection.destroy();
         end.connection.write(pattern(writes ? 16 * 1024 * 1024 : 1000));
         end.connection.resume();
         await incoming.closed;

@@ -64,7 +64,7 @@ export class End implements Receiver {
   /** How many bytes have come, and those that were not taken by {@linkcode read}. */
   count = 0;
   #chunks: Uint8Array[] = [];
-  /** Each call of `onEnd`, `onWritten` and `onClose`, in order; `onBytes` once for all in a row. */
+  /** Each call of `onEnd`, `onBroken`, `onWritten` and `onClose`, in order; `onBytes` once for all in a row. */
   readonly calls: string[] = [];
   error: Error | undefined;
   /** Called first in each of the calls. */
@@ -131,6 +131,11 @@ export class End implements Receiver {
     this.#call("end");
     this.before.onEnd?.();
     this.#ended.resolve();
+  }
+
+  onBroken(): void {
+    this.#call("broken");
+    this.before.onBroken?.();
   }
 
   onWritten(): void {

@@ -101,10 +101,14 @@ export interface Served {
 /** Makes a server's socket; it opens when its session starts. */
 export function served(
   options: SocketOptions = {},
-  { compressed = false, hostname }: { compressed?: boolean; hostname?: string } = {},
+  { compressed = false, agreed = NO_CONTEXT, hostname }: {
+    compressed?: boolean;
+    agreed?: typeof NO_CONTEXT;
+    hostname?: string;
+  } = {},
 ): Served {
   const session = new Session("server", socketLimits(options, "server"));
-  if (compressed) session.agree("", "permessage-deflate", codec("server", NO_CONTEXT));
+  if (compressed) session.agree("", "permessage-deflate", codec("server", agreed));
   const socket = acceptedSocket(session, "ws://127.0.0.1/");
   return { session, socket, network: new Network(hostname) };
 }

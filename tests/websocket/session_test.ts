@@ -2,16 +2,18 @@
  * The life of a connection, with a network that the test decides on.
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   BINARY,
   CLOSE,
   closePayload,
   codec,
   concat,
+  deflated,
   frame,
   NO_CONTEXT,
   PING,
+  RSV1,
   TEXT,
 } from "../protocol/driver.ts";
 import { memoryBudget } from "../../transport/memory_budget.ts";
@@ -155,7 +157,101 @@ Deno.test("Session takes the code of a Close that came, although writing fails a
   const close = next<CloseEvent>(socket, "close");
   network.destroy(new Error("reset by peer"));
   const { code, reason, wasClean } = await close;
-  assertEquals([code, reason, wasClean], [4001, "done", true]);
+  // Our own Close has not gone out, so that the closing handshake was not completed.
+  assertEquals([code, reason, wasClean], [4001, "done", false]);
+});
+
+Deno.test("Session finds the Close behind what it had not handled when the connection broke", async () => {
+  for (const ending of ["broken", "lost"] as const) {
+    const { socket, network } = opened({ highWaterMark: 1000 });
+    const messages: string[] = [];
+    socket.onmessage = ({ data }) => {
+      messages.push(data);
+      socket.send("x".repeat(2000));
+    };
+    const close = next<CloseEvent>(socket, "close");
+    network.takes = false;
+    network.arrive(concat(text("a"), text("b"), frame("server", CLOSE, closePayload(4009, "bye"))));
+    await turn();
+    assertEquals([messages, network.reading], [["a"], false]);
+    if (ending === "lost") network.destroy(new Error("reset by peer"));
+    else network.receiver.onBroken();
+    const { code, reason, wasClean } = await close;
+    assertEquals([messages, code, reason, wasClean], [["a", "b"], 4009, "bye", false]);
+  }
+});
+
+Deno.test("Session reads on when writing has failed, and takes the code of the Close that comes", async () => {
+  const { socket, network } = opened({ highWaterMark: 1000 });
+  socket.onmessage = () => socket.send("x".repeat(2000));
+  const error = next<ErrorEvent>(socket, "error");
+  const close = next<CloseEvent>(socket, "close");
+  network.takes = false;
+  network.arrive(text("ask"));
+  await turn();
+  assertEquals(network.reading, false);
+  network.receiver.onBroken();
+  await until(() => network.reading);
+  network.arrive(frame("server", CLOSE, closePayload(4009, "bye")));
+  const { code, reason, wasClean } = await close;
+  assertEquals([code, reason, wasClean], [4009, "bye", false]);
+  assertEquals((await error).message, "Connection lost");
+});
+
+Deno.test("Session hands all messages to a slow reader when the connection is lost, then the code", async () => {
+  const { socket, network } = opened();
+  const reader = socket.readable.getReader();
+  network.arrive(concat(text("a"), text("b"), frame("server", CLOSE, closePayload(4009, "bye"))));
+  const close = next<CloseEvent>(socket, "close");
+  network.takes = false;
+  socket.send("never taken");
+  await turn();
+  network.destroy(new Error("reset by peer"));
+  await turn();
+  assertEquals((await reader.read()).value, "a");
+  assertEquals((await reader.read()).value, "b");
+  await assertRejects(() => reader.read(), Error, "reset by peer");
+  assertEquals((await close).code, 4009);
+});
+
+Deno.test("Session counts a peer's context as held from its first compressed message on", async () => {
+  const { socket, network } = opened({}, { compressed: true, agreed: {} });
+  const received = next(socket, "message");
+  network.arrive(text("plain"));
+  await received;
+  assertEquals(memoryBudget.used, 0);
+  const inflated = next(socket, "message");
+  network.arrive(frame("server", TEXT, deflated("compressed"), { rsv: RSV1 }));
+  assertEquals((await inflated).data, "compressed");
+  await turn();
+  assertEquals(memoryBudget.used, 42 * 1024);
+  socket.terminate();
+  await next(socket, "close");
+  assertEquals(memoryBudget.used, 0);
+});
+
+Deno.test("Session whose peer's context is one too many for the memory budget is ended with 1013", async () => {
+  const before = memoryBudget.limits;
+  memoryBudget.configure({ total: 100 * 1024, addressShare: 100 * 1024 });
+  const peers = Array.from({ length: 3 }, () => opened({}, { compressed: true, agreed: {} }));
+  try {
+    const failed = next<ErrorEvent>(peers[2]!.socket, "error");
+    for (const { network } of peers) {
+      network.arrive(frame("server", TEXT, deflated("compressed"), { rsv: RSV1 }));
+      await turn();
+    }
+    assertEquals((await failed).error.code, 1013);
+    assertEquals(closeCodes(peers[2]!.network), [1013]);
+    assertEquals(peers.map(({ socket }) => socket.readyState === socket.OPEN), [true, true, false]);
+  } finally {
+    memoryBudget.configure(before);
+    for (const { socket } of peers) {
+      if (socket.readyState === socket.CLOSED) continue;
+      const close = next(socket, "close");
+      socket.terminate();
+      await close;
+    }
+  }
 });
 
 Deno.test("Session counts what the network has not taken as unsent, and as memory held", async () => {

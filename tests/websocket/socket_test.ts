@@ -32,7 +32,7 @@ Deno.test("WebSocket is the web's class", async () => {
   ]);
   await next(socket, "open");
   assertEquals(socket.readyState, WebSocket.OPEN);
-  assertEquals(socket.extensions, "permessage-deflate; client_no_context_takeover");
+  assertEquals(socket.extensions, "permessage-deflate");
   const end = closed(socket);
   assertEquals(socket.readyState, WebSocket.CLOSING);
   await end;
