@@ -19,6 +19,7 @@ import {
   toggle,
   value,
 } from "./cli/flags.ts";
+import { compressionFlag } from "./cli/compression.ts";
 import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
 import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { dropPermissions } from "./cli/server/permissions.ts";
@@ -37,9 +38,9 @@ function shared(flag: Flag<number>): Flag<number> {
   return { ...flag, atLeast: "workers" };
 }
 
-/** A limit that the runtime's own server does not have: it needs `--compression=on`. */
+/** A limit that the runtime's own server does not have: not with `--compression=off`. */
 function limit(placeholder: string, fallback: number, max: number): Flag<number> {
-  return { ...integer(placeholder, fallback, 1, max), only: ["compression", "on"] };
+  return { ...integer(placeholder, fallback, 1, max), unless: ["compression", "off"] };
 }
 
 const flags = {
@@ -62,7 +63,7 @@ const flags = {
   token: optional("SECRET"),
   mode: oneOf("reply", "echo"),
   reply: value("TEXT", "Retorno do servidor!", (text) => text),
-  compression: oneOf("on", "off"),
+  compression: compressionFlag,
   "max-message-size": limit("BYTES", 16 * 1024 * 1024, 2 ** 30),
   "max-connections": shared(limit("N", 16_384, 1_000_000)),
   "max-per-address": shared(limit("N", 8192, 1_000_000)),

@@ -121,6 +121,8 @@ const portuguese = {
     atLeast: "ao menos {min}, o valor de {flag}",
     oneOf: "um de: {choices}",
     nonEmpty: "um texto não vazio",
+    compression:
+      "on, off, fast, small ou parâmetros como level=6;threshold=128;server_no_context_takeover;client_max_window_bits=12",
     path: "um caminho que começa com / e não tem espaço, ? nem #",
     origin: "uma origem como https://exemplo.com ou https://*.exemplo.com",
     url: "uma URL ws:// ou wss:// sem fragmento",
@@ -311,6 +313,8 @@ const english: Sentences = {
     atLeast: "at least {min}, the value of {flag}",
     oneOf: "one of: {choices}",
     nonEmpty: "a text that is not empty",
+    compression:
+      "on, off, fast, small or parameters such as level=6;threshold=128;server_no_context_takeover;client_max_window_bits=12",
     path: "a path that starts with / and has no space, ? or #",
     origin: "an origin such as https://example.com or https://*.example.com",
     url: "a ws:// or wss:// URL without a fragment",

@@ -25,12 +25,16 @@ export class Unread {
     this.#bytes += count;
   }
 
-  /** Milliseconds until a peer that reads at the least rate has read all. */
-  wait(): number {
+  /**
+   * Milliseconds until a peer that reads at the least rate has read all.
+   *
+   * @param more Bytes that are to be written yet.
+   */
+  wait(more = 0): number {
     const now = performance.now();
     const read = (now - this.#since) * LEAST_RATE / 1000;
     this.#since = now;
     this.#bytes = Math.min(Math.max(0, this.#bytes - read), MOST_WAITING);
-    return this.#bytes * 1000 / LEAST_RATE;
+    return Math.min(this.#bytes + more, MOST_WAITING) * 1000 / LEAST_RATE;
   }
 }
