@@ -6,7 +6,7 @@
  */
 
 /** A peer that reads this much, in bytes a second, is never given up for what waits before it. */
-export const LEAST_RATE = 8 * 1024;
+const LEAST_RATE = 8 * 1024;
 
 /**
  * What may wait in the system's buffers, in bytes. Linux gives a connection 4 MiB to send at most (`tcp_wmem`);
@@ -15,7 +15,7 @@ export const LEAST_RATE = 8 * 1024;
  */
 const MOST_WAITING = 4 * 1024 * 1024;
 
-/** What was written to a peer, and could still be unread if it read at {@linkcode LEAST_RATE}. */
+/** What was written to a peer, and could still be unread if it read at the least rate. */
 export class Unread {
   #bytes = 0;
   #since = performance.now();
