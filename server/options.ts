@@ -46,7 +46,10 @@ export interface ServeOptions {
   handshakeTimeout?: number;
   /** Longest time from then to the complete head, in milliseconds; then 408. @default {10000} */
   headerTimeout?: number;
-  /** Longest wait for the client to take a part of an answer, in milliseconds. @default {30000} */
+  /**
+   * Longest wait for the client to take a part of an answer, in milliseconds, beyond the time in which a client that
+   * reads 8 KiB a second reads what was written before it. @default {30000}
+   */
   responseTimeout?: number;
   /** Most connections at a time; one more gets 503. @default {16384} */
   maxConnections?: number;

@@ -55,10 +55,12 @@ export class Linger {
   readonly #sending = new StillSending();
   #timer: ReturnType<typeof setTimeout>;
 
-  /** @param connection Its receiver passes on the bytes to {@linkcode drop}, and calls {@linkcode stop} at its end. */
+  /**
+   * @param connection To be resumed by the caller, as bytes may come at once. Its receiver passes them on to
+   *   {@linkcode drop}, and calls {@linkcode stop} at its end.
+   */
   constructor(connection: Connection) {
     this.#connection = connection;
-    connection.resume();
     const look = () => {
       if (this.#sending.look()) this.#timer = setTimeout(look, LINGER_MS);
       else connection.destroy();

@@ -6,7 +6,14 @@
  */
 
 /** A peer that reads this much, in bytes a second, is never given up for what waits before it. */
-const LEAST_RATE = 8 * 1024;
+let leastRate = 8 * 1024;
+
+/** Sets another least rate, for tests that cannot wait so long. Returns the one before. */
+export function setLeastRate(rate: number): number {
+  const before = leastRate;
+  leastRate = rate;
+  return before;
+}
 
 /**
  * What may wait in the system's buffers, in bytes. Linux gives a connection 4 MiB to send at most (`tcp_wmem`);
@@ -32,9 +39,9 @@ export class Unread {
    */
   wait(more = 0): number {
     const now = performance.now();
-    const read = (now - this.#since) * LEAST_RATE / 1000;
+    const read = (now - this.#since) * leastRate / 1000;
     this.#since = now;
     this.#bytes = Math.min(Math.max(0, this.#bytes - read), MOST_WAITING);
-    return Math.min(this.#bytes + more, MOST_WAITING) * 1000 / LEAST_RATE;
+    return Math.min(this.#bytes + more, MOST_WAITING) * 1000 / leastRate;
   }
 }

@@ -794,7 +794,9 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     // A server ends the connection first; a client waits for that (RFC 6455 section 7.1.1).
     if (this.server || !clean) this.#connection.end();
     this.#linger = new Linger(this.#connection);
-    if (this.#peerEnded) this.#linger.peerEnded();
+    if (this.#peerEnded) return this.#linger.peerEnded();
+    this.#paused = false;
+    this.#connection.resume();
   }
 
   /** Breaks the connection off. */
