@@ -9,6 +9,7 @@ import { withoutToken } from "./cli/bearer_subprotocol.ts";
 import { isToken } from "./protocol/grammar.ts";
 import { readAuthority } from "./cli/certificates.ts";
 import { AwaitableSocket } from "./cli/client/awaitable_socket.ts";
+import { compressionFlag } from "./cli/compression.ts";
 import { backoff, delay } from "./cli/backoff.ts";
 import { dial } from "./cli/client/dial.ts";
 import { Exchange } from "./cli/client/exchange.ts";
@@ -53,7 +54,7 @@ const flags = {
   },
   cacert: optional("FILE"),
   insecure: toggle(),
-  compression: oneOf("on", "off"),
+  compression: compressionFlag,
   reconnect: integer("N", 0, 0, 1_000_000),
   timeout: integer("MS", 10_000, 1, 86_400_000),
   lang: oneOf(...LANGUAGES),
@@ -131,7 +132,7 @@ export function main(
       if (options.insecure) report.err(sentences.client.insecure, { event: "insecure" });
       const caCerts = await authorities(options.cacert, sentences);
       const dialled = dial(url, {
-        compression: options.compression === "on",
+        compression: options.compression,
         protocols: options.protocol,
         headers: options.header.map(parseHeader),
         caCerts,

@@ -19,6 +19,7 @@ import {
   toggle,
   value,
 } from "./cli/flags.ts";
+import { compressionFlag } from "./cli/compression.ts";
 import { isOrigin } from "./cli/server/access.ts";
 import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
 import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
@@ -39,9 +40,9 @@ function shared(flag: Flag<number>): Flag<number> {
   return { ...flag, atLeast: "workers" };
 }
 
-/** A limit that the runtime's own server does not have: it needs `--compression=on`. */
+/** A limit that the runtime's own server does not have: not with `--compression=off`. */
 function limit(placeholder: string, fallback: number, max: number): Flag<number> {
-  return { ...integer(placeholder, fallback, 1, max), only: ["compression", "on"] };
+  return { ...integer(placeholder, fallback, 1, max), unless: ["compression", "off"] };
 }
 
 const proxyList = list("ADDRESS[/BITS]", ",", (name) => {
@@ -67,7 +68,7 @@ const flags = {
   token: optional("SECRET"),
   mode: oneOf("reply", "echo"),
   reply: value("TEXT", "Retorno do servidor!", (text) => text),
-  compression: oneOf("on", "off"),
+  compression: compressionFlag,
   "max-message-size": limit("BYTES", 16 * 1024 * 1024, 2 ** 30),
   "max-connections": shared(limit("N", 16_384, 1_000_000)),
   "max-per-address": shared(limit("N", 8192, 1_000_000)),
@@ -76,9 +77,9 @@ const flags = {
     ...proxyList,
     // Also several in one, as in the variable.
     parse: (texts) => proxyList.parse(texts.flatMap((text) => text.split(","))),
-    only: ["compression", "on"],
+    unless: ["compression", "off"],
   } satisfies Flag<string[]>,
-  "proxy-protocol": { ...toggle(), only: ["compression", "on"] } satisfies Flag<boolean>,
+  "proxy-protocol": { ...toggle(), unless: ["compression", "off"] } satisfies Flag<boolean>,
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
   grace: integer("MS", 5000, 0, 600_000),
   workers: integer("N", 1, 1, 256),

@@ -25,8 +25,8 @@ export interface Flag<T> {
   alias?: string;
   /** Present if the flag may be repeated: separates the values in its variable. */
   separator?: "," | "\n";
-  /** Another flag and the value it must have: with any other value, this flag has no effect and is refused. */
-  only?: [flag: string, value: string];
+  /** Another flag, and a text of it with which this flag has no effect and is refused. */
+  unless?: [flag: string, text: string];
   /** Another flag, a number, whose value is the minimum of this one. */
   atLeast?: string;
   /** Hides the secret in a refused text; absent if the flag holds no secret. */
@@ -190,6 +190,7 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
 
   const values: Record<string, unknown> = { _: parsed._ };
   const sources = new Map<string, string>();
+  const lastTexts = new Map<string, string | undefined>();
   for (const name of names) {
     const flag = flags[name]!;
     const given = withValue.includes(name)
@@ -197,6 +198,7 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
       : toggleTexts(name, args, parsed[name]);
     const { source, texts, isDefault } = givenTexts(name, flag, given, environment);
     if (!isDefault) sources.set(name, source);
+    lastTexts.set(name, texts.at(-1));
     try {
       values[name] = flag.parse(texts);
     } catch (error) {
@@ -210,7 +212,7 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
       }));
     }
   }
-  refuseWithoutEffect(flags, values, sources, sentences);
+  refuseWithoutEffect(flags, lastTexts, sources, sentences);
   refuseTooSmall(flags, values, sources, sentences);
   return values as Values<F> & { _: string[] };
 }
@@ -218,20 +220,20 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
 /** Refuses flags that have no effect: a user who sets a limit relies on it. */
 function refuseWithoutEffect(
   flags: Record<string, Flag<unknown>>,
-  values: Record<string, unknown>,
+  lastTexts: Map<string, string | undefined>,
   sources: Map<string, string>,
   { usage }: Sentences,
 ): void {
   const withoutEffect = [...sources].flatMap(([name, source]) => {
-    const [other, wanted] = flags[name]!.only ?? [];
-    return other === undefined || values[other] === wanted ? [] : [{ source, other, wanted }];
+    const [other, text] = flags[name]!.unless ?? [];
+    return other === undefined || lastTexts.get(other) !== text ? [] : [{ source, other, text }];
   });
   if (withoutEffect.length === 0) return;
-  const { other, wanted } = withoutEffect[0]!;
+  const { other, text } = withoutEffect[0]!;
   throw new UsageError(fill(usage.noEffect, {
     flags: withoutEffect.map(({ source }) => `"${source}"`).join(", "),
-    setting: `--${other}=${values[other]}`,
-    wanted: `--${other}=${wanted}`,
+    setting: `--${other}=${text}`,
+    wanted: `--${other}=${flags[other]!.fallback}`,
   }));
 }
 

@@ -46,7 +46,7 @@ const portuguese = {
       token: "exige o token: Bearer, ?token= ou bearer.SECRET",
       mode: "responder sempre o mesmo, ou ecoar",
       reply: "a resposta do modo reply",
-      compression: "permessage-deflate; off: o par do Deno",
+      compression: "off: o par do Deno; PARAMS: como level=6;threshold=128",
       "max-message-size": "maior mensagem recebida, em bytes",
       "max-connections": "máximo de conexões ao mesmo tempo",
       "max-per-address": "e de um mesmo endereço",
@@ -87,7 +87,7 @@ const portuguese = {
       header: 'cabeçalho "Nome: valor" do handshake, repetível',
       cacert: "autoridade certificadora em que confiar, PEM",
       insecure: "aceita qualquer certificado",
-      compression: "permessage-deflate; off: o WebSocket do Deno",
+      compression: "off: o WebSocket do Deno; PARAMS: como level=6",
       reconnect: "tentativas de reconexão seguidas até desistir",
       timeout: "espera máxima por passo, em milissegundos",
       lang: "idioma das mensagens",
@@ -125,6 +125,8 @@ const portuguese = {
     atLeast: "ao menos {min}, o valor de {flag}",
     oneOf: "um de: {choices}",
     nonEmpty: "um texto não vazio",
+    compression:
+      "on, off, fast, small ou parâmetros como level=6;threshold=128;server_no_context_takeover;client_max_window_bits=12",
     path: "um caminho que começa com / e não tem espaço, ? nem #",
     origin:
       "uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null",
@@ -259,7 +261,7 @@ const english: Sentences = {
       token: "asks for it: Bearer, ?token= or bearer.SECRET",
       mode: "always the same answer, or echo",
       reply: "the answer of mode reply",
-      compression: "permessage-deflate; off: Deno's own pair",
+      compression: "off: Deno's own pair; PARAMS: such as level=6;threshold=128",
       "max-message-size": "longest message received, in bytes",
       "max-connections": "most connections at a time",
       "max-per-address": "and from one address",
@@ -300,7 +302,7 @@ const english: Sentences = {
       header: 'handshake header "Name: value", repeatable',
       cacert: "certificate authority to trust, PEM",
       insecure: "accept any certificate",
-      compression: "permessage-deflate; off: Deno's own WebSocket",
+      compression: "off: Deno's own WebSocket; PARAMS: such as level=6",
       reconnect: "attempts in a row to connect again before giving up",
       timeout: "longest wait per step, in milliseconds",
       lang: "language of the messages",
@@ -337,6 +339,8 @@ const english: Sentences = {
     atLeast: "at least {min}, the value of {flag}",
     oneOf: "one of: {choices}",
     nonEmpty: "a text that is not empty",
+    compression:
+      "on, off, fast, small or parameters such as level=6;threshold=128;server_no_context_takeover;client_max_window_bits=12",
     path: "a path that starts with / and has no space, ? or #",
     origin:
       "an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null",

@@ -41,7 +41,10 @@ export interface ServeOptions<Addr extends Deno.Addr = Deno.Addr> {
   handshakeTimeout?: number;
   /** Longest time from then to the complete head, in milliseconds; then 408. @default {10000} */
   headerTimeout?: number;
-  /** Longest wait for the client to take a part of an answer, in milliseconds. @default {30000} */
+  /**
+   * Longest wait for the client to take a part of an answer, in milliseconds, beyond the time in which a client that
+   * reads 8 KiB a second reads what was written before it. @default {30000}
+   */
   responseTimeout?: number;
   /** Longest body of a request, in bytes; longer ones get 413. @default {16777216} (16 MiB) */
   maxBodySize?: number;

@@ -233,6 +233,36 @@ once("client.ts and server.ts agree on compression unless one turns it off", asy
   }
 });
 
+once("client.ts and server.ts agree on what --compression asks for, workers too", async () => {
+  await using folder = await certificatesFolder();
+  const cases: [server: string[], client: string, agreed: string][] = [
+    [["--compression=on"], "on", "permessage-deflate"],
+    [["--compression=fast"], "on", "permessage-deflate; server_no_context_takeover"],
+    [
+      ["--compression=small"],
+      "level=3,client_no_context_takeover",
+      "permessage-deflate; client_no_context_takeover",
+    ],
+    [
+      [
+        "--workers=2",
+        "--max-connections=9",
+        "--compression=level=3;server_max_window_bits=12;client_max_window_bits=10",
+      ],
+      "on",
+      "permessage-deflate; server_max_window_bits=12; client_max_window_bits=10",
+    ],
+  ];
+  for (const [flags, asked, agreed] of cases) {
+    await using server = await startServer(flags, { cwd: folder.path });
+    const args = [`wss://127.0.0.1:${server.port}/ws`, "--json", `--compression=${asked}`];
+    const { code, stdout } = await run("client", args, { cwd: folder.path });
+    assertEquals(code, 0);
+    const open = stdout.map((line) => JSON.parse(line)).find(({ event }) => event === "open");
+    assertEquals(open.extensions, agreed);
+  }
+});
+
 once("client.ts --json tells a failure as an event too", async () => {
   await using folder = await certificatesFolder();
   const url = `wss://127.0.0.1:${freePort()}/`;
@@ -607,7 +637,10 @@ Deno.test("client.ts refuses what it does not understand", async () => {
       ["--protocol=Chat", "--protocol=chat"],
       'Valor inválido em --protocol: "Chat, chat", deve ser um nome de subprotocolo (RFC 6455), sem repetição',
     ],
-    [["--compression=gzip"], 'Valor inválido em --compression: "gzip", deve ser um de: on, off'],
+    [
+      ["--compression=gzip"],
+      'Valor inválido em --compression: "gzip", deve ser on, off, fast, small ou parâmetros como level=6;threshold=128;server_no_context_takeover;client_max_window_bits=12',
+    ],
     [["--json=maybe"], 'Valor inválido em --json: "maybe", deve ser um de: true, false'],
     [["--lang=fr"], 'Valor inválido em --lang: "fr", deve ser um de: pt-BR, en'],
   ];

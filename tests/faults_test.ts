@@ -3,6 +3,7 @@
  * behaves is served meanwhile.
  */
 
+import { setLeastRate } from "../transport/patience.ts";
 import {
   assert,
   assertEquals,
@@ -58,6 +59,12 @@ function endings(options: Parameters<typeof acceptSockets>[1] = {}) {
     codes.push(next<CloseEvent>(socket, "close").then(({ code }) => code));
   }, options);
   return Object.assign(server, { codes });
+}
+
+/** Peers are expected to read fast: what a slow one is given time for would take minutes. */
+function fastPeers(): Disposable {
+  const before = setLeastRate(4 * MIB);
+  return { [Symbol.dispose]: () => void setLeastRate(before) };
 }
 
 Deno.test("serve() takes a reset in the middle of a message for a lost connection", async () => {
@@ -140,6 +147,7 @@ Deno.test("serve() answers a flood of pings at its rate, and others at once", as
 });
 
 Deno.test("serve() gives up who is silent, or takes nothing, in the idle timeout, and serves others", async () => {
+  using _ = fastPeers();
   await using server = endings({ idleTimeout: 0.4 });
   await served(server.url, async () => {
     const start = performance.now();
@@ -188,6 +196,7 @@ Deno.test("serve() cuts off who is too slow for what it is sent, and serves othe
 });
 
 Deno.test("serve() gives up who does not take its answer, and serves others", async () => {
+  using _ = fastPeers();
   const failures: Promise<unknown>[] = [];
   await using server = serve({
     port: 0,

@@ -144,6 +144,7 @@ const FOR_TESTS: Record<string, string> = {
   MemoryBudget: "tests make budgets of their own",
   chooseWay: "tests run both ways",
   afterSockets: "tests of turns",
+  setLeastRate: "tests cannot wait for a slow peer",
 };
 
 Deno.test({

@@ -631,7 +631,10 @@ Deno.test("server.ts refuses what it does not understand", async () => {
       ["--origin=example"],
       'Valor inválido em --origin: "example", deve ser uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null',
     ],
-    [["--compression=gzip"], 'Valor inválido em --compression: "gzip", deve ser um de: on, off'],
+    [
+      ["--compression=gzip"],
+      'Valor inválido em --compression: "gzip", deve ser on, off, fast, small ou parâmetros como level=6;threshold=128;server_no_context_takeover;client_max_window_bits=12',
+    ],
     [["--mode=both"], 'Valor inválido em --mode: "both", deve ser um de: reply, echo'],
     [
       ["--idle-timeout=-1"],

@@ -252,4 +252,5 @@ function linger(socket: Socket): void {
   socket.once("end", () => wait.peerEnded());
   socket.once("close", () => wait.stop());
   socket.end();
+  socket.resume();
 }

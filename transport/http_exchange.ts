@@ -167,6 +167,7 @@ export class HttpExchange implements Receiver {
     if (this.#isClosed) return;
     this.connection.end();
     this.#linger = new Linger(this.connection);
+    this.connection.resume();
     await this.#closed.promise;
   }
 }

@@ -7,7 +7,6 @@
 
 /** What lingers: a connection, or a socket of `node:http`. */
 interface Lingering {
-  resume(): void;
   destroy(): void;
 }
 
@@ -59,10 +58,12 @@ export class Linger {
   readonly #sending = new StillSending();
   #timer: ReturnType<typeof setTimeout>;
 
-  /** @param connection Its owner passes on the bytes to {@linkcode drop}, and calls {@linkcode stop} at its end. */
+  /**
+   * @param connection To be resumed by the caller, as bytes may come at once. Its owner passes them on to
+   *   {@linkcode drop}, and calls {@linkcode stop} at its end.
+   */
   constructor(connection: Lingering) {
     this.#connection = connection;
-    connection.resume();
     const look = () => {
       if (this.#sending.look()) this.#timer = setTimeout(look, LINGER_MS);
       else connection.destroy();

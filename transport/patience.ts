@@ -6,7 +6,14 @@
  */
 
 /** A peer that reads this much, in bytes a second, is never given up for what waits before it. */
-export const LEAST_RATE = 8 * 1024;
+let leastRate = 8 * 1024;
+
+/** Sets another least rate, for tests that cannot wait so long. Returns the one before. */
+export function setLeastRate(rate: number): number {
+  const before = leastRate;
+  leastRate = rate;
+  return before;
+}
 
 /**
  * What may wait in the system's buffers, in bytes. Linux gives a connection 4 MiB to send at most (`tcp_wmem`);
@@ -15,7 +22,7 @@ export const LEAST_RATE = 8 * 1024;
  */
 const MOST_WAITING = 4 * 1024 * 1024;
 
-/** What was written to a peer, and could still be unread if it read at {@linkcode LEAST_RATE}. */
+/** What was written to a peer, and could still be unread if it read at the least rate. */
 export class Unread {
   #bytes = 0;
   #since = performance.now();
@@ -25,12 +32,16 @@ export class Unread {
     this.#bytes += count;
   }
 
-  /** Milliseconds until a peer that reads at the least rate has read all. */
-  wait(): number {
+  /**
+   * Milliseconds until a peer that reads at the least rate has read all.
+   *
+   * @param more Bytes that are to be written yet.
+   */
+  wait(more = 0): number {
     const now = performance.now();
-    const read = (now - this.#since) * LEAST_RATE / 1000;
+    const read = (now - this.#since) * leastRate / 1000;
     this.#since = now;
     this.#bytes = Math.min(Math.max(0, this.#bytes - read), MOST_WAITING);
-    return this.#bytes * 1000 / LEAST_RATE;
+    return Math.min(this.#bytes + more, MOST_WAITING) * 1000 / leastRate;
   }
 }

@@ -2,6 +2,8 @@
  * Reading and writing by the public stream of a socket of `node:net` or `node:tls`: what stands in for
  * `native_handle.ts` where that is not to be had. Over TLS both ends of an echo together take twice the CPU
  * time for messages of 64 bytes and 4 KiB, and three times for 64 KiB; a third of that is {@linkcode belowTls}.
+ * A write that fails destroys a stream, with what has come and was not read because of a pause: `onBroken` is
+ * never called, and a Close frame that came then is lost.
  *
  * @module
  */

@@ -10,6 +10,8 @@ import { Unread } from "../transport/patience.ts";
 /** What a {@linkcode Liveness} asks and tells its session. */
 export interface LivenessOwner {
   sendPing(data: Uint8Array): void;
+  /** Bytes that the network has not taken. */
+  readonly unsent: number;
   /** Whether this end does not read, so that it could not see a sign of life. */
   readonly isDeaf: boolean;
   /** Breaks the connection off. */
@@ -67,7 +69,7 @@ export class Liveness {
 
   /** Milliseconds in which a slow peer reads what it was sent: so long its answer to it may be late. */
   get patience(): number {
-    return this.#unread.wait();
+    return this.#unread.wait(this.#owner.unsent);
   }
 
   /** That write has been taken. */

@@ -31,6 +31,9 @@ export interface SocketOptions {
    * Longest silence of a peer, in seconds: it is sent a Ping, and given up when that is not answered
    * within a third of this time, after two thirds of it at the least. 0 never asks.
    *
+   * The Ping waits behind what the peer has not read. A peer that reads 8 KiB a second has the time for that: it
+   * is given up later by as long as it would take to read what it was sent, of which 4 MiB are counted.
+   *
    * @default {30} for a server's socket, 0 for a client's
    */
   idleTimeout?: number;

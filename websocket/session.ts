@@ -437,6 +437,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       const data = this.#heldMessage!;
       this.#heldMessage = undefined;
       this.#wait = Wait.NOTHING;
+      if (this.#gone) this.#boundReader();
       if (this.#state === State.OPEN) this.#deliver(data);
       if (this.#wait === Wait.NOTHING) this.#waitForTask();
     }
@@ -805,7 +806,9 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     // A server ends the connection first; a client waits for that (RFC 6455 section 7.1.1).
     if (this.server || !clean) this.#connection.end();
     this.#linger = new Linger(this.#connection);
-    if (this.#peerEnded) this.#linger.peerEnded();
+    if (this.#peerEnded) return this.#linger.peerEnded();
+    this.#paused = false;
+    this.#connection.resume();
   }
 
   /** Breaks the connection off. */
@@ -823,8 +826,15 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     this.#breakage = error;
     // What had come before is handled to its end, as a Close frame may be there.
     const isDone = this.#wait === Wait.NOTHING || this.#isCutOff || this.#linger !== undefined;
-    if (isDone) this.#end();
-    else this.goOn();
+    if (isDone) return this.#end();
+    this.#boundReader();
+    this.goOn();
+  }
+
+  /** A reader that never asks for the next message must not keep what came before the end for ever. */
+  #boundReader(): void {
+    clearTimeout(this.#closeTimer);
+    this.#closeTimer = setTimeout(() => this.#end(), CLOSE_TIMEOUT_MS);
   }
 
   /** Ends the session's life: everything is given back, and the last event told. */

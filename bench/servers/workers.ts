@@ -23,7 +23,7 @@ const workers = await Workers.start(
       token: undefined,
       mode: "echo",
       reply: "",
-      compression: "on",
+      compression: {},
       "max-message-size": 2 ** 24,
       "max-connections": 10_000,
       "max-per-address": 10_000,

@@ -4,7 +4,11 @@
  * @module
  */
 
-import { HandshakeError, WebSocket as CompressingWebSocket } from "../../mod.ts";
+import {
+  type CompressionOptions,
+  HandshakeError,
+  WebSocket as CompressingWebSocket,
+} from "../../mod.ts";
 import { callerHeaders } from "../../protocol/handshake.ts";
 import { withoutToken } from "../bearer_subprotocol.ts";
 import { fill, type Sentences } from "../sentences.ts";
@@ -13,8 +17,8 @@ import { printable } from "../printable.ts";
 
 /** How {@linkcode dial} connects. */
 export interface DialOptions {
-  /** Whether to offer compression; without it, the WebSocket is the runtime's own. */
-  compression: boolean;
+  /** What compression to offer; `false` for the runtime's own WebSocket, which has none. */
+  compression: boolean | CompressionOptions;
   protocols: string[];
   headers: [name: string, value: string][];
   /** Authorities trusted besides the public ones, as PEM. */
@@ -37,7 +41,7 @@ export interface Dialled {
 
 /** Starts to connect. */
 export function dial(url: URL, options: DialOptions, sentences: Sentences): Dialled {
-  return options.compression
+  return options.compression !== false
     ? dialCompressing(url, options, sentences)
     : dialBuiltIn(url, options, sentences);
 }

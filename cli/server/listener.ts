@@ -22,7 +22,8 @@ export interface ListenerOptions {
   token: string | undefined;
   mode: "reply" | "echo";
   reply: string;
-  compression: "on" | "off";
+  /** `false` for the runtime's own server, which has none. */
+  compression: false | compressing.CompressionOptions;
   "max-message-size": number;
   "max-connections": number;
   "max-per-address": number;
@@ -93,7 +94,7 @@ export function startListener(
   log: Logger,
   sentences: Sentences,
 ): Listener {
-  const transport: Transport = options.compression === "on" ? compressing : Deno;
+  const transport: Transport = options.compression === false ? Deno : compressing;
   const requests = new RequestHandler({
     path: options.path,
     origins: options.origin,
@@ -102,6 +103,7 @@ export function startListener(
     reply: options.reply,
     idleTimeout: options["idle-timeout"],
     maxMessageSize: options["max-message-size"],
+    ...(options.compression !== false && { compression: options.compression }),
     upgradeWebSocket: transport.upgradeWebSocket,
     log,
     sentences,

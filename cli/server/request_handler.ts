@@ -8,7 +8,7 @@
  */
 
 import { deadline } from "@std/async/deadline";
-import { checkUpgrade } from "../../mod.ts";
+import { checkUpgrade, type CompressionOptions } from "../../mod.ts";
 import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts";
 import type { Logger } from "./log.ts";
 import { type LoggedPeer, PeerLog } from "./peer_log.ts";
@@ -35,10 +35,17 @@ export interface RequestHandlerOptions {
   idleTimeout: number;
   /** Longest message received, in bytes. */
   maxMessageSize: number;
+  /** How messages are compressed; left out for an `upgradeWebSocket` that cannot. */
+  compression?: CompressionOptions;
   /** Turns a request into a socket. */
   upgradeWebSocket(
     request: Request,
-    options: { idleTimeout: number; maxMessageSize: number; protocol?: string },
+    options: {
+      idleTimeout: number;
+      maxMessageSize: number;
+      compression?: CompressionOptions;
+      protocol?: string;
+    },
   ): { socket: WebSocket; response: Response };
   log: Logger;
   sentences: Sentences;
@@ -102,7 +109,8 @@ export class RequestHandler {
   }
 
   #upgrade(request: Request, remoteAddr: Deno.Addr): Response {
-    const { sentences, idleTimeout, maxMessageSize, token, upgradeWebSocket } = this.#options;
+    const { sentences, idleTimeout, maxMessageSize, compression, token, upgradeWebSocket } =
+      this.#options;
     const log = this.#log;
     const peer = PeerLog.peerAt(remoteAddr);
     log.write("info", "handshake", peer);
@@ -121,6 +129,7 @@ export class RequestHandler {
       const { socket, response } = upgradeWebSocket(request, {
         idleTimeout,
         maxMessageSize,
+        ...(compression !== undefined && { compression }),
         ...(protocol !== undefined && { protocol }),
       });
       this.#serve(socket, peer);

@@ -178,8 +178,8 @@ Deno.test("parseFlags() names the flag or variable with the bad value", () => {
 Deno.test("parseFlags() refuses a flag that has no effect with another's value", () => {
   const limited = {
     mode: oneOf("reply", "echo"),
-    limit: { ...integer("N", 5, 1, 10), only: ["mode", "reply"] as [string, string] },
-    size: { ...integer("N", 5, 1, 10), only: ["mode", "reply"] as [string, string] },
+    limit: { ...integer("N", 5, 1, 10), unless: ["mode", "echo"] as [string, string] },
+    size: { ...integer("N", 5, 1, 10), unless: ["mode", "echo"] as [string, string] },
   };
   const parseLimited = (args: string[], environment: Record<string, string> = {}) =>
     parseFlags(limited, args, sentencesIn("en"), 0, (name) => environment[name]);

@@ -1,3 +1,4 @@
+import { setLeastRate } from "../../transport/patience.ts";
 import {
   assert,
   assertEquals,
@@ -433,6 +434,10 @@ Deno.test("serve() answers 503 beyond its connections, and serves those it has",
 });
 
 Deno.test("serve() gives a client up that does not take its answer", async () => {
+  // What a slow client is given time for would take minutes.
+  const before = setLeastRate(4 * 1024 * 1024);
+  using stack = new DisposableStack();
+  stack.defer(() => void setLeastRate(before));
   const failed = Promise.withResolvers<unknown>();
   await using server = start((_, { completed }) => {
     completed.catch(failed.resolve);

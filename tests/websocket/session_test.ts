@@ -214,6 +214,17 @@ Deno.test("Session hands all messages to a slow reader when the connection is lo
   assertEquals((await close).code, 4009);
 });
 
+Deno.test("Session whose connection is lost ends, although nobody reads its readable", async () => {
+  const { socket, network } = opened();
+  const reader = socket.readable.getReader();
+  network.arrive(concat(text("a"), text("b"), text("c")));
+  const close = next<CloseEvent>(socket, "close");
+  await turn();
+  network.destroy(new Error("reset by peer"));
+  assertEquals((await reader.read()).value, "a");
+  assertEquals((await close).code, 1006);
+});
+
 Deno.test("Session counts a peer's context as held from its first compressed message on", async () => {
   const { socket, network } = opened({}, { compressed: true, agreed: {} });
   const received = next(socket, "message");

@@ -19,7 +19,7 @@ const LISTENER: ListenerOptions = {
   token: undefined,
   mode: "echo",
   reply: "",
-  compression: "on",
+  compression: {},
   "max-message-size": 1000,
   "max-connections": 100,
   "max-per-address": 100,
