@@ -226,7 +226,12 @@ export class Program implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#ended) this.#child.kill("SIGKILL");
+    try {
+      if (!this.#ended) this.#child.kill("SIGKILL");
+    } catch (error) {
+      // It ended in this very moment, and has not told yet.
+      if (!(error instanceof TypeError)) throw error;
+    }
     await this.#child.status;
     await Promise.all([this.stdout.close(), this.stderr.close()]);
   }

@@ -499,7 +499,7 @@ Deno.test({
     const script = `
       for (const url of ["ws://127.0.0.2/", "wss://127.0.0.1:9/"]) {
         try {
-          new WebSocket(url);
+          new WebSocket(url).close();
         } catch (error) {
           console.log(error instanceof Deno.errors.NotCapable, error.message);
         }
@@ -507,9 +507,26 @@ Deno.test({
     const wanted = (host: string) =>
       `true Cannot open WebSocket: it requires net access to "${host}", ` +
       "run again with the --allow-net flag";
-    assertEquals(await logOf(script, ["--allow-net=127.0.0.1:10"]), [
-      wanted("127.0.0.2:80"),
-      wanted("127.0.0.1:9"),
+    const both = [wanted("127.0.0.2:80"), wanted("127.0.0.1:9")];
+    assertEquals(await logOf(script, []), both);
+    assertEquals(await logOf(script, ["--allow-net=127.0.0.1:10"]), both);
+    assertEquals(await logOf(script, ["--allow-net", "--deny-net=127.0.0.1:9"]), [both[1]!]);
+    assertEquals(await logOf(script, ["--allow-net=127.0.0.2", "--deny-net=127.0.0.1"]), [
+      both[1]!,
     ]);
+  },
+});
+
+Deno.test({
+  name: "WebSocket tells by its events that a host cannot be, as Deno's own does",
+  ignore: !RUNNABLE,
+  async fn() {
+    const script = `
+      for (const host of ["a*b", "a..b", ".", "${"a".repeat(300)}"]) {
+        const socket = new WebSocket("ws://" + host + "/");
+        const { code } = await new Promise((resolve) => socket.onclose = resolve);
+        console.log(code);
+      }`;
+    assertEquals(await logOf(script, ["--allow-net"]), Array(4).fill("1006"));
   },
 });
