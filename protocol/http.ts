@@ -128,6 +128,11 @@ const HEADER_LINE = new RegExp(`^(${TOKEN}):[ \\t]*(?:([^ \\t]+(?:[ \\t]+[^ \\t]
 /** `host [":" port]` (RFC 3986 section 3.2): a name, an IPv4 address, or an IPv6 one in brackets. */
 const HOST = /^(?:[0-9A-Za-z._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
 
+/** Whether a text can be a `Host`. */
+export function isHost(text: string): boolean {
+  return HOST.test(text);
+}
+
 /**
  * Parses a request's head (RFC 9112 sections 3 and 5).
  *

@@ -6,14 +6,14 @@
 
 import type { Server, Socket } from "node:net";
 import type { Connection, Receiver } from "./connection.ts";
+import { checkPair, type KeyPair } from "./key_pair.ts";
 import { acceptAgain, listenAtOnce } from "./native_handle.ts";
-import { net, process } from "./node.ts";
+import { net } from "./node.ts";
 import {
   addressOf,
   connectionOf,
   decideWay,
   isDecided,
-  type KeyPair,
   secureContext,
   secureServerSocket,
   underTls,
@@ -232,28 +232,4 @@ function probe(hostname: string, port: number): Deno.NetAddr {
   const listener = Deno.listen({ hostname, port });
   listener.close();
   return listener.addr;
-}
-
-/** Checks that a certificate and a key are there, and belong to one another. */
-function checkPair({ cert, key }: KeyPair): void {
-  const { X509Certificate, createPrivateKey } = crypto_();
-  let problem: string | undefined;
-  try {
-    const certificate = new X509Certificate(cert);
-    if (!certificate.checkPrivateKey(createPrivateKey(key))) {
-      problem = "the key is not the certificate's";
-    }
-  } catch (error) {
-    problem = error instanceof Error ? error.message : String(error);
-  }
-  if (problem !== undefined) {
-    throw new Deno.errors.InvalidData(`Cannot use certificate and key: ${problem}`);
-  }
-}
-
-function crypto_(): typeof import("node:crypto") {
-  const { getBuiltinModule } = process() as unknown as {
-    getBuiltinModule(name: "node:crypto"): typeof import("node:crypto");
-  };
-  return getBuiltinModule("node:crypto");
 }

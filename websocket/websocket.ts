@@ -4,9 +4,11 @@
  * @module
  */
 
-import { areValidProtocols } from "../protocol/handshake.ts";
+import { areValidProtocols, checkCallerHeaders } from "../protocol/handshake.ts";
 import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
 import { requireDeno } from "../transport/deno_version.ts";
+import { checkPair, type KeyPair } from "../transport/key_pair.ts";
+import { routeOf } from "../transport/route.ts";
 import { SocketFacade } from "./facade.ts";
 import { openConnection } from "./opening.ts";
 import { MAX_TIMEOUT_MS, numberOption, socketLimits, type WebSocketOptions } from "./options.ts";
@@ -48,7 +50,8 @@ export class WebSocket extends SocketFacade {
    * @throws {SyntaxError} (a `DOMException`) If the URL or a subprotocol is malformed.
    * @throws {RangeError} If an option is out of its range.
    * @throws {Error} If Deno is older than 2.9.5.
-   * @throws {TypeError} If an option is of another type.
+   * @throws {TypeError} If an option is of another type or cannot be kept, or a header is the handshake's own.
+   * @throws {Deno.errors.InvalidData} If `cert` and `key` cannot be read, or do not belong together.
    */
   constructor(url: string | URL, given: string | string[] | WebSocketOptions = {}) {
     requireDeno("open WebSocket");
@@ -68,15 +71,21 @@ export class WebSocket extends SocketFacade {
       ? `caCerts is "${caCerts}", must be an array`
       : typeof insecure !== "boolean"
       ? `insecure is "${insecure}", must be true or false`
+      : options.client !== undefined
+      ? "client is given, must not be; use caCerts, cert, key and proxy"
       : signal !== undefined && !(signal instanceof AbortSignal)
       ? `signal is "${signal}", must be an AbortSignal`
       : undefined;
     if (wrong !== undefined) throw new TypeError(`Cannot set up socket: ${wrong}`);
+    const headers = new Headers(options.headers);
+    checkCallerHeaders(headers);
     const opening = {
       protocols,
-      headers: new Headers(options.headers),
+      headers,
       caCerts,
       insecure,
+      pair: pairOf(options),
+      route: routeOf(options),
       compression: compressionSettings(compression, "client"),
       handshakeTimeout: numberOption(
         "set up socket",
@@ -98,6 +107,19 @@ export class WebSocket extends SocketFacade {
 /** A socket of a server: a {@linkcode WebSocket} that was not made by its constructor. */
 export function acceptedSocket(session: Session, url: string): WebSocket {
   return Reflect.construct(SocketFacade, [{ session, url }], WebSocket) as WebSocket;
+}
+
+/** The client's certificate and its key, checked. */
+function pairOf({ cert, key }: WebSocketOptions): KeyPair | undefined {
+  if (cert === undefined && key === undefined) return undefined;
+  for (const [name, value] of Object.entries({ cert, key })) {
+    if (typeof value === "string") continue;
+    const problem = value === undefined ? "missing" : "not a text";
+    throw new TypeError(`Cannot set up socket: ${name} is ${problem}, must be PEM`);
+  }
+  const pair = { cert: cert!, key: key! };
+  checkPair(pair);
+  return pair;
 }
 
 function parseUrl(url: string | URL): URL {

@@ -47,7 +47,8 @@ function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): 
     socket,
     explain(error) {
       const cause = printable(withoutToken(causeOf(error)));
-      const { status, retryAfter } = error instanceof HandshakeError ? error : {};
+      const { status, headers } = error instanceof HandshakeError ? error : {};
+      const retryAfter = headers?.get("Retry-After") ?? undefined;
       const sentence = status !== undefined && status !== 101
         ? explainStatus(status, sentences)
         : explainConnectError(cause, url, sentences);
