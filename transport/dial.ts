@@ -128,6 +128,7 @@ async function throughProxy(
 
 /** The socket that a program brings. */
 async function brought(target: Target, connect: Connect, signal: AbortSignal): Promise<Socket> {
+  signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const abort = () => aborted.reject(signal.reason);
   signal.addEventListener("abort", abort);

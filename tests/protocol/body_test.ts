@@ -29,7 +29,10 @@ Deno.test("BodyReader takes a body to its length, its last chunk, or the end of 
 Deno.test("BodyReader takes no more than it is to keep", () => {
   for (const size of [1, 7, 1000]) {
     assertEquals(read([], "hello, world", 5, size), ["hello", 5]);
-    assertEquals(read([["Content-Length", "9".repeat(400)]], "hello, world", 5, size), ["hello", 5]);
+    assertEquals(read([["Content-Length", "9".repeat(400)]], "hello, world", 5, size), [
+      "hello",
+      5,
+    ]);
     assertEquals(read(CHUNKED, "3\r\nhel\r\nff\r\nlo, world", 5, size), ["hello", 14]);
   }
 });
