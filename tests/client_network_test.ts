@@ -200,8 +200,7 @@ onEachTransport(
   "client.ts --cert and --key show a certificate to a server that demands one",
   async ({ flags }) => {
     await using folder = await certificatesFolder();
-    await using server = await startServer(["--compression=off"], { cwd: folder.path });
-    const { ca, cert, key } = await developmentCertificates();
+    const { cert, key } = await developmentCertificates();
     const own = await brought();
     await Deno.writeTextFile(`${folder.path}/certs/own.crt`, own.cert);
     await Deno.writeTextFile(`${folder.path}/certs/own.key`, own.key);

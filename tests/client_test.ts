@@ -322,7 +322,7 @@ onEachTransport("client.ts tells the HTTP status it got instead of 101", async (
   const notAllowed = 'Cannot upgrade to WebSocket: the origin "https://b.example" is not allowed.';
   const hints: [path: string, status: number, hint: string, body: string][] = [
     ["/ws", 403, "ele recusa este cliente ou esta origem", notAllowed],
-    ["/other", 404, "confira o caminho da URL", "Not Found"],
+    ["/other", 404, "confira o caminho da URL", "There is nothing at this path."],
   ];
   for (const [path, status, hint, body] of hints) {
     const url = `wss://127.0.0.1:${server.port}${path}`;
