@@ -1,7 +1,7 @@
 /** How `client.ts` reaches its server: proxies, Unix sockets, certificates, redirects and refusals. */
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { connect as connectTcp, createServer, type Socket } from "node:net";
+import { connect as connectTcp, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import {
   brought,
@@ -13,6 +13,7 @@ import {
   once,
   onEachTransport,
   Program,
+  projectPath,
   run,
   serveHttp,
   startServer,
@@ -148,16 +149,14 @@ onEachTransport("client.ts --unix connects to a Unix socket", async ({ flags }) 
     socket.onmessage = () => socket.send("Retorno do servidor!");
     return response;
   });
-  let port = plain.addr.port;
-  const relay = createServer((socket) => {
-    const other = connectTcp({ host: "127.0.0.1", port });
-    for (const [from, to] of [[socket, other], [other, socket]] as [Socket, Socket][]) {
-      from.pipe(to);
-      from.on("error", () => to.destroy());
-      from.once("close", () => to.destroy());
-    }
-  });
-  await new Promise<void>((resolve) => relay.listen(path, resolve));
+  // In a process that may listen on a Unix socket, as not all tests may.
+  const relayTo = async (port: number) => {
+    await Deno.remove(path).catch(() => {});
+    const relay = ["run", "-A", projectPath("tests/unix_relay.ts"), path, String(port)];
+    const program = new Program(Deno.execPath(), relay, { cwd: folder.path });
+    await program.stdout.match(/listening/);
+    return program;
+  };
   const args = ["ws://localhost/ws", `--unix=${path}`, ...flags];
   const withAccess = commandOf("client").map((word) =>
     word === "--allow-read=certs" ? `--allow-read=certs,${path}` : word
@@ -173,8 +172,11 @@ onEachTransport("client.ts --unix connects to a Unix socket", async ({ flags }) 
     await using program = new Program(Deno.execPath(), command, { cwd: folder.path });
     return await program.end();
   };
-  assertExchanged(await ending());
-  port = server.port;
+  {
+    await using _ = await relayTo(plain.addr.port);
+    assertExchanged(await ending());
+  }
+  await using _ = await relayTo(server.port);
   const overTls = await ending(["wss://localhost/ws", ...args.slice(1)]);
   if (!flags.includes("--compression=off")) assertExchanged(overTls);
   else {
@@ -183,7 +185,7 @@ onEachTransport("client.ts --unix connects to a Unix socket", async ({ flags }) 
       "use ws://, ou retire --compression=off",
     ]]);
   }
-  await new Promise<void>((resolve) => relay.close(() => resolve()));
+  await Deno.remove(path);
   const { code, stderr } = await ending();
   assertEquals([code, stderr], [1, [
     `Erro ao conectar ao WebSocket: não há socket Unix em "${path}"; ` +

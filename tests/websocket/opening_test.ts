@@ -83,7 +83,7 @@ for (const scheme of ["ws", "wss"]) {
 onEachWay("WebSocket connects to the address of a proxy of transport tcp", async () => {
   await using server = echo();
   const proxy = { transport: "tcp", hostname: "127.0.0.1", port: server.addr.port } as const;
-  await exchange("ws://server.invalid/", { proxy });
+  await exchange("ws://localhost:1/", { proxy });
 });
 
 onEachWay("WebSocket takes a connection that the program brings", async () => {
@@ -125,9 +125,9 @@ onEachWay("WebSocket puts TLS on a connection over TLS that the program brings",
 });
 
 Deno.test("WebSocket fails with what connect rejects with, or with its wrong result", async () => {
-  const url = "ws://server.invalid/";
+  const url = "ws://localhost:1/";
   const wrong =
-    'Cannot connect to "server.invalid": connect gave what is no connected socket of node:net';
+    'Cannot connect to "localhost": connect gave what is no connected socket of node:net';
   const cases: [() => unknown, string][] = [
     [() => Promise.reject(new Error("no way")), "no way"],
     [() => {
@@ -167,9 +167,9 @@ Deno.test("WebSocket does not ask for a connection that was given up before", as
   let asked = 0;
   const connect = () => Promise.reject(new Error(`asked ${++asked} times`));
   const signal = AbortSignal.abort(new Error("enough"));
-  assertEquals((await failure("ws://server.invalid/", { connect, signal })).message, "enough");
+  assertEquals((await failure("ws://localhost:1/", { connect, signal })).message, "enough");
   const controller = new AbortController();
-  const failed = failure("ws://server.invalid/", { connect, signal: controller.signal });
+  const failed = failure("ws://localhost:1/", { connect, signal: controller.signal });
   controller.abort(new Error("enough"));
   assertEquals((await failed).message, "enough");
   assertEquals(asked, 0);
@@ -208,7 +208,7 @@ Deno.test("WebSocket refuses a certificate or a key that will not do, at once", 
     [{ cert, key: other.key }, InvalidData, "the key is not the certificate's"],
   ];
   for (const [options, type, message] of cases) {
-    assertThrows(() => new WebSocket("wss://server.invalid/", options), type, message);
+    assertThrows(() => new WebSocket("wss://localhost:1/", options), type, message);
   }
 });
 
@@ -216,7 +216,7 @@ Deno.test("WebSocket refuses a client of Deno's, and names what to use", () => {
   using client = Deno.createHttpClient({});
   const options = { client } as unknown as WebSocketOptions;
   assertThrows(
-    () => new WebSocket("ws://server.invalid/", options),
+    () => new WebSocket("ws://localhost:1/", options),
     TypeError,
     "client is given, must not be; use caCerts, cert, key and proxy",
   );
