@@ -109,7 +109,11 @@ onEachWay("WebSocket puts TLS on a connection over TLS that the program brings",
   const { ca, cert, key } = await developmentCertificates();
   for (const pair of [{}, { cert, key }]) {
     await using server = echo({}, pair);
-    const relay = createTlsServer({ cert, key }, relayTo(server.addr.port));
+    let relayed = 0;
+    const relay = createTlsServer({ cert, key }, (socket) => {
+      relayed++;
+      relayTo(server.addr.port)(socket);
+    });
     await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
     const { port } = relay.address() as { port: number };
     await exchange(server.url, {
@@ -121,6 +125,7 @@ onEachWay("WebSocket puts TLS on a connection over TLS that the program brings",
       },
     });
     await ended(relay);
+    assertEquals(relayed, 1);
   }
 });
 
