@@ -5,15 +5,18 @@
  */
 
 import { FOLDER, isThere } from "./certs/generate.ts";
-import { withoutToken } from "./cli/bearer_subprotocol.ts";
+import { isBearer, withoutToken } from "./cli/bearer_subprotocol.ts";
 import { isToken } from "./protocol/grammar.ts";
-import { readAuthority } from "./cli/certificates.ts";
+import { readAuthority, readCertificatePair } from "./cli/certificates.ts";
 import { AwaitableSocket } from "./cli/client/awaitable_socket.ts";
 import { compressionFlag } from "./cli/compression.ts";
 import { backoff, delay } from "./cli/backoff.ts";
 import { dial } from "./cli/client/dial.ts";
 import { Exchange } from "./cli/client/exchange.ts";
+import { checkProxy, withoutCredentials } from "./cli/client/proxy.ts";
+import { Refusal } from "./cli/client/refusal.ts";
 import { Report } from "./cli/client/report.ts";
+import { isRedirect, parseUrl, redirectTarget, withoutSecrets } from "./cli/client/url.ts";
 import {
   BadValue,
   helpText,
@@ -23,7 +26,6 @@ import {
   optional,
   parseFlags,
   toggle,
-  UsageError,
 } from "./cli/flags.ts";
 import { fill, LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { Failure } from "./cli/failure.ts";
@@ -54,8 +56,28 @@ const flags = {
   },
   cacert: optional("FILE"),
   insecure: toggle(),
+  cert: { ...optional("FILE"), with: "key" },
+  key: { ...optional("FILE"), with: "cert" },
+  proxy: {
+    ...optional("URL"),
+    parse(texts: string[]) {
+      const text = texts.at(-1);
+      if (text !== undefined) checkProxy(text);
+      return text;
+    },
+    show: withoutCredentials,
+  },
+  unix: { ...optional("PATH"), without: "proxy" },
   compression: compressionFlag,
+  location: toggle(),
   reconnect: integer("N", 0, 0, 1_000_000),
+  "reconnect-on": {
+    ...list("STATUS", ",", (status) => {
+      if (!/^[1-5]\d\d$/.test(status)) throw new BadValue("integer", { min: 100, max: 599 });
+      return status;
+    }),
+    with: "reconnect",
+  },
   timeout: integer("MS", 10_000, 1, 86_400_000),
   lang: oneOf(...LANGUAGES),
   json: toggle(),
@@ -71,23 +93,6 @@ function parseHeader(header: string): [name: string, value: string] {
     throw new BadValue("header");
   }
   return [name, value];
-}
-
-function parseUrl(text: string, sentences: Sentences): URL {
-  const url = URL.parse(text);
-  if (url === null || !/^wss?:$/.test(url.protocol) || text.includes("#")) {
-    const details = { source: "URL", value: withoutSecrets(text), wanted: sentences.wanted.url };
-    throw new UsageError(fill(sentences.usage.badValue, details));
-  }
-  return url;
-}
-
-/** Hides the secrets of a URL, even of a malformed one. A token that contains `#` ends in the fragment. */
-function withoutSecrets(url: string): string {
-  return url
-    .replace(/^(\w+:\/\/)?[^/?#]*@/, "$1")
-    .replaceAll(/(?<=[?&]token=)[^&#]*/g, "***")
-    .replace(/(?<=#).+/s, "***");
 }
 
 /** Hides the value of a header, and all of a header without a name. */
@@ -120,48 +125,69 @@ export function main(
       return 0;
     }
     const url = parseUrl(options._[0] ?? DEFAULT_URL, sentences);
-    const shown = withoutSecrets(url.href);
     const report = new Report(options.json, output);
     const texts = options.message.length > 0 ? options.message : [DEFAULT_MESSAGE];
     const exchange = new Exchange(texts, options.binary, report, sentences);
-    const connect = async () => {
+    const connect = async (target: URL) => {
+      const shown = withoutSecrets(target.href);
       report.out(fill(sentences.client.connecting, { url: shown }), {
         event: "connecting",
         url: shown,
       });
       if (options.insecure) report.err(sentences.client.insecure, { event: "insecure" });
       const caCerts = await authorities(options.cacert, sentences);
-      const dialled = dial(url, {
+      // Who is redirected to another server must not show it what was meant for the first.
+      const isOwn = target.origin === url.origin;
+      const { cert, key, unix, timeout } = options;
+      const pair = isOwn && cert !== undefined && key !== undefined
+        ? await readCertificatePair({ cert, key }, sentences)
+        : undefined;
+      const dialled = dial(target, {
         compression: options.compression,
-        protocols: options.protocol,
-        headers: options.header.map(parseHeader),
+        protocols: options.protocol.filter((protocol) => isOwn || !isBearer(protocol)),
+        headers: isOwn ? options.header.map(parseHeader) : [],
         caCerts,
         insecure: options.insecure,
+        pair,
+        unix,
+        proxy: options.proxy,
       }, sentences);
-      return {
-        dialled,
-        connection: new AwaitableSocket(dialled.socket, options.timeout, sentences),
-      };
+      return { dialled, connection: new AwaitableSocket(dialled.socket, timeout, sentences) };
     };
+    const attemptOnce = async () => {
+      for (let target = url, redirects = 0;;) {
+        const { dialled, connection } = await connect(target);
+        using _ = dialled;
+        try {
+          return await unlessStopped(exchange.run(target.host, dialled, connection), stop);
+        } catch (error) {
+          if (!options.location || !(error instanceof Refusal) || !isRedirect(error)) throw error;
+          target = redirectTarget(target, error, ++redirects, sentences);
+        }
+      }
+    };
+    /** Whether an attempt more may fare better. */
+    const isWorthwhile = (failure: Failure) =>
+      !(failure instanceof Refusal) || !failure.isFinal ||
+      options["reconnect-on"].includes(String(failure.status));
 
     try {
       for (let attempt = 1;; attempt++) {
         const answered = exchange.answered;
         try {
-          const { dialled, connection } = await connect();
-          using _ = dialled;
-          await unlessStopped(exchange.run(url.host, dialled, connection), stop);
+          await attemptOnce();
           return 0;
         } catch (error) {
           if (!(error instanceof Failure)) throw error;
           exchange.fail(error);
           // An answer shows that the server works: count the attempts anew.
           if (exchange.answered > answered) attempt = 1;
-          if (attempt > options.reconnect) {
+          if (attempt > options.reconnect || !isWorthwhile(error)) {
             if (options.reconnect > 0) exchange.summarize();
             return error.exitCode;
           }
-          const ms = backoff(attempt, error.retryAfter);
+          const retryAfter = error instanceof Refusal ? error.headers.get("Retry-After") : null;
+          const ms = backoff(attempt, retryAfter ?? undefined);
           const details = { ms, attempt, limit: options.reconnect };
           const line = fill(sentences.client.reconnecting, details);
           report.err(line, { event: "reconnecting", ...details });

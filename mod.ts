@@ -37,6 +37,8 @@ export {
   type UpgradeWebSocketOptions,
   type WebSocketUpgrade,
 } from "./server/upgrade.ts";
+export type { Connect } from "./transport/route.ts";
+export { ProxyError } from "./transport/tunnel.ts";
 export type { SendData } from "./websocket/data.ts";
 export type { EventHandler, SocketEventMap } from "./websocket/handlers.ts";
 export type { ProtocolsOrOptions } from "./websocket/opening_options.ts";

@@ -46,7 +46,7 @@ function limit(placeholder: string, fallback: number, max: number): Flag<number>
 }
 
 const proxyList = list("ADDRESS[/BITS]", ",", (name) => {
-  if (!isProxyName(name)) throw new BadValue("proxy", {}, name);
+  if (!isProxyName(name)) throw new BadValue("trustedProxy", {}, name);
   return name;
 });
 

@@ -10,17 +10,22 @@ import { terminal } from "./output.ts";
  * Unlike the tasks, a binary may use the whole network and read every file. A binary cannot be given more
  * permissions when it runs, and what `--host`, a URL, `--cert` and `--cacert` name is known only then.
  */
-const PERMISSIONS = ["--no-prompt", "--allow-net", "--allow-env=WSS_*"];
+const PERMISSIONS = ["--no-prompt", "--allow-net"];
+
+/** The variables that name proxies, as the client's task has them. */
+const PROXIES = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"]
+  .flatMap((name) => [name, name.toLowerCase()]);
 
 const PROGRAMS = {
   server: [
+    "--allow-env=WSS_*",
     "--allow-read",
     "--allow-write=certs",
     "--include=cli/server/worker.ts",
     // As the task has it.
     "--v8-flags=--max-semi-space-size=4",
   ],
-  client: ["--allow-read"],
+  client: [`--allow-env=WSS_*,${PROXIES},REQUEST_METHOD`, "--allow-read"],
 };
 
 async function main(): Promise<number> {

@@ -8,12 +8,9 @@
 export class Failure extends Error {
   override name = "Failure";
   readonly exitCode: number;
-  /** The peer's `Retry-After`, if it sent one. */
-  readonly retryAfter: string | undefined;
-  constructor(message: string, exitCode = 1, retryAfter?: string) {
+  constructor(message: string, exitCode = 1) {
     super(message);
     this.exitCode = exitCode;
-    this.retryAfter = retryAfter;
   }
 }
 

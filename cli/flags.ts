@@ -29,6 +29,10 @@ export interface Flag<T> {
   unless?: [flag: string, text: string];
   /** Another flag, a number, whose value is the minimum of this one. */
   atLeast?: string;
+  /** Another flag without which this one has no effect. */
+  with?: string;
+  /** Another flag that cannot be given together with this one. */
+  without?: string;
   /** Hides the secret in a refused text; absent if the flag holds no secret. */
   show?: (text: string) => string;
 }
@@ -213,6 +217,7 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
     }
   }
   refuseWithoutEffect(flags, lastTexts, sources, sentences);
+  refuseCombinations(flags, sources, sentences);
   refuseTooSmall(flags, values, sources, sentences);
   return values as Values<F> & { _: string[] };
 }
@@ -235,6 +240,22 @@ function refuseWithoutEffect(
     setting: `--${other}=${text}`,
     wanted: `--${other}=${flags[other]!.fallback}`,
   }));
+}
+
+/** Refuses flags that lack another one, and those that exclude one another. */
+function refuseCombinations(
+  flags: Record<string, Flag<unknown>>,
+  sources: Map<string, string>,
+  { usage }: Sentences,
+): void {
+  for (const [name, source] of sources) {
+    const { with: needed, without: excluded } = flags[name]!;
+    if (needed !== undefined && !sources.has(needed)) {
+      throw new UsageError(fill(usage.incomplete, { flag: source, other: `--${needed}` }));
+    }
+    const other = excluded && sources.get(excluded);
+    if (other !== undefined) throw new UsageError(fill(usage.excluded, { flag: source, other }));
+  }
 }
 
 /** Refuses a number below the value of the flag that is its minimum. */

@@ -78,6 +78,7 @@ const portuguese = {
     summary:
       "Mensagens: {answered} respondidas, {unanswered} enviadas sem resposta, {unsent} não enviadas",
     insecure: "Aviso: o certificado do servidor não será verificado (--insecure)",
+    refusalBody: "Corpo da resposta: {body}",
     usage:
       "client.ts: cliente WebSocket. Uso: deno task client [URL] [opções]\nCada opção vem também do ambiente (WSS_TIMEOUT); a linha de comando vence.",
     flags: {
@@ -87,8 +88,14 @@ const portuguese = {
       header: 'cabeçalho "Nome: valor" do handshake, repetível',
       cacert: "autoridade certificadora em que confiar, PEM",
       insecure: "aceita qualquer certificado",
+      cert: "certificado deste cliente, PEM; com --key",
+      key: "sua chave privada, PEM",
+      proxy: "http, https, socks5 ou socks5h; padrão: ALL_PROXY etc.",
+      unix: "socket Unix em que o servidor escuta",
+      location: "segue redirecionamentos; credenciais só à mesma origem",
       compression: "off: o WebSocket do Deno; PARAMS: como level=6",
       reconnect: "tentativas de reconexão seguidas até desistir",
+      "reconnect-on": "também após este status HTTP, como 404; repetível",
       timeout: "espera máxima por passo, em milissegundos",
       lang: "idioma das mensagens",
       json: "um objeto JSON por linha e evento",
@@ -118,6 +125,8 @@ const portuguese = {
     missingValue: 'Falta o valor de "{flag}"; escreva {flag}=VALOR',
     badValue: 'Valor inválido em {source}: "{value}", deve ser {wanted}',
     unexpectedArgument: 'Argumento inesperado "{argument}"; veja --help',
+    incomplete: "{flag} não tem efeito sem {other}",
+    excluded: "{flag} e {other} não podem ser usados juntos",
     noEffect: "Sem efeito com {setting}: {flags}; retire isso, ou use {wanted}",
   },
   wanted: {
@@ -130,11 +139,12 @@ const portuguese = {
     path: "um caminho que começa com / e não tem espaço, ? nem #",
     origin:
       "uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null",
-    proxy: "um endereço IP, uma rede como 10.0.0.0/8 ou 2001:db8::/32, ou unix",
+    trustedProxy: "um endereço IP, uma rede como 10.0.0.0/8 ou 2001:db8::/32, ou unix",
     url: "uma URL ws:// ou wss:// sem fragmento",
     header: 'um cabeçalho "Nome: valor"',
     protocol: "um nome de subprotocolo (RFC 6455), sem repetição",
     host: "um nome de host ou endereço IP",
+    proxy: "a URL de um proxy: http://, https://, socks5:// ou socks5h://",
   },
   /** Why a request was refused. The response has the English sentence as its body. */
   refusal: {
@@ -205,6 +215,11 @@ const portuguese = {
     notTls: "o servidor não fala TLS nessa porta; use ws:// em vez de wss://, ou outra porta",
     status: "o servidor respondeu HTTP {status} em vez de 101; {hint}",
     statusHints: {
+      301: "siga o redirecionamento com --location",
+      302: "siga o redirecionamento com --location",
+      303: "siga o redirecionamento com --location",
+      307: "siga o redirecionamento com --location",
+      308: "siga o redirecionamento com --location",
       401: "ele exige credenciais, envie-as com --header",
       403: "ele recusa este cliente ou esta origem",
       404: "confira o caminho da URL",
@@ -212,6 +227,23 @@ const portuguese = {
       503: "ele está no limite, tente mais tarde",
       other: "confira se a URL é de um servidor WebSocket",
     },
+    proxyStatus: "o proxy respondeu HTTP {status} em vez de abrir um túnel; {hint}",
+    proxyHints: {
+      407: "ele exige credenciais, dê-as em WSS_PROXY=http://USUÁRIO:SENHA@HOST",
+      other: "confira --proxy, ou as variáveis ALL_PROXY, HTTPS_PROXY e HTTP_PROXY",
+    },
+    proxyFailed:
+      "{proxy} não abriu a conexão ({cause}); confira --proxy, ou as variáveis ALL_PROXY, HTTPS_PROXY e HTTP_PROXY",
+    noSocket: 'não há socket Unix em "{path}"; confira --unix e se o servidor está rodando',
+    unixWithoutTls:
+      "o WebSocket do próprio Deno não faz TLS sobre um socket Unix; use ws://, ou retire --compression=off",
+    unixNotAllowed:
+      'o Deno não pode usar "{path}"; execute com --allow-read={path} --allow-write={path}',
+    manyRedirects: "o servidor redireciona mais de {max} vezes; confira a URL",
+    strangeRedirect:
+      'o servidor redireciona para "{location}", que não é de um WebSocket; confira a URL',
+    redirectWithoutTls:
+      'o servidor redireciona para "{location}", sem TLS; use essa URL se confia na rede',
     notWebSocket: "o servidor não completou o handshake WebSocket ({cause})",
     timeout: "sem resposta de {host} em {ms} ms; aumente com --timeout",
     noAnswer: "nenhuma resposta em {ms} ms; aumente com --timeout",
@@ -293,6 +325,7 @@ const english: Sentences = {
     summary:
       "Messages: {answered} answered, {unanswered} sent without an answer, {unsent} not sent",
     insecure: "Warning: the server's certificate will not be verified (--insecure)",
+    refusalBody: "Body of the response: {body}",
     usage:
       "client.ts: WebSocket client. Usage: deno task client [URL] [flags]\nEach flag also comes from the environment (WSS_TIMEOUT); the command line wins.",
     flags: {
@@ -302,8 +335,14 @@ const english: Sentences = {
       header: 'handshake header "Name: value", repeatable',
       cacert: "certificate authority to trust, PEM",
       insecure: "accept any certificate",
+      cert: "certificate of this client, PEM; with --key",
+      key: "its private key, PEM",
+      proxy: "http, https, socks5 or socks5h; default: ALL_PROXY etc.",
+      unix: "Unix socket that the server listens on",
+      location: "follow redirects; credentials to the same origin alone",
       compression: "off: Deno's own WebSocket; PARAMS: such as level=6",
       reconnect: "attempts in a row to connect again before giving up",
+      "reconnect-on": "also after this HTTP status, such as 404; repeatable",
       timeout: "longest wait per step, in milliseconds",
       lang: "language of the messages",
       json: "one JSON object a line for each event",
@@ -332,6 +371,8 @@ const english: Sentences = {
     missingValue: 'Missing value of "{flag}"; write {flag}=VALUE',
     badValue: 'Bad value of {source}: "{value}", must be {wanted}',
     unexpectedArgument: 'Unexpected argument "{argument}"; see --help',
+    incomplete: "{flag} has no effect without {other}",
+    excluded: "{flag} and {other} cannot be used together",
     noEffect: "Without effect with {setting}: {flags}; leave that out, or use {wanted}",
   },
   wanted: {
@@ -344,11 +385,12 @@ const english: Sentences = {
     path: "a path that starts with / and has no space, ? or #",
     origin:
       "an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null",
-    proxy: "an IP address, a network such as 10.0.0.0/8 or 2001:db8::/32, or unix",
+    trustedProxy: "an IP address, a network such as 10.0.0.0/8 or 2001:db8::/32, or unix",
     url: "a ws:// or wss:// URL without a fragment",
     header: 'a header "Name: value"',
     protocol: "a subprotocol name (RFC 6455), not repeated",
     host: "a host name or an IP address",
+    proxy: "the URL of a proxy: http://, https://, socks5:// or socks5h://",
   },
   refusal: {
     method: "the method is {value}, must be GET",
@@ -419,6 +461,11 @@ const english: Sentences = {
       "the server does not speak TLS on that port; use ws:// instead of wss://, or another port",
     status: "the server answered HTTP {status} instead of 101; {hint}",
     statusHints: {
+      301: "follow the redirect with --location",
+      302: "follow the redirect with --location",
+      303: "follow the redirect with --location",
+      307: "follow the redirect with --location",
+      308: "follow the redirect with --location",
       401: "it wants credentials, send them with --header",
       403: "it refuses this client or this origin",
       404: "check the path of the URL",
@@ -426,6 +473,22 @@ const english: Sentences = {
       503: "it is at its limit, try again later",
       other: "check that the URL is that of a WebSocket server",
     },
+    proxyStatus: "the proxy answered HTTP {status} instead of opening a tunnel; {hint}",
+    proxyHints: {
+      407: "it wants credentials, give them in WSS_PROXY=http://USER:PASSWORD@HOST",
+      other: "check --proxy, or the variables ALL_PROXY, HTTPS_PROXY and HTTP_PROXY",
+    },
+    proxyFailed:
+      "{proxy} did not open the connection ({cause}); check --proxy, or the variables ALL_PROXY, HTTPS_PROXY and HTTP_PROXY",
+    noSocket: 'there is no Unix socket at "{path}"; check --unix and that the server is running',
+    unixWithoutTls:
+      "Deno's own WebSocket has no TLS over a Unix socket; use ws://, or leave --compression=off out",
+    unixNotAllowed: 'Deno may not use "{path}"; run with --allow-read={path} --allow-write={path}',
+    manyRedirects: "the server redirects more than {max} times; check the URL",
+    strangeRedirect:
+      'the server redirects to "{location}", which is of no WebSocket; check the URL',
+    redirectWithoutTls:
+      'the server redirects to "{location}", without TLS; use that URL if you trust the network',
     notWebSocket: "the server did not complete the WebSocket handshake ({cause})",
     timeout: "no answer from {host} in {ms} ms; raise it with --timeout",
     noAnswer: "no answer in {ms} ms; raise it with --timeout",

@@ -6,7 +6,7 @@
 
 import { type Extension, parseExtensions } from "./extension_header.ts";
 import { hasToken, isToken } from "./grammar.ts";
-import { formatHead, type HeaderLines, type ResponseHead } from "./http.ts";
+import { formatHead, type HeaderLines, isHost, type ResponseHead } from "./http.ts";
 import { sha1 } from "./sha1.ts";
 
 /** Why a request cannot be upgraded, and the response that says so. */
@@ -107,28 +107,49 @@ export function callerHeaders(given: HeadersInit | undefined): Headers {
   return headers;
 }
 
-/** Headers of the client's handshake that a caller may not set: they are the handshake. */
-const OWN_HEADERS = new Set([
-  "connection",
-  "content-length",
-  "host",
-  "sec-websocket-accept",
-  "sec-websocket-extensions",
-  "sec-websocket-key",
-  "sec-websocket-protocol",
-  "sec-websocket-version",
-  "transfer-encoding",
-  "upgrade",
-]);
+/** Headers of the client's handshake that a caller may not set: they are the handshake, or announce a body. */
+const OWN_HEADERS = /^(?:connection|content-length|sec-websocket-.*|transfer-encoding|upgrade)$/;
 
-/** The client's request (RFC 6455 section 4.1). */
+/** What sets such a header. */
+const INSTEAD: Record<string, string> = {
+  "sec-websocket-extensions": "; use option compression",
+  "sec-websocket-protocol": "; use option protocols",
+};
+
+/**
+ * Checks the headers that a caller wants in the client's request. A `Host` is sent in place of the URL's.
+ *
+ * @throws {TypeError} If one of them cannot be sent.
+ */
+export function checkCallerHeaders(headers: Headers): void {
+  for (const name of headers.keys()) {
+    if (!OWN_HEADERS.test(name)) continue;
+    throw new TypeError(
+      `Cannot open WebSocket: header "${name}" is the handshake's own, must not be given${
+        INSTEAD[name] ?? ""
+      }`,
+    );
+  }
+  const host = headers.get("host");
+  if (host !== null && !isHost(host)) {
+    throw new TypeError(
+      `Cannot open WebSocket: header "host" is "${host}", must be one host, with or without a port`,
+    );
+  }
+}
+
+/**
+ * The client's request (RFC 6455 section 4.1).
+ *
+ * @param offer The headers have passed {@linkcode checkCallerHeaders}.
+ */
 export function formatUpgradeRequest(
   url: URL,
   key: string,
   offer: { protocols: string[]; extensions?: string | undefined; headers: Headers },
 ): Uint8Array {
   const headers: HeaderLines = [
-    ["Host", url.host],
+    ["Host", offer.headers.get("host") ?? url.host],
     ["Upgrade", "websocket"],
     ["Connection", "Upgrade"],
     ["Sec-WebSocket-Key", key],
@@ -139,24 +160,46 @@ export function formatUpgradeRequest(
   }
   if (offer.extensions !== undefined) headers.push(["Sec-WebSocket-Extensions", offer.extensions]);
   for (const [name, value] of offer.headers) {
-    if (!OWN_HEADERS.has(name.toLowerCase())) headers.push([name, value]);
+    if (name !== "host") headers.push([name, value]);
   }
   return formatHead(`GET ${url.pathname}${url.search} HTTP/1.1`, headers);
 }
 
-/** The server did not complete the opening handshake as it was asked to. */
+/**
+ * The server did not complete the opening handshake as it was asked to.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { HandshakeError, serve, WebSocket } from "@permessage/deflate";
+ *
+ * await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, () =>
+ *   new Response("Come back later", { status: 503, headers: { "Retry-After": "7" } }));
+ *
+ * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`);
+ * const { error } = await new Promise<ErrorEvent>((resolve) =>
+ *   socket.onerror = (event) => resolve(event as ErrorEvent));
+ * assertEquals(error instanceof HandshakeError, true);
+ * assertEquals(error.status, 503);
+ * assertEquals(error.headers.get("Retry-After"), "7");
+ * assertEquals(error.body, "Come back later");
+ * ```
+ */
 export class HandshakeError extends Error {
   /** Tells it from other errors. */
   override name = "HandshakeError";
-  /** The status of its response; absent when there was none that could be read. */
+  /** The status of the server's response; `undefined` when there was none that could be read. */
   readonly status: number | undefined;
-  /** Its `Retry-After` (RFC 9110 section 10.2.3), if any. */
-  readonly retryAfter: string | undefined;
+  /** The headers of the response, such as `Location`, `Retry-After` or `WWW-Authenticate`. */
+  readonly headers: Headers;
+  /** The first 4 KiB of the response's body, read as UTF-8; empty when there was none within a second. */
+  readonly body: string;
   /** Made by the library. */
-  constructor(message: string, status?: number, retryAfter?: string) {
+  constructor(message: string, status?: number, headers: Headers = new Headers(), body = "") {
     super(message);
     this.status = status;
-    this.retryAfter = retryAfter;
+    this.headers = headers;
+    this.body = body;
   }
 }
 
@@ -172,19 +215,21 @@ export interface UpgradeResponse {
  *
  * @param accept What `Sec-WebSocket-Accept` must be.
  * @param protocols The subprotocols offered.
+ * @param body The start of its body.
  * @throws {HandshakeError} If it is not the response to this handshake.
  */
 export function checkUpgradeResponse(
   head: ResponseHead,
   accept: string,
   protocols: string[],
+  body = "",
 ): UpgradeResponse {
   const { status } = head;
   const values = (name: string) =>
     head.headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
   const refuse = (problem: string): never => {
-    const [retryAfter] = values("retry-after");
-    throw new HandshakeError(`Cannot open WebSocket: ${problem}`, status, retryAfter);
+    const headers = new Headers(head.headers);
+    throw new HandshakeError(`Cannot open WebSocket: ${problem}`, status, headers, body);
   };
   if (status !== 101) refuse(`server answered with status ${status}, must be 101`);
 

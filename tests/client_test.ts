@@ -349,17 +349,22 @@ onEachTransport("client.ts tells the HTTP status it got instead of 101", async (
   await using folder = await certificatesFolder();
   const options = [...flags, "--origin=https://a.example"];
   await using server = await startServer(options, { cwd: folder.path });
-  const hints: [path: string, status: number, hint: string][] = [
-    ["/ws", 403, "ele recusa este cliente ou esta origem"],
-    ["/other", 404, "confira o caminho da URL"],
+  const notAllowed = 'Cannot upgrade to WebSocket: the origin "https://b.example" is not allowed.';
+  const hints: [path: string, status: number, hint: string, body: string][] = [
+    ["/ws", 403, "ele recusa este cliente ou esta origem", notAllowed],
+    ["/other", 404, "confira o caminho da URL", "There is nothing at this path."],
   ];
-  for (const [path, status, hint] of hints) {
+  for (const [path, status, hint, body] of hints) {
     const url = `wss://127.0.0.1:${server.port}${path}`;
     const args = [url, "--header=Origin: https://b.example", ...flags];
-    assertEquals(
-      await run("client", args, { cwd: folder.path }),
-      connectFailure(url, `o servidor respondeu HTTP ${status} em vez de 101; ${hint}`),
+    const { stderr, ...failure } = connectFailure(
+      url,
+      `o servidor respondeu HTTP ${status} em vez de 101; ${hint}`,
     );
+    assertEquals(await run("client", args, { cwd: folder.path }), {
+      ...failure,
+      stderr: [...stderr, `Corpo da resposta: ${body}`],
+    });
   }
 });
 

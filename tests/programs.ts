@@ -161,7 +161,7 @@ export interface Ending {
 export interface RunOptions {
   /** The current folder. */
   cwd: string;
-  /** Variables besides those of the tests, of which `WSS_*` are left out. */
+  /** Variables besides those of the tests, of which `WSS_*` and those of proxies are left out. */
   env?: Record<string, string>;
   /** How long it may take, in milliseconds, where that is longer than usual. */
   limitMs?: number;
@@ -177,7 +177,7 @@ export class Program implements AsyncDisposable {
 
   constructor(file: string, args: string[], { cwd, env = {}, limitMs = LIMIT_MS }: RunOptions) {
     const inherited = Object.entries(Deno.env.toObject()).filter(([name]) =>
-      !name.startsWith("WSS_")
+      !name.startsWith("WSS_") && !/_proxy$/i.test(name)
     );
     this.#child = new Deno.Command(file, {
       args,

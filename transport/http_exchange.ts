@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { HeadReader } from "../protocol/http.ts";
 import type { Connection, Receiver } from "./connection.ts";
 import { Linger } from "./linger.ts";
 import { Unread } from "./patience.ts";
@@ -16,6 +15,12 @@ const MAX_IGNORED = 64 * 1024;
 const MAX_WRITE = 64 * 1024;
 
 const NO_BYTES = new Uint8Array(0);
+
+/** Takes bytes as they come. */
+export interface PartReader {
+  /** Returns how many of the bytes it takes, once it is done. */
+  push(bytes: Uint8Array): number | undefined;
+}
 
 /** Reads a head, writes an answer, ends. */
 export class HttpExchange implements Receiver {
@@ -30,7 +35,7 @@ export class HttpExchange implements Receiver {
   readonly #closed = Promise.withResolvers<void>();
   #isClosed = false;
   #error: Error | undefined;
-  #head: { reader: HeadReader; read: PromiseWithResolvers<boolean> } | undefined;
+  #head: { reader: PartReader; read: PromiseWithResolvers<boolean> } | undefined;
   #written: PromiseWithResolvers<void> | undefined;
   readonly #unread = new Unread();
   /** Bytes that came and were ignored. */
@@ -49,7 +54,7 @@ export class HttpExchange implements Receiver {
    * @returns Whether it is whole; otherwise the connection has ended.
    * @throws {HttpError} At the first byte that no head has.
    */
-  async readHead(reader: HeadReader): Promise<boolean> {
+  async readHead(reader: PartReader): Promise<boolean> {
     if (this.#isClosed) return false;
     const read = Promise.withResolvers<boolean>();
     this.#head = { reader, read };

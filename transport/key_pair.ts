@@ -206,3 +206,17 @@ function refuseUnsupported(key: KeyObject): void {
     found,
   );
 }
+
+/**
+ * A pair as {@linkcode readKeyPair} reads it.
+ *
+ * @throws {Deno.errors.InvalidData} If nobody can use it.
+ */
+export function usableKeyPair(cert: string, key: string): KeyPair {
+  try {
+    return readKeyPair(cert, key);
+  } catch (error) {
+    if (!(error instanceof KeyPairError)) throw error;
+    throw new Deno.errors.InvalidData(error.message, { cause: error });
+  }
+}

@@ -7,7 +7,7 @@
 import type { Server, Socket } from "node:net";
 import { ProxyHeaderError, ProxyHeaderReader } from "../protocol/proxy_header.ts";
 import { acceptAgain, listenAtOnce, readOn } from "./native_handle.ts";
-import { type KeyPair, KeyPairError, readKeyPair } from "./key_pair.ts";
+import { type KeyPair, usableKeyPair } from "./key_pair.ts";
 import { net } from "./node.ts";
 import {
   addressOf,
@@ -114,13 +114,7 @@ export class Listener {
    * @throws {Deno.errors.InvalidData} If the pair will not do; then the one before is kept.
    */
   setCertificate({ cert, key }: KeyPair): void {
-    let pair: KeyPair;
-    try {
-      pair = readKeyPair(cert, key);
-    } catch (error) {
-      if (!(error instanceof KeyPairError)) throw error;
-      throw new Deno.errors.InvalidData(error.message, { cause: error });
-    }
+    const pair = usableKeyPair(cert, key);
     this.#context = secureContext(pair.cert, pair.key);
     this.#pair = pair;
   }

@@ -7,7 +7,7 @@
 
 import type { AddressInfo, Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { SecureContext } from "node:tls";
+import type { SecureContext, TLSSocket } from "node:tls";
 import type { Connection, Receiver } from "./connection.ts";
 import type { KeyPair } from "./key_pair.ts";
 import {
@@ -121,7 +121,10 @@ export function connectionOf(
   remoteAddr: Deno.Addr = addressOf(source),
 ): Connection {
   source.setNoDelay(true);
-  const native = way === "native" ? nativeConnection(socket, remoteAddr, receiver) : undefined;
+  // What a stream has read already, as behind a proxy's answer, no handle would give.
+  const native = way === "native" && socket.readableLength === 0
+    ? nativeConnection(socket, remoteAddr, receiver)
+    : undefined;
   return native ?? streamConnection(socket, source, remoteAddr, receiver);
 }
 
@@ -190,9 +193,13 @@ export async function readFirst(socket: Socket, reader: FirstReader): Promise<bo
   }
 }
 
-/** What TLS is to be put on: the socket itself where its native handle is used. */
+/**
+ * What TLS is to be put on: the socket itself where its native handle is used. TLS over TLS goes over the
+ * stream, and so does what the stream has read already.
+ */
 export function underTls(socket: Socket): Socket | Duplex {
-  return way === "native" ? socket : belowTls(socket);
+  const isPlain = !(socket as TLSSocket).encrypted && socket.readableLength === 0;
+  return way === "native" && isPlain ? socket : belowTls(socket);
 }
 
 /** The peer's address; Unix sockets have none. */
@@ -398,10 +405,14 @@ export function secureServerSocket(socket: Socket | Duplex, context: unknown): S
   });
 }
 
-/** What a client's sockets need for TLS: it trusts the public authorities, and those given as PEM. */
-export function trust(caCerts: string[]): SecureContext {
-  const context = tls().createSecureContext();
+/**
+ * What a client's sockets need for TLS: it trusts the public authorities, and those given as PEM.
+ *
+ * @param pair The client's own certificate, for a server that asks for one.
+ */
+export function trust(caCerts: string[], pair?: KeyPair): SecureContext {
+  const context = tls().createSecureContext({ ...pair });
   if (addAuthorities(context, caCerts)) return context;
   // To read all of them takes 10 to 15 ms at each connection, and the permission `--allow-sys=ca`.
-  return tls().createSecureContext({ ca: [...tls().rootCertificates, ...caCerts] });
+  return tls().createSecureContext({ ...pair, ca: [...tls().rootCertificates, ...caCerts] });
 }

@@ -13,13 +13,16 @@ import {
   HandshakeError,
   type UpgradeResponse,
 } from "../protocol/handshake.ts";
-import { HeadReader, HttpError, parseResponse } from "../protocol/http.ts";
+import { BodyReader } from "../protocol/body.ts";
+import { HeadReader, HttpError, parseResponse, type ResponseHead } from "../protocol/http.ts";
 import { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
 import { checkResponse, formatOffer } from "../protocol/permessage_deflate/negotiation.ts";
 import { compressionWorks } from "../protocol/permessage_deflate/codec_check.ts";
 import type { CompressionSettings } from "../protocol/permessage_deflate/options.ts";
 import { dial } from "../transport/dial.ts";
 import { HttpExchange } from "../transport/http_exchange.ts";
+import type { KeyPair } from "../transport/key_pair.ts";
+import type { Route } from "../transport/route.ts";
 import type { Session } from "./session.ts";
 
 /** How a client opens its connection. */
@@ -28,6 +31,10 @@ export interface OpeningOptions {
   headers: Headers;
   caCerts: string[];
   insecure: boolean;
+  /** The client's own certificate. */
+  pair: KeyPair | undefined;
+  /** The way to the server; `undefined` where the environment decides. */
+  route: Route | undefined;
   /** `undefined` for no compression. */
   compression: CompressionSettings | undefined;
   /** Longest time until the connection is open, in milliseconds. */
@@ -41,6 +48,12 @@ const LIMITS = { maxHeaderBytes: 16 * 1024, maxHeaders: 100 };
 
 /** More interim responses than this are no hints any more. */
 const MAX_INTERIM = 10;
+
+/** A refusal is explained in its first few lines, in bytes. */
+const MAX_BODY = 4096;
+
+/** Longest wait for them, in milliseconds: a body may never end. */
+const BODY_TIMEOUT_MS = 1000;
 
 /**
  * Opens the connection of a session, and starts it. Never rejects: the session tells what went wrong.
@@ -112,7 +125,18 @@ async function handshake(
   const request = formatUpgradeRequest(url, key, { protocols, headers, extensions });
   await exchange.write(request, handshakeTimeout);
   const head = await readHead(exchange);
-  return checkUpgradeResponse(head, acceptOf(key), protocols);
+  const body = head.status === 101 ? "" : await readBody(exchange, head);
+  return checkUpgradeResponse(head, acceptOf(key), protocols, body);
+}
+
+/** Reads the start of the body of a response that refuses. */
+async function readBody(exchange: HttpExchange, { status, headers }: ResponseHead) {
+  if (status === 204 || status === 304) return "";
+  const reader = new BodyReader(headers, MAX_BODY);
+  const timer = setTimeout(() => exchange.giveUpHead(), BODY_TIMEOUT_MS);
+  await exchange.readHead(reader);
+  clearTimeout(timer);
+  return reader.text();
 }
 
 /** Reads the response's head, past those that only say that it is to come (RFC 9110 section 15.2). */

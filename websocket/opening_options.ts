@@ -4,8 +4,10 @@
  * @module
  */
 
-import { areValidProtocols, callerHeaders } from "../protocol/handshake.ts";
+import { areValidProtocols, callerHeaders, checkCallerHeaders } from "../protocol/handshake.ts";
 import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
+import { type KeyPair, usableKeyPair } from "../transport/key_pair.ts";
+import { routeOf } from "../transport/route.ts";
 import type { OpeningOptions } from "./opening.ts";
 import { MAX_TIMEOUT_MS, numberOption, type WebSocketOptions } from "./options.ts";
 import { isObject, isSequence, usvString } from "./web_idl.ts";
@@ -58,15 +60,21 @@ function openingOptions(options: WebSocketOptions): OpeningOptions {
     ? `caCerts is "${caCerts}", must be an array`
     : typeof insecure !== "boolean"
     ? `insecure is "${insecure}", must be true or false`
+    : options.client !== undefined
+    ? "client is given, must not be; use caCerts, cert, key and proxy"
     : signal !== undefined && !(signal instanceof AbortSignal)
     ? `signal is "${signal}", must be an AbortSignal`
     : undefined;
   if (wrong !== undefined) throw new TypeError(`Cannot set up socket: ${wrong}`);
+  const headers = callerHeaders(options.headers);
+  checkCallerHeaders(headers);
   return {
     protocols,
-    headers: callerHeaders(options.headers),
+    headers,
     caCerts,
     insecure,
+    pair: pairOf(options),
+    route: routeOf(options),
     compression: compressionSettings(compression),
     handshakeTimeout: numberOption(
       "set up socket",
@@ -78,6 +86,21 @@ function openingOptions(options: WebSocketOptions): OpeningOptions {
     ),
     signal,
   };
+}
+
+/**
+ * The client's certificate and its key, checked.
+ *
+ * @throws {Deno.errors.InvalidData} If no client can use them.
+ */
+function pairOf({ cert, key }: WebSocketOptions): KeyPair | undefined {
+  if (cert === undefined && key === undefined) return undefined;
+  for (const [name, value] of Object.entries({ cert, key })) {
+    if (typeof value === "string") continue;
+    const problem = value === undefined ? "missing" : "not a text";
+    throw new TypeError(`Cannot set up socket: ${name} is ${problem}, must be PEM`);
+  }
+  return usableKeyPair(cert!, key!);
 }
 
 /** The strings of a `(DOMString or sequence<DOMString>)`. */

@@ -5,6 +5,7 @@
  */
 
 import type { CompressionOptions } from "../protocol/permessage_deflate/options.ts";
+import type { Connect } from "../transport/route.ts";
 
 /** Options of {@linkcode WebSocket} that both ends have. */
 export interface SocketOptions {
@@ -69,10 +70,31 @@ export interface WebSocketOptions extends SocketOptions {
    * as the WebSockets standard says.
    */
   protocols?: string | Iterable<string>;
-  /** Headers of the opening handshake besides its own. */
+  /** Headers of the opening handshake besides its own. A `Host` is sent in place of the URL's. */
   headers?: HeadersInit;
   /** Certificate authorities to trust besides the public ones, as PEM. */
   caCerts?: string[];
+  /** The client's own certificate, as PEM, for a server that asks for one; with {@linkcode key}. */
+  cert?: string;
+  /** The private key of {@linkcode cert}, as PEM. */
+  key?: string;
+  /**
+   * A proxy, as {@linkcode Deno.createHttpClient} takes it: `{ url: "http://proxy:3128", basicAuth }` opens a
+   * tunnel by `CONNECT`, for `ws:` too. The user and password may also be in the URL. `caCerts` are trusted for
+   * an `https:` proxy too; `insecure`, `cert` and `key` are for the server alone. `null` is for no proxy.
+   *
+   * Deno's `socks5` and `vsock` are refused: {@linkcode connect} can bring such a connection.
+   *
+   * @default The proxy that the variables `ALL_PROXY`, `HTTPS_PROXY` (for `wss:`), `HTTP_PROXY` (for `ws:`) and
+   * `NO_PROXY` name, if the program may read them.
+   */
+  proxy?: Deno.Proxy | null;
+  /** The path of a Unix socket to connect to. The URL still gives `Host`, the path and the name in TLS. */
+  unix?: string;
+  /** Brings a connection of the program's own. TLS of a `wss:` URL is put on top. */
+  connect?: Connect;
+  /** Deno's HTTP clients cannot be used: `caCerts`, `cert`, `key` and `proxy` are what they hold. */
+  client?: never;
   /**
    * Accepts any certificate: the connection is encrypted, and the peer may be anybody.
    *

@@ -6,8 +6,9 @@
 
 import { requireDeno } from "../transport/deno_version.ts";
 import { requireNetPermission } from "../transport/net_permission.ts";
+import { proxyVariable } from "../transport/proxy_environment.ts";
 import { openConnection } from "./opening.ts";
-import { parseOpening, type ProtocolsOrOptions } from "./opening_options.ts";
+import { type Opening, parseOpening, type ProtocolsOrOptions } from "./opening_options.ts";
 import { socketLimits } from "./options.ts";
 import { Session } from "./session.ts";
 
@@ -33,10 +34,15 @@ export class SocketParts {
     requireDeno("open WebSocket");
     const opening = parseOpening(url, rest);
     const limits = socketLimits(opening.given, "client");
-    requireNetPermission(opening.url);
+    if (goesDirectly(opening)) requireNetPermission(opening.url);
     const session = new Session("client", limits);
     const dialling = new AbortController();
     void openConnection(session, opening.url, opening.options, dialling);
     return new SocketParts(session, opening.url.href, (reason) => dialling.abort(reason));
   }
+}
+
+/** Whether the server's own address is connected to; of any other way, the permission is asked for on it. */
+function goesDirectly({ url, options: { route } }: Opening): boolean {
+  return route === undefined ? proxyVariable(url) === undefined : route.kind === "direct";
 }

@@ -7,13 +7,17 @@
 import {
   type CompressionOptions,
   HandshakeError,
+  ProxyError,
   WebSocket as CompressingWebSocket,
 } from "../../mod.ts";
 import { callerHeaders } from "../../protocol/handshake.ts";
 import { withoutToken } from "../bearer_subprotocol.ts";
+import type { CertificatePair } from "../certificates.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
 import { printable } from "../printable.ts";
+import { proxyOptions } from "./proxy.ts";
+import { Refusal } from "./refusal.ts";
 
 /** How {@linkcode dial} connects. */
 export interface DialOptions {
@@ -25,6 +29,12 @@ export interface DialOptions {
   caCerts: string[];
   /** Whether to accept any certificate. */
   insecure: boolean;
+  /** The client's own certificate. */
+  pair?: CertificatePair | undefined;
+  /** The path of a Unix socket to connect to. */
+  unix?: string | undefined;
+  /** The URL of a proxy; without it, the environment decides. */
+  proxy?: string | undefined;
 }
 
 /** A connection that is being made. */
@@ -47,24 +57,59 @@ export function dial(url: URL, options: DialOptions, sentences: Sentences): Dial
 }
 
 function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): Dialled {
-  const socket = new CompressingWebSocket(url, options);
+  const { pair, unix, proxy, protocols, headers, caCerts, insecure } = options;
+  const socket = new CompressingWebSocket(url, {
+    protocols,
+    headers,
+    caCerts,
+    insecure,
+    ...pair && { cert: pair.cert, key: pair.key },
+    ...unix === undefined ? proxyOptions(url, proxy, sentences) : { unix },
+  });
   return {
     socket,
-    explain(error) {
-      const cause = printable(withoutToken(causeOf(error)));
-      const { status, retryAfter } = error instanceof HandshakeError ? error : {};
-      const sentence = status !== undefined && status !== 101
-        ? explainStatus(status, sentences)
-        : explainConnectError(cause, url, sentences);
-      const message = sentence ?? fill(sentences.failure.notWebSocket, { cause });
-      return Promise.resolve(new Failure(message, 1, retryAfter));
-    },
+    explain: (error) => Promise.resolve(explainError(error, url, options, sentences)),
     [Symbol.dispose]: () => socket.terminate(),
   };
 }
 
+function explainError(
+  error: unknown,
+  url: URL,
+  options: DialOptions,
+  sentences: Sentences,
+): Failure {
+  const cause = printable(withoutToken(causeOf(error)));
+  if (error instanceof ProxyError) return explainProxyStatus(error, sentences);
+  if (error instanceof HandshakeError && error.status !== undefined && error.status !== 101) {
+    return explainStatus(error.status, error.headers, error.body, sentences);
+  }
+  const sentence = explainConnectError(cause, url, sentences, options.unix);
+  return new Failure(sentence ?? fill(sentences.failure.notWebSocket, { cause }));
+}
+
+/** What the runtime's own WebSocket connects with. */
+function httpClient({ caCerts, pair, unix, proxy }: DialOptions, http2: boolean): Deno.HttpClient {
+  const route = unix !== undefined
+    ? { transport: "unix" as const, path: unix }
+    : proxy !== undefined
+    ? { url: proxy }
+    : undefined;
+  return Deno.createHttpClient({
+    caCerts,
+    http2,
+    allowHost: true,
+    ...pair && { cert: pair.cert, key: pair.key },
+    ...route && { proxy: route },
+  });
+}
+
 function dialBuiltIn(url: URL, options: DialOptions, sentences: Sentences): Dialled {
-  const client = Deno.createHttpClient({ caCerts: options.caCerts });
+  // Over a Unix socket, Deno 2.9.6 wants HTTP/2 for a WebSocket, or fails for want of it.
+  if (options.unix !== undefined && url.protocol === "wss:") {
+    throw new Failure(sentences.failure.unixWithoutTls);
+  }
+  const client = httpClient(options, true);
   const { protocols } = options;
   const socket = new WebSocket(url, { protocols, headers: callerHeaders(options.headers), client });
   return {
@@ -72,14 +117,13 @@ function dialBuiltIn(url: URL, options: DialOptions, sentences: Sentences): Dial
     async explain(error) {
       const cause = printable(withoutToken(causeOf(error)));
       let refused = CERTIFICATE.test(cause);
-      let known = explainConnectError(cause, url, sentences);
+      let known = explainConnectError(cause, url, sentences, options.unix);
       if (known === undefined) {
         const answer = await repeatHandshake(url, options);
-        if (answer instanceof Response) {
-          const retryAfter = answer.headers.get("Retry-After") ?? undefined;
-          return new Failure(explainStatus(answer.status, sentences), 1, retryAfter);
+        if (typeof answer === "object") {
+          return explainStatus(answer.status, answer.headers, answer.body, sentences);
         }
-        known = answer && explainConnectError(answer, url, sentences);
+        known = answer && explainConnectError(answer, url, sentences, options.unix);
         if (known === undefined) {
           return new Failure(fill(sentences.failure.notWebSocket, { cause }));
         }
@@ -95,6 +139,9 @@ function dialBuiltIn(url: URL, options: DialOptions, sentences: Sentences): Dial
   };
 }
 
+/** Most bytes of a refusal's body: those that the library keeps. */
+const MAX_BODY = 4096;
+
 /** Deno's error for a certificate that is not accepted. */
 const CERTIFICATE = /invalid peer certificate/i;
 
@@ -107,8 +154,9 @@ const CERTIFICATE = /invalid peer certificate/i;
  */
 async function repeatHandshake(
   url: URL,
-  { protocols, headers, caCerts }: DialOptions,
-): Promise<Response | string | undefined> {
+  options: DialOptions,
+): Promise<{ status: number; headers: Headers; body: string } | string | undefined> {
+  const { protocols, headers } = options;
   const request = new URL(url);
   request.protocol = url.protocol === "wss:" ? "https:" : "http:";
   const handshake = callerHeaders(headers);
@@ -117,17 +165,36 @@ async function repeatHandshake(
   handshake.set("Sec-WebSocket-Version", "13");
   handshake.set("Sec-WebSocket-Key", crypto.getRandomValues(new Uint8Array(16)).toBase64());
   if (protocols.length > 0) handshake.set("Sec-WebSocket-Protocol", protocols.join(", "));
-  using client = Deno.createHttpClient({ caCerts, http2: false });
+  using client = httpClient(options, false);
   try {
     const signal = AbortSignal.timeout(5000);
-    const options = { headers: handshake, client, redirect: "manual" as const, signal };
-    const response = await fetch(request, options);
-    await response.body?.cancel();
-    return response.status === 101 ? undefined : response;
+    const settings = { headers: handshake, client, redirect: "manual" as const, signal };
+    const response = await fetch(request, settings);
+    const { status } = response;
+    const body = status === 101 ? "" : await startOf(response);
+    return status === 101 ? undefined : { status, headers: response.headers, body };
   } catch (error) {
     const { cause } = error as Error;
     return printable(`${causeOf(error)} ${cause === undefined ? "" : causeOf(cause)}`);
   }
+}
+
+/** The first bytes of a body, as the library keeps them. */
+async function startOf({ body }: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let left = MAX_BODY;
+  try {
+    for await (const chunk of body ?? []) {
+      const part = chunk.subarray(0, left);
+      text += decoder.decode(part, { stream: true });
+      left -= part.length;
+      if (left === 0) break;
+    }
+  } catch {
+    // It broke off, or took too long: what has come is told.
+  }
+  return text;
 }
 
 /** Explains a failure before the handshake. Undefined if the error's message is not a known one. */
@@ -135,7 +202,19 @@ function explainConnectError(
   message: string,
   url: URL,
   { failure }: Sentences,
+  unix?: string,
 ): string | undefined {
+  const [, proxy, problem] =
+    /^Cannot connect (?:to|through) (proxy "[^"]+"): (.*)$/.exec(message) ?? [];
+  if (proxy !== undefined) return fill(failure.proxyFailed, { proxy, cause: problem! });
+  if (unix !== undefined) {
+    if (/NotCapable|Requires (read|write|net) access/.test(message)) {
+      return fill(failure.unixNotAllowed, { path: unix });
+    }
+    if (/no such socket|refused|unix socket|No such file|os error|connect error/i.test(message)) {
+      return fill(failure.noSocket, { path: unix });
+    }
+  }
   const known: (readonly [RegExp, string])[] = [
     [/CaUsedAsEndEntity/i, failure.peerIsAuthority],
     [/BadSignature|signature failure/i, failure.peerBadSignature],
@@ -160,7 +239,20 @@ function explainConnectError(
 }
 
 /** Explains a status other than 101. */
-function explainStatus(status: number, { failure }: Sentences): string {
+function explainStatus(
+  status: number,
+  headers: Headers,
+  body: string,
+  { failure }: Sentences,
+): Refusal {
   const hints: Record<string, string> = failure.statusHints;
-  return fill(failure.status, { status, hint: hints[status] ?? failure.statusHints.other });
+  const hint = hints[status] ?? failure.statusHints.other;
+  return new Refusal(fill(failure.status, { status, hint }), status, headers, body);
+}
+
+/** Explains why a proxy opened no tunnel. */
+function explainProxyStatus({ status, headers }: ProxyError, { failure }: Sentences): Refusal {
+  const hints: Record<string, string> = failure.proxyHints;
+  const hint = hints[status] ?? failure.proxyHints.other;
+  return new Refusal(fill(failure.proxyStatus, { status, hint }), status, headers, "");
 }

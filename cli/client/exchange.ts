@@ -10,6 +10,7 @@ import { printable } from "../printable.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import type { AwaitableSocket } from "./awaitable_socket.ts";
 import type { Dialled } from "./dial.ts";
+import { Refusal } from "./refusal.ts";
 import type { Report } from "./report.ts";
 
 /** The messages of one run of the client, over as many connections as they need. */
@@ -62,10 +63,20 @@ export class Exchange {
     report.err(client.closed, { event: "closed", ...closing });
   }
 
-  /** Reports a failure. */
-  fail({ message }: Failure): void {
-    const line = fill(this.sentences.client[this.#step], { reason: message });
-    this.report.err(line, { event: "error", step: this.#step, message });
+  /** Reports a failure; of a response that refuses, what it tells besides. */
+  fail(failure: Failure): void {
+    const { message } = failure;
+    const { client } = this.sentences;
+    const { status, told: headers = {}, body = "" } = failure instanceof Refusal ? failure : {};
+    const details = Object.entries(headers).map(([name, value]) => `${name}: ${printable(value)}`);
+    const reason = [message, ...details].join("; ");
+    this.report.err(fill(client[this.#step], { reason }), {
+      event: "error",
+      step: this.#step,
+      message,
+      ...status !== undefined && { status, headers, body },
+    });
+    if (body !== "") this.report.remark(fill(client.refusalBody, { body: printable(body.trim()) }));
   }
 
   /** Reports how many messages were answered, not answered, and not sent. */

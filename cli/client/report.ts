@@ -30,4 +30,9 @@ export class Report {
     if (this.#json) this.#output.out(JSON.stringify(event));
     else this.#output.err(line);
   }
+
+  /** Reports to a person what an event has told a program already. */
+  remark(line: string): void {
+    if (!this.#json) this.#output.err(line);
+  }
 }

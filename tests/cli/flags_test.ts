@@ -198,6 +198,24 @@ Deno.test("parseFlags() refuses a flag that has no effect with another's value",
   }
 });
 
+Deno.test("parseFlags() refuses a flag without the one that it needs, and with the one that it excludes", () => {
+  const table = {
+    cert: { ...optional("FILE"), with: "key" },
+    key: optional("FILE"),
+    unix: { ...optional("PATH"), without: "key" },
+  };
+  const parse = (args: string[], environment: Record<string, string> = {}) =>
+    parseFlags(table, args, sentencesIn("en"), 0, (name) => environment[name]);
+  assertThrows(() => parse(["--cert=a"]), UsageError, "--cert has no effect without --key");
+  assertThrows(
+    () => parse(["--unix=a"], { WSS_KEY: "b" }),
+    UsageError,
+    "--unix and WSS_KEY cannot be used together",
+  );
+  assertEquals(parse(["--cert=a"], { WSS_KEY: "b" }).cert, "a");
+  assertEquals(parse(["--unix=a"]).unix, "a");
+});
+
 Deno.test("parseFlags() refuses a number below the flag that is its minimum", () => {
   const shared = {
     workers: integer("N", 1, 1, 10),

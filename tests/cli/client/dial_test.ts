@@ -1,7 +1,8 @@
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import { AwaitableSocket } from "../../../cli/client/awaitable_socket.ts";
 import { dial, type Dialled, type DialOptions } from "../../../cli/client/dial.ts";
+import { Refusal } from "../../../cli/client/refusal.ts";
 import { sentencesIn } from "../../../cli/sentences.ts";
 import { Failure } from "../../../cli/failure.ts";
 import {
@@ -137,7 +138,7 @@ onBoth("dial() explains the status that refused the handshake", async (compressi
   const other = "check that the URL is that of a WebSocket server";
   const hints = {
     200: other,
-    301: other,
+    301: "follow the redirect with --location",
     401: "it wants credentials, send them with --header",
     403: "it refuses this client or this origin",
     404: "check the path of the URL",
@@ -164,7 +165,9 @@ onBoth("dial() passes on the server's Retry-After", async (compression) => {
     await using tls = await serveHttp(handler);
     const caCerts = [(await developmentCertificates()).ca];
     for (const url of [`ws://127.0.0.1:${plain.addr.port}/`, `wss://127.0.0.1:${tls.port}/`]) {
-      assertEquals((await failureOf(url, { caCerts, compression })).retryAfter, asked);
+      const refusal = await failureOf(url, { caCerts, compression });
+      assertInstanceOf(refusal, Refusal);
+      assertEquals(refusal.headers.get("Retry-After") ?? undefined, asked);
     }
   }
 });
