@@ -58,7 +58,7 @@ export class Handlers {
     if (!isAdded && call === null) return;
     this.#attributes[type] = call;
     // The attribute keeps the place among the listeners that it first took.
-    if (!isAdded) add(this.#onEvent);
+    if (!isAdded) add(this.#onEvent as EventListener);
   }
 
   /** The listener of all event handler attributes. */
@@ -75,11 +75,10 @@ export class Handlers {
     this.#guards ??= new WeakMap();
     let guard = this.#guards.get(listener);
     if (guard === undefined) {
-      guard = (event) =>
-        this.call(
-          typeof listener === "function" ? listener : (event) => listener.handleEvent(event),
-          event,
-        );
+      const call: Call = typeof listener === "function"
+        ? listener as Call
+        : (event) => listener.handleEvent(event);
+      guard = ((event: Event) => this.call(call, event)) as EventListener;
       this.#guards.set(listener, guard);
     }
     return guard;
