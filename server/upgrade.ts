@@ -6,6 +6,7 @@
 
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { parseExtensions } from "../protocol/extension_header.ts";
 import { listElements } from "../protocol/grammar.ts";
 import { acceptOf, areValidProtocols, checkUpgrade } from "../protocol/handshake.ts";
@@ -32,7 +33,7 @@ export interface UpgradeWebSocketOptions extends SocketOptions {
    * The socket of the `upgrade` event of a `node:http` or `node:https` server. The response is sent by it at
    * once, with the headers that are set on it before the caller's task ends.
    */
-  socket?: Socket;
+  socket?: Duplex;
   /** The bytes of that event, which came behind the request. */
   head?: Uint8Array;
 }
@@ -112,7 +113,8 @@ export function upgradeWebSocket(
   request: Request | IncomingMessage,
   options: UpgradeWebSocketOptions = {},
 ): WebSocketUpgrade {
-  const { protocol = "", compression = true, socket: attached, head } = options;
+  const { protocol = "", compression = true, head } = options;
+  const attached = options.socket as Socket | undefined;
   const limits = socketLimits(options, "server");
   const settings = compressionSettings(compression);
   checkSocket(attached, head);

@@ -57,7 +57,10 @@ const ARROWS: Record<string, { rooms: string[]; node: string[] }> = {
   },
   "websocket": { rooms: ["websocket", "transport", "protocol"], node: [] },
   // The types of what a program has of a `node:http` server.
-  "server": { rooms: ["server", "websocket", "transport", "protocol"], node: ["http", "net"] },
+  "server": {
+    rooms: ["server", "websocket", "transport", "protocol"],
+    node: ["http", "net", "stream"],
+  },
   "mod.ts": { rooms: ["server", "websocket", "transport", "protocol"], node: [] },
 };
 

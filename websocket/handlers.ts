@@ -77,12 +77,12 @@ export class Handlers {
   }
 
   /** The listener of all event handler attributes. */
-  readonly #onEvent = (event: Event): void => {
+  readonly #onEvent = ((event: Event): void => {
     const call = this.callable(event.type);
     if (call === undefined) return;
     if (this.#watch !== undefined) this.call(call, event);
     else if (call.call(this.#target, event) === false) event.preventDefault();
-  };
+  }) as EventListener;
 
   /** What is to listen in place of `listener`. */
   guarded(listener: EventListenerOrEventListenerObject): EventListenerOrEventListenerObject {
@@ -90,11 +90,11 @@ export class Handlers {
     this.#guards ??= new WeakMap();
     let guard = this.#guards.get(listener);
     if (guard === undefined) {
-      guard = (event) =>
+      guard = ((event: Event) =>
         this.call(
           typeof listener === "function" ? listener : (event) => listener.handleEvent(event),
           event,
-        );
+        )) as EventListener;
       this.#guards.set(listener, guard);
     }
     return guard;

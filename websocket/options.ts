@@ -93,8 +93,8 @@ export interface WebSocketOptions extends SocketOptions {
   unix?: string;
   /** Brings a connection of the program's own. TLS of a `wss:` URL is put on top. */
   connect?: Connect;
-  /** Deno's HTTP clients cannot be used: `caCerts`, `cert`, `key` and `proxy` are what they hold. */
-  client?: never;
+  /** Deno's HTTP clients are refused: `caCerts`, `cert`, `key` and `proxy` are what they hold. */
+  client?: Deno.HttpClient;
   /**
    * Accepts any certificate: the connection is encrypted, and the peer may be anybody.
    *

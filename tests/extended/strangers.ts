@@ -49,7 +49,7 @@ export class Stranger {
     const onHead = (head: Uint8Array) => {
       if (new TextDecoder().decode(head).startsWith("HTTP/1.1 101")) opened.resolve();
       socket.off("data", onHead);
-      socket.on("data", (bytes) => stranger.#receive(bytes));
+      socket.on("data", (bytes: Uint8Array) => stranger.#receive(bytes));
     };
     socket.on("data", onHead);
     socket.write(handshake("/", { "Sec-WebSocket-Extensions": extensions }));

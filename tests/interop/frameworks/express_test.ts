@@ -1,0 +1,52 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import { upgradeWebSocket } from "../../../mod.ts";
+import { developmentCertificates, RUNNABLE } from "../../programs.ts";
+import { closed, next, opened } from "../../websocket/peers.ts";
+
+for (const secure of [false, true]) {
+  Deno.test({
+    name: `upgradeWebSocket() serves express on ${secure ? "node:https" : "node:http"}`,
+    ignore: !RUNNABLE,
+    async fn() {
+      const { ca, cert, key } = await developmentCertificates();
+      const { default: express } = await import("express");
+      const app = express();
+      app.get("/plain", (_: unknown, response: { send(body: string): void }) => {
+        response.send("plain");
+      });
+      const server = secure ? createSecureServer({ cert, key }, app) : createServer(app);
+      server.on("upgrade", (request, socket, head) => {
+        if (request.url !== "/ws") return void socket.destroy();
+        const upgrade = upgradeWebSocket(request, { socket, head });
+        upgrade.socket.onmessage = ({ data }) => upgrade.socket.send(data);
+      });
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const { port } = server.address() as AddressInfo;
+
+      using trust = Deno.createHttpClient({ caCerts: [ca] });
+      const plain = await fetch(`http${secure ? "s" : ""}://127.0.0.1:${port}/plain`, {
+        client: trust,
+        headers: { Connection: "close" },
+      });
+      assertEquals(await plain.text(), "plain");
+      const socket = await opened(`ws${secure ? "s" : ""}://127.0.0.1:${port}/ws`, {
+        caCerts: [ca],
+      });
+      assertMatch(socket.extensions, /^permessage-deflate/);
+      socket.send("hello ".repeat(1000));
+      assertEquals((await next(socket, "message")).data, "hello ".repeat(1000));
+      socket.send(new Uint8Array(1000).fill(7));
+      const { data } = await next(socket, "message");
+      assertEquals(new Uint8Array(data), new Uint8Array(1000).fill(7));
+      assertEquals((await closed(socket)).code, 1000);
+
+      server.close();
+      await once(server, "close");
+    },
+  });
+}
