@@ -22,7 +22,7 @@ export function checkResponse(response: Response): void {
 }
 
 /** Headers that are the connection's own, not the response's (RFC 9110 section 7.6.1). */
-const CONNECTION_HEADERS = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade"]);
+const CONNECTION_HEADERS = new Set(["connection", "keep-alive", "transfer-encoding"]);
 
 /** Statuses without a body (RFC 9110 section 6.4.1). */
 const BODILESS = new Set([204, 205, 304]);
@@ -99,7 +99,11 @@ function headersOf({ headers }: Response, out: ServerResponse): string[] {
   // The rest of a body that nobody has read would have to be read before the next request.
   const isOver = hasBody(out.req) && !out.req.complete ||
     /\bclose\b/i.test(headers.get("connection") ?? "");
-  if (isOver) list.push("Connection", "close");
+  // A header that says what the connection could become is the connection's (section 7.8).
+  const upgrade = headers.has("upgrade") ? ", Upgrade" : "";
+  if (isOver || upgrade !== "") {
+    list.push("Connection", (isOver ? "close" : "keep-alive") + upgrade);
+  }
   return list;
 }
 

@@ -39,7 +39,7 @@ import { startUpgraded } from "./upgrade.ts";
  * Serves HTTP over TLS, or over TCP without `cert` and `key`, like `Deno.serve`; the difference is
  * that `upgradeWebSocket` can compress on its connections.
  *
- * It is made for WebSocket and short answers: one request a connection, without a body (413), HTTP/1.1.
+ * It speaks HTTP/1.1, with kept connections, and reads bodies as the handler does. HTTP/2 is a reverse proxy's.
  *
  * @param options Where and how to listen.
  * @param handler Answers each request.

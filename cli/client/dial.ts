@@ -57,8 +57,9 @@ export function dial(url: URL, options: DialOptions, sentences: Sentences): Dial
 }
 
 function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): Dialled {
-  const { pair, unix, proxy, protocols, headers, caCerts, insecure } = options;
+  const { compression, pair, unix, proxy, protocols, headers, caCerts, insecure } = options;
   const socket = new CompressingWebSocket(url, {
+    compression,
     protocols,
     headers,
     caCerts,

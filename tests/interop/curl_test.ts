@@ -159,7 +159,7 @@ test(
         "%{http_code}",
         url,
       ]),
-      "413<no line end>",
+      "200<no line end>",
     );
   },
 );
