@@ -51,6 +51,10 @@ interface HttpConnection<Peer> {
   peer: Peer;
   /** Requests that wait for their answer. */
   requests: number;
+  /** The latest request. */
+  message: IncomingMessage | undefined;
+  /** Whether the last answer has been given: requests behind it are not served. */
+  isEnding: boolean;
 }
 
 /** A request that is refused, with the status of the answer. */
@@ -121,14 +125,20 @@ export class HttpConnections<Peer> {
   /** Speaks HTTP on a connection of `peer`. */
   take(open: OpenSocket, peer: Peer): void {
     const { socket } = open;
-    this.#connections.set(socket, { socket: open, peer, requests: 0 });
+    this.#connections.set(socket, {
+      socket: open,
+      peer,
+      requests: 0,
+      message: undefined,
+      isEnding: false,
+    });
     socket.once("close", () => this.#connections.delete(socket));
     if (open.source !== socket) {
       socket.on("pause", () => holdNetwork(open, true));
       socket.on("resume", () => holdNetwork(open, false));
     }
     // After its last answer, the server would end a connection at once: see `linger`.
-    socket.destroySoon = () => linger(socket);
+    socket.destroySoon = () => this.#linger(socket);
     this.#server.emit("connection", socket);
     socket.resume();
   }
@@ -143,16 +153,24 @@ export class HttpConnections<Peer> {
   #onRequest(message: IncomingMessage, response: ServerResponse): void {
     const { socket } = message;
     const connection = this.#connections.get(socket);
-    if (connection === undefined) return void socket.destroy();
+    if (connection === undefined || connection.isEnding) return;
+    connection.message = message;
     connection.requests++;
     response.once("close", () => {
       connection.requests--;
-      if (!this.#isOpen && connection.requests === 0) linger(socket);
+      if (!this.#isOpen && connection.requests === 0) this.#linger(socket);
     });
     const refusal = this.#problem(message) ??
       (this.#options.mayUpgrade(message) ? NOT_UPGRADABLE : undefined);
     if (refusal !== undefined) return refuse(response, refusal);
     this.#options.onRequest({ message, response, peer: connection.peer });
+  }
+
+  #linger(socket: Socket): void {
+    const connection = this.#connections.get(socket);
+    if (connection?.isEnding) return;
+    if (connection !== undefined) connection.isEnding = true;
+    linger(socket, connection?.message);
   }
 
   /** What the parser accepts, and must be refused all the same. */
@@ -179,7 +197,8 @@ export class HttpConnections<Peer> {
 
   /** An upgrade behind a request without its answer would take the connection away from that answer. */
   #mayUpgrade(message: IncomingMessage): boolean {
-    return this.#connections.get(message.socket)?.requests === 0 && !hasBody(message) &&
+    const connection = this.#connections.get(message.socket);
+    return connection?.requests === 0 && !connection.isEnding && !hasBody(message) &&
       this.#problem(message) === undefined && this.#options.mayUpgrade(message);
   }
 
@@ -243,14 +262,19 @@ function headersOf(status: number): Record<string, string> {
   };
 }
 
-/** Ends a connection so that the answer arrives: what the peer still sends is dropped. */
-function linger(socket: Socket): void {
+/**
+ * Ends a connection so that the answer arrives: what the peer still sends is dropped.
+ *
+ * @param message The latest request, whose body may be yet to come.
+ */
+function linger(socket: Socket, message?: IncomingMessage): void {
   if (socket.destroyed) return;
-  socket.removeAllListeners("data");
   const wait = new Linger(socket);
   socket.on("data", ({ length }: Uint8Array) => wait.drop(length));
   socket.once("end", () => wait.peerEnded());
   socket.once("close", () => wait.stop());
   socket.end();
+  // The parser has stopped the socket for want of a reader of this body.
+  message?.resume();
   socket.resume();
 }

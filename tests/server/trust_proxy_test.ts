@@ -25,7 +25,9 @@ async function ask(port: number, headers: string[] = [], before: string | Uint8A
   using client = await RawClient.connect(port);
   try {
     await client.write(before);
-    await client.write(["GET /a HTTP/1.1", "Host: here", ...headers, "", ""].join("\r\n"));
+    await client.write(
+      ["GET /a HTTP/1.1", "Host: here", "Connection: close", ...headers, "", ""].join("\r\n"),
+    );
   } catch (error) {
     // Cut off already.
     if (

@@ -88,7 +88,7 @@ onEachWay("WebSocket of a client tells a server 1009 that reads it behind 12 MiB
 });
 
 onEachWay("serve() tells a client 413 that reads it behind a body of 12 MiB", async () => {
-  await using server = echo();
+  await using server = echo({}, { maxBodySize: MIB });
   const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.addr.port });
   const head = `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${SIZE}\r\n\r\n`;
   await connection.write(new TextEncoder().encode(head));

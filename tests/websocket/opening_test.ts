@@ -207,9 +207,9 @@ Deno.test("WebSocket refuses a certificate or a key that will not do, at once", 
     [{ cert }, TypeError, "key is missing, must be PEM"],
     [{ key }, TypeError, "cert is missing, must be PEM"],
     [{ cert, key: 1 as unknown as string }, TypeError, "key is not a text, must be PEM"],
-    [{ cert, key: "x" }, InvalidData, "the key is not PEM that can be read"],
-    [{ cert: "x", key }, InvalidData, "the certificate is not PEM that can be read"],
-    [{ cert: key, key }, InvalidData, "the certificate is not PEM that can be read"],
+    [{ cert, key: "x" }, InvalidData, "key is no private key in PEM"],
+    [{ cert: "x", key }, InvalidData, "cert is no certificate in PEM"],
+    [{ cert: key, key }, InvalidData, "cert is no certificate in PEM"],
     [{ cert, key: other.key }, InvalidData, "the key is not the certificate's"],
   ];
   for (const [options, type, message] of cases) {
