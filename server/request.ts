@@ -142,6 +142,7 @@ export class RequestBody {
   /** Lets the stream go on, once a part has come that was asked for. */
   #pulled: (() => void) | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #isOver = false;
   /** Why it was refused, when it was. */
   refusal: Refusal | undefined;
 
@@ -166,19 +167,20 @@ export class RequestBody {
         return new Promise<void>((resolve) => this.#pulled = resolve);
       },
       // What is not read is thrown away with the connection.
-      cancel: () => this.#settle(),
+      cancel: () => this.#end(),
     });
   }
 
   #listen(controller: ReadableByteStreamController): void {
     const fail = (error: Error) => {
-      this.#settle();
+      if (this.#isOver) return;
+      this.#end();
       controller.error(error);
     };
     this.#message.on("data", (part: Uint8Array) => {
+      if (this.#isOver) return;
       this.#received += part.length;
       if (this.#received > this.#limits.maxBodySize) {
-        this.#message.pause();
         return fail(this.refusal = tooLarge(this.#limits.maxBodySize));
       }
       // A copy: the stream takes the memory of what it is given for itself.
@@ -188,13 +190,20 @@ export class RequestBody {
     });
     this.#message.pause();
     this.#message.once("end", () => {
+      if (this.#isOver) return;
+      this.#end();
       controller.close();
       controller.byobRequest?.respond(0);
-      this.#settle();
     });
     this.#message.once("error", () => {
       fail(new Deno.errors.ConnectionReset("Cannot read body: the client has gone"));
     });
+  }
+
+  /** Nothing more of it is wanted. */
+  #end(): void {
+    this.#isOver = true;
+    this.#settle();
   }
 
   #giveUp(): void {

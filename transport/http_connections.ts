@@ -53,8 +53,8 @@ interface HttpConnection<Peer> {
   requests: number;
   /** The latest request. */
   message: IncomingMessage | undefined;
-  /** Whether the last answer has been given: requests behind it are not served. */
-  isEnding: boolean;
+  /** Whether requests are served; not behind one that was refused, or behind the last answer. */
+  isServed: boolean;
 }
 
 /** A request that is refused, with the status of the answer. */
@@ -130,7 +130,7 @@ export class HttpConnections<Peer> {
       peer,
       requests: 0,
       message: undefined,
-      isEnding: false,
+      isServed: true,
     });
     socket.once("close", () => this.#connections.delete(socket));
     if (open.source !== socket) {
@@ -153,7 +153,7 @@ export class HttpConnections<Peer> {
   #onRequest(message: IncomingMessage, response: ServerResponse): void {
     const { socket } = message;
     const connection = this.#connections.get(socket);
-    if (connection === undefined || connection.isEnding) return;
+    if (connection === undefined || !connection.isServed) return;
     connection.message = message;
     connection.requests++;
     response.once("close", () => {
@@ -162,14 +162,16 @@ export class HttpConnections<Peer> {
     });
     const refusal = this.#problem(message) ??
       (this.#options.mayUpgrade(message) ? NOT_UPGRADABLE : undefined);
-    if (refusal !== undefined) return refuse(response, refusal);
+    if (refusal !== undefined) {
+      connection.isServed = false;
+      return refuse(response, refusal);
+    }
     this.#options.onRequest({ message, response, peer: connection.peer });
   }
 
   #linger(socket: Socket): void {
     const connection = this.#connections.get(socket);
-    if (connection?.isEnding) return;
-    if (connection !== undefined) connection.isEnding = true;
+    if (connection !== undefined) connection.isServed = false;
     linger(socket, connection?.message);
   }
 
@@ -198,7 +200,7 @@ export class HttpConnections<Peer> {
   /** An upgrade behind a request without its answer would take the connection away from that answer. */
   #mayUpgrade(message: IncomingMessage): boolean {
     const connection = this.#connections.get(message.socket);
-    return connection?.requests === 0 && !connection.isEnding && !hasBody(message) &&
+    return connection?.requests === 0 && connection.isServed && !hasBody(message) &&
       this.#problem(message) === undefined && this.#options.mayUpgrade(message);
   }
 
@@ -268,7 +270,7 @@ function headersOf(status: number): Record<string, string> {
  * @param message The latest request, whose body may be yet to come.
  */
 function linger(socket: Socket, message?: IncomingMessage): void {
-  if (socket.destroyed) return;
+  if (socket.destroyed || socket.writableEnded) return;
   const wait = new Linger(socket);
   socket.on("data", ({ length }: Uint8Array) => wait.drop(length));
   socket.once("end", () => wait.peerEnded());

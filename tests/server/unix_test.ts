@@ -3,7 +3,10 @@ import { serve, upgradeWebSocket, WebSocket } from "../../mod.ts";
 import { granted } from "../programs.ts";
 import { closed, next, RawClient } from "../websocket/peers.ts";
 
-const ignore = Deno.build.os === "windows" || !await granted("write") || !await granted("read");
+// Deno asks for the network as a whole where a socket has a path.
+const { state } = await Deno.permissions.query({ name: "net" });
+const ignore = Deno.build.os === "windows" || state !== "granted" || !await granted("write") ||
+  !await granted("read");
 
 /** Runs with the path of a socket that is not there yet. */
 async function withPath(run: (path: string) => Promise<void>): Promise<void> {
