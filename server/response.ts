@@ -145,6 +145,8 @@ function end(out: ServerResponse, timeout: number, last?: Uint8Array): Promise<v
 /** Resolves at an event of a response; rejects if the client takes nothing for so long, or goes. */
 function event(out: ServerResponse, name: "drain" | "finish", timeout: number): Promise<void> {
   return new Promise((resolve, reject) => {
+    // It has been told already, and no event follows.
+    if (out.destroyed || out.req.socket.destroyed) return reject(gone());
     const timer = setTimeout(() => out.destroy(), timeout);
     const settle = (isThere: boolean) => {
       clearTimeout(timer);
