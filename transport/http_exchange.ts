@@ -1,15 +1,11 @@
 /**
- * A connection before it is a WebSocket, or when it never is one: one HTTP message in, one out.
+ * A client's connection before it is a WebSocket, or when it never is one: one HTTP message out, one in.
  *
  * @module
  */
 
 import type { Connection, Receiver } from "./connection.ts";
-import { Linger } from "./linger.ts";
 import { Unread } from "./patience.ts";
-
-/** With more bytes behind its request than this, a client is not listening any more. */
-const MAX_IGNORED = 64 * 1024;
 
 /** What one write gives the network at most. */
 const MAX_WRITE = 64 * 1024;
@@ -22,7 +18,7 @@ export interface PartReader {
   push(bytes: Uint8Array): number | undefined;
 }
 
-/** Reads a head, writes an answer, ends. */
+/** Writes a request, and reads the head of the answer. */
 export class HttpExchange implements Receiver {
   /** Set once it is there. */
   connection!: Connection;
@@ -30,18 +26,12 @@ export class HttpExchange implements Receiver {
   rest: Uint8Array<ArrayBuffer> = NO_BYTES;
   /** Whether the peer has ended its side. */
   peerEnded = false;
-  /** Called when the peer has gone, or sends what nobody asked for. */
-  onGone: () => void = () => {};
   readonly #closed = Promise.withResolvers<void>();
   #isClosed = false;
   #error: Error | undefined;
   #head: { reader: PartReader; read: PromiseWithResolvers<boolean> } | undefined;
   #written: PromiseWithResolvers<void> | undefined;
   readonly #unread = new Unread();
-  /** Bytes that came and were ignored. */
-  #ignored = 0;
-  /** There once our side has been ended. */
-  #linger: Linger | undefined;
 
   /** Resolves when the connection has ended. */
   get closed(): Promise<void> {
@@ -87,24 +77,16 @@ export class HttpExchange implements Receiver {
 
   onBytes(bytes: Uint8Array<ArrayBuffer>): void {
     if (this.#head !== undefined) return this.#push(bytes);
-    if (this.#linger !== undefined) return this.#linger.drop(bytes.length);
-    if (this.#ignored === 0) {
-      // Right behind the head; nothing more is read before somebody wants it.
-      const rest = new Uint8Array(this.rest.length + bytes.length);
-      rest.set(this.rest);
-      rest.set(bytes, this.rest.length);
-      this.rest = rest;
-      return;
-    }
-    this.#ignored += bytes.length;
-    if (this.#ignored > MAX_IGNORED) this.onGone();
+    // Right behind the head; nothing more is read before somebody wants it.
+    const rest = new Uint8Array(this.rest.length + bytes.length);
+    rest.set(this.rest);
+    rest.set(bytes, this.rest.length);
+    this.rest = rest;
   }
 
   onEnd(): void {
     this.peerEnded = true;
     this.giveUpHead();
-    if (this.#linger !== undefined) this.#linger.peerEnded();
-    else this.onGone();
   }
 
   onWritten(): void {
@@ -118,23 +100,15 @@ export class HttpExchange implements Receiver {
 
   onClose(error: Error | undefined): void {
     this.#isClosed = true;
-    this.#linger?.stop();
     this.#error = error;
     this.giveUpHead();
     this.#written?.reject(this.#gone());
     this.#written = undefined;
-    this.onGone();
     this.#closed.resolve();
   }
 
   #gone(): Error {
     return this.#error ?? new Error("Connection lost");
-  }
-
-  /** Watches the peer from now on: what it still says is ignored, and its end told by `onGone`. */
-  watchPeer(): void {
-    this.#ignored = 1 + this.rest.length;
-    this.connection.resume();
   }
 
   /**
@@ -162,17 +136,5 @@ export class HttpExchange implements Receiver {
     } finally {
       clearTimeout(timer);
     }
-  }
-
-  /**
-   * Ends the connection so that what was written last arrives: closed at once with unread input, TCP would
-   * reset it and the peer lose our words. What the peer still sends is dropped, within the bounds of `Linger`.
-   */
-  async end(): Promise<void> {
-    if (this.#isClosed) return;
-    this.connection.end();
-    this.#linger = new Linger(this.connection);
-    this.connection.resume();
-    await this.#closed.promise;
   }
 }
