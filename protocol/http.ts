@@ -20,7 +20,7 @@ export interface HeadLimits {
   maxHeaders: number;
 }
 
-/** A head that is refused, with the status that says why. */
+/** A head or a request that is refused, with the status that says why. */
 export class HttpError extends Error {
   override name = "HttpError";
   readonly status: number;

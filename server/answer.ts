@@ -4,8 +4,9 @@
  * @module
  */
 
+import { HttpError } from "../protocol/http.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { Refusal, refuse } from "../transport/http_connections.ts";
+import { refuse } from "../transport/http_connections.ts";
 import { Misuse, tellOnce } from "./misuse.ts";
 import type { ServeHandler, ServeHandlerInfo, ServeLimits, ServeOptions } from "./options.ts";
 import { type Origin, type RequestBody, requestOf } from "./request.ts";
@@ -66,7 +67,7 @@ export async function answer(exchange: Exchange, options: AnswerOptions): Promis
     completed.resolve();
   } catch (error) {
     own?.upgrade?.session.abandon(error);
-    if (error instanceof Refusal && !out.headersSent) refuse(out, error);
+    if (error instanceof HttpError && !out.headersSent) refuse(out, error);
     completed.reject(error);
   } finally {
     out.off("close", onGone);
@@ -77,7 +78,7 @@ export async function answer(exchange: Exchange, options: AnswerOptions): Promis
 /**
  * The response of the handler, or what is sent in its place.
  *
- * @throws {Refusal} If the handler failed as the body could not be read.
+ * @throws {HttpError} If the handler failed as the body could not be read.
  */
 async function respond(
   request: Request,

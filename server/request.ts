@@ -4,9 +4,10 @@
  * @module
  */
 
+import { HttpError } from "../protocol/http.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { hasToken } from "../protocol/grammar.ts";
-import { hasBody, Refusal } from "../transport/http_connections.ts";
+import { hasBody } from "../transport/http_connections.ts";
 
 /** The bounds of a request's body. */
 export interface BodyLimits {
@@ -43,7 +44,7 @@ export function isWebSocketRequest(message: IncomingMessage): boolean {
  * Makes a `Request`.
  *
  * @param signal Aborts when the client has gone.
- * @throws {Refusal} If the web has no such request, or its body is too long.
+ * @throws {HttpError} If the web has no such request, or its body is too long.
  */
 export function requestOf(
   message: IncomingMessage,
@@ -53,7 +54,7 @@ export function requestOf(
   limits: BodyLimits,
 ): IncomingRequest {
   const method = message.method!;
-  if (UNSUPPORTED.test(method)) throw new Refusal(501, `Cannot serve method "${method}"`);
+  if (UNSUPPORTED.test(method)) throw new HttpError(501, `Cannot serve method "${method}"`);
   const { url, host } = urlOf(message, origin);
   const body = bodyOf(message, response, limits);
   const request = new Request(url, {
@@ -109,7 +110,7 @@ export function urlOf(
     : target;
   const url = `${scheme}://${asked ?? (host || authority)}${path}`;
   if (!path.startsWith("/") || !URL.canParse(url)) {
-    throw new Refusal(400, "Cannot read request: its target or Host is in no URL");
+    throw new HttpError(400, "Cannot read request: its target or Host is in no URL");
   }
   return { url, host };
 }
@@ -128,8 +129,8 @@ function bodyOf(
   return new RequestBody(message, response, limits);
 }
 
-function tooLarge(maxBodySize: number): Refusal {
-  return new Refusal(413, `Cannot read body: it is over ${maxBodySize} bytes`);
+function tooLarge(maxBodySize: number): HttpError {
+  return new HttpError(413, `Cannot read body: it is over ${maxBodySize} bytes`);
 }
 
 /** The body of one request: read from the network as the handler reads it. */
@@ -144,7 +145,7 @@ export class RequestBody {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isOver = false;
   /** Why it was refused, when it was. */
-  refusal: Refusal | undefined;
+  refusal: HttpError | undefined;
 
   constructor(
     message: IncomingMessage,
@@ -209,7 +210,7 @@ export class RequestBody {
   #giveUp(): void {
     const { bodyTimeout } = this.#limits;
     const problem = `Cannot read body: no part of it came within ${bodyTimeout} ms`;
-    this.refusal = new Refusal(408, problem);
+    this.refusal = new HttpError(408, problem);
     this.#message.destroy(this.refusal);
   }
 

@@ -6,13 +6,12 @@
 
 import type { IncomingMessage } from "node:http";
 import { readForwarded } from "../protocol/forwarded.ts";
-import type { HeaderLines } from "../protocol/http.ts";
+import { type HeaderLines, HttpError } from "../protocol/http.ts";
 import { clientKey } from "../transport/address.ts";
 import { requireDeno } from "../transport/deno_version.ts";
 import {
   HttpConnections,
   type HttpRequest,
-  Refusal,
   refuse,
   type UpgradeRequest,
 } from "../transport/http_connections.ts";
@@ -345,7 +344,7 @@ class Server implements HttpServer {
   }
 }
 
-const TOO_MANY_CONNECTIONS = new Refusal(
+const TOO_MANY_CONNECTIONS = new HttpError(
   503,
   "Cannot serve: too many connections, try again later",
 );

@@ -9,7 +9,7 @@
 
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { isHost } from "../protocol/http.ts";
+import { HttpError, isHost } from "../protocol/http.ts";
 import { Handover } from "./handover.ts";
 import { Linger } from "./linger.ts";
 import { http } from "./node.ts";
@@ -57,18 +57,6 @@ interface HttpConnection<Peer> {
   isServed: boolean;
 }
 
-/** A request that is refused, with the status of the answer. */
-export class Refusal extends Error {
-  /** Tells it from other errors. */
-  override name = "Refusal";
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
-
 /** Statuses of errors that the parser reports; of all others 400. */
 const STATUS_OF_ERROR: Record<string, number> = {
   HPE_HEADER_OVERFLOW: 431,
@@ -77,7 +65,7 @@ const STATUS_OF_ERROR: Record<string, number> = {
 };
 
 /** A request for an upgrade that came as another. */
-const NOT_UPGRADABLE = new Refusal(
+const NOT_UPGRADABLE = new HttpError(
   400,
   "Cannot upgrade: the request must have no body, and wait for the answer to the one before",
 );
@@ -113,7 +101,7 @@ export class HttpConnections<Peer> {
     server.on("checkContinue", (message, response) => this.#onRequest(message, response));
     server.on("upgrade", (message, _socket, head) => this.#onUpgrade(message, head));
     server.on("connect", (_message, socket) => {
-      refuseConnection(socket as Socket, new Refusal(501, 'Cannot serve method "CONNECT"'));
+      refuseConnection(socket as Socket, new HttpError(501, 'Cannot serve method "CONNECT"'));
     });
     server.on("clientError", (error: Error & { code?: string }, socket) => {
       this.#onClientError(error, socket as Socket);
@@ -176,11 +164,13 @@ export class HttpConnections<Peer> {
   }
 
   /** What the parser accepts, and must be refused all the same. */
-  #problem(message: IncomingMessage): Refusal | undefined {
+  #problem(message: IncomingMessage): HttpError | undefined {
     const { httpVersionMajor, rawHeaders, headers, headersDistinct } = message;
-    if (httpVersionMajor !== 1) return new Refusal(505, "Cannot read request: version must be 1.1");
+    if (httpVersionMajor !== 1) {
+      return new HttpError(505, "Cannot read request: version must be 1.1");
+    }
     if (rawHeaders.length / 2 > this.#options.maxHeaders) {
-      return new Refusal(
+      return new HttpError(
         431,
         `Cannot read head: it has over ${this.#options.maxHeaders} header lines`,
       );
@@ -189,10 +179,10 @@ export class HttpConnections<Peer> {
     const isMissing = hosts.length === 0 && message.httpVersionMinor > 0;
     // An empty one says that the target has no authority (RFC 9110 section 7.2).
     if (isMissing || hosts.length > 1 || hosts.some((host) => host !== "" && !isHost(host))) {
-      return new Refusal(400, "Cannot read request: it must have one valid Host");
+      return new HttpError(400, "Cannot read request: it must have one valid Host");
     }
     if (!/^(chunked)?$/i.test(headers["transfer-encoding"] ?? "")) {
-      return new Refusal(501, "Cannot read request: Transfer-Encoding must be chunked");
+      return new HttpError(501, "Cannot read request: Transfer-Encoding must be chunked");
     }
     return undefined;
   }
@@ -228,7 +218,7 @@ export class HttpConnections<Peer> {
       : status === 431
       ? `it is over ${maxHeaderBytes} bytes`
       : "it is malformed";
-    refuseConnection(socket, new Refusal(status, `Cannot read request: ${problem}`));
+    refuseConnection(socket, new HttpError(status, `Cannot read request: ${problem}`));
   }
 }
 
@@ -239,14 +229,14 @@ export function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /** Answers a request that is not served, and ends the connection. */
-export function refuse(response: ServerResponse, { status, message }: Refusal): void {
+export function refuse(response: ServerResponse, { status, message }: HttpError): void {
   const body = `${message}.\n`;
   response.writeHead(status, { ...headersOf(status), "Content-Length": body.length });
   response.end(body);
 }
 
 /** Likewise, where the request could not be read. */
-function refuseConnection(socket: Socket, { status, message }: Refusal): void {
+function refuseConnection(socket: Socket, { status, message }: HttpError): void {
   const lines = [`HTTP/1.1 ${status} ${http().STATUS_CODES[status] ?? ""}`];
   for (const [name, value] of Object.entries(headersOf(status))) lines.push(`${name}: ${value}`);
   const body = `${message}.\n`;
