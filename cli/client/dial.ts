@@ -58,15 +58,22 @@ export function dial(url: URL, options: DialOptions, sentences: Sentences): Dial
 
 function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   const { compression, pair, unix, proxy, protocols, headers, caCerts, insecure } = options;
-  const socket = new CompressingWebSocket(url, {
-    compression,
-    protocols,
-    headers,
-    caCerts,
-    insecure,
-    ...pair && { cert: pair.cert, key: pair.key },
-    ...unix === undefined ? proxyOptions(url, proxy, sentences) : { unix },
-  });
+  let socket: CompressingWebSocket;
+  try {
+    socket = new CompressingWebSocket(url, {
+      compression,
+      protocols,
+      headers,
+      caCerts,
+      insecure,
+      ...pair && { cert: pair.cert, key: pair.key },
+      ...unix === undefined ? proxyOptions(url, proxy, sentences) : { unix },
+    });
+  } catch (error) {
+    // What is not allowed is told at once.
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    throw explainError(error, url, options, sentences);
+  }
   return {
     socket,
     explain: (error) => Promise.resolve(explainError(error, url, options, sentences)),

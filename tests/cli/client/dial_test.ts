@@ -1,4 +1,10 @@
-import { assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import { AwaitableSocket } from "../../../cli/client/awaitable_socket.ts";
 import { dial, type Dialled, type DialOptions } from "../../../cli/client/dial.ts";
@@ -234,4 +240,12 @@ onBoth("dial() explains other failures by their cause, on one line", async (comp
   listener.close();
   await served;
   assertMatch(sentence, /^the server did not complete the WebSocket handshake \(\S.*\)$/);
+});
+
+Deno.test({
+  name: "dial() explains at once that the network is not allowed",
+  permissions: { net: ["127.0.0.1"] },
+  fn() {
+    assertThrows(() => dialWith("wss://localhost:1/", {}), Failure, "localhost");
+  },
 });
