@@ -65,11 +65,20 @@ export function listenOptions(options: ServeTcpOptions | ServeUnixOptions): List
   const { hostname = "0.0.0.0", port, reusePort = false, tcpBacklog } = options as ServeTcpOptions;
   return {
     hostname,
-    port: numberOption("serve", "port", port, 8000, 65_535),
+    port: portOf(port),
     reusePort: Boolean(reusePort),
     backlog: numberOption("serve", "tcpBacklog", tcpBacklog, 511, 65_535),
     path: path as string | undefined,
     proxyProtocol,
     pair: cert === undefined ? undefined : { cert: cert as string, key: key as string },
   };
+}
+
+/** A port as Deno's own takes it: also as a string of its digits. */
+function portOf(value: unknown = 8000): number {
+  const port = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
+  if (!Number.isInteger(port)) {
+    throw new TypeError(`Cannot serve: port is ${JSON.stringify(value)}, must be a whole number`);
+  }
+  return numberOption("serve", "port", port, 8000, 65_535);
 }

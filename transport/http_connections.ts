@@ -12,7 +12,7 @@ import type { Socket } from "node:net";
 import { HttpError, isHost } from "../protocol/http.ts";
 import { Handover } from "./handover.ts";
 import { Linger } from "./linger.ts";
-import { http } from "./node.ts";
+import { buffer, http, net } from "./node.ts";
 import { holdNetwork, type OpenSocket } from "./sockets.ts";
 
 /** The bounds of an {@linkcode HttpConnections}, and what it calls. */
@@ -121,10 +121,12 @@ export class HttpConnections<Peer> {
       isServed: true,
     });
     socket.once("close", () => this.#connections.delete(socket));
+    socket.once("end", () => this.#onEnd(socket));
     if (open.source !== socket) {
       socket.on("pause", () => holdNetwork(open, true));
       socket.on("resume", () => holdNetwork(open, false));
     }
+    socket.write = writeEncoded as typeof socket.write;
     // After its last answer, the server would end a connection at once: see `linger`.
     socket.destroySoon = () => this.#linger(socket);
     this.#server.emit("connection", socket);
@@ -155,6 +157,12 @@ export class HttpConnections<Peer> {
       return refuse(response, refusal);
     }
     this.#options.onRequest({ message, response, peer: connection.peer });
+  }
+
+  /** Ends a body of which no more can come: `node:http` waits for it on a connection that is half open. */
+  #onEnd(socket: Socket): void {
+    const message = this.#connections.get(socket)?.message;
+    if (message !== undefined && !message.complete) message.destroy(new Error("Connection lost"));
   }
 
   #linger(socket: Socket): void {
@@ -228,6 +236,11 @@ export function hasBody({ headers }: IncomingMessage): boolean {
     !/^0*$/.test(headers["content-length"] ?? "");
 }
 
+/** The reason phrase that goes with a status, or none. */
+export function usualReason(status: number): string {
+  return http().STATUS_CODES[status] ?? "";
+}
+
 /** Answers a request that is not served, and ends the connection. */
 export function refuse(response: ServerResponse, { status, message }: HttpError): void {
   const body = `${message}.\n`;
@@ -237,7 +250,7 @@ export function refuse(response: ServerResponse, { status, message }: HttpError)
 
 /** Likewise, where the request could not be read. */
 function refuseConnection(socket: Socket, { status, message }: HttpError): void {
-  const lines = [`HTTP/1.1 ${status} ${http().STATUS_CODES[status] ?? ""}`];
+  const lines = [`HTTP/1.1 ${status} ${usualReason(status)}`];
   for (const [name, value] of Object.entries(headersOf(status))) lines.push(`${name}: ${value}`);
   const body = `${message}.\n`;
   lines.push(`Content-Length: ${body.length}`, "", body);
@@ -252,6 +265,13 @@ function headersOf(status: number): Record<string, string> {
     ...(status === 503 && { "Retry-After": "5" }),
     "Connection": "close",
   };
+}
+
+/** As `write` of a socket: Deno would write the Latin-1 of a head as UTF-8. */
+function writeEncoded(this: Socket, data: unknown, ...rest: unknown[]): boolean {
+  const isChanged = typeof data === "string" && rest[0] === "latin1" && /[^\0-\x7f]/.test(data);
+  const bytes = isChanged ? buffer().Buffer.from(data, "latin1") : data;
+  return net().Socket.prototype.write.call(this, bytes as Uint8Array, ...rest as []);
 }
 
 /**
