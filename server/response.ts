@@ -72,6 +72,7 @@ export async function sendResponse(
   const reader = body.getReader();
   const cancel = () => void reader.cancel(signal.reason).catch(() => {});
   signal.addEventListener("abort", cancel);
+  let isHeadSent = false;
   try {
     const ahead = [reader.read()];
     const first = await soon(ahead[0]!);
@@ -86,7 +87,10 @@ export async function sendResponse(
       return await end(out, timeout, first.value.subarray(0, length));
     }
     // The client is to know of an answer whose body takes its time.
-    if (first === undefined) out.flushHeaders();
+    if (first === undefined) {
+      out.flushHeaders();
+      isHeadSent = true;
+    }
     for (let left = length ?? Infinity;;) {
       const { value, done } = await (ahead.shift() ?? reader.read());
       if (signal.aborted) throw new ClientGone();
@@ -101,14 +105,18 @@ export async function sendResponse(
       if (done) break;
       // What is beyond the length would be taken for the next answer.
       await write(out, value.subarray(0, left), timeout);
+      isHeadSent = true;
       left -= value.length;
       if (left <= 0) break;
     }
     await end(out, timeout);
   } catch (error) {
-    // With the head it has, the answer can be seen to be cut off.
-    out.flushHeaders();
-    out.destroy();
+    if (error instanceof ClientGone || out.req.socket.destroyed) out.destroy();
+    else {
+      // What there is of the answer is sent: by its head, it can be seen to be cut off.
+      if (!isHeadSent) out.flushHeaders();
+      out.req.socket.destroySoon();
+    }
     throw error;
   } finally {
     signal.removeEventListener("abort", cancel);

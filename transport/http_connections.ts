@@ -55,6 +55,8 @@ interface HttpConnection<Peer> {
   message: IncomingMessage | undefined;
   /** Whether requests are served; not behind one that was refused, or behind the last answer. */
   isServed: boolean;
+  /** Whether the network is held until the body of `message` is read on. */
+  isHeld: boolean;
 }
 
 /** Statuses of errors that the parser reports; of all others 400. */
@@ -78,10 +80,16 @@ export class HttpConnections<Peer> {
   readonly #options: HttpConnectionsOptions<Peer>;
   readonly #server: Server;
   readonly #connections = new Map<Socket, HttpConnection<Peer>>();
+  /** Holds the network of TLS while the body of a request is not read: the server only stops delivery. */
+  readonly #onTlsData: (this: Socket) => void;
   #isOpen = true;
 
   constructor(options: HttpConnectionsOptions<Peer>) {
     this.#options = options;
+    const hold = (socket: Socket) => this.#hold(this.#connections.get(socket));
+    this.#onTlsData = function () {
+      hold(this);
+    };
     const server = this.#server = http().createServer({
       maxHeaderSize: options.maxHeaderBytes,
       headersTimeout: options.headerTimeout,
@@ -96,7 +104,7 @@ export class HttpConnections<Peer> {
     // A peer may end its side once it has asked.
     (server as unknown as { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
     // The server does not listen itself. Deno ends the connections of one that does not after each answer.
-    Object.defineProperty(server, "listening", { get: () => this.#isOpen });
+    Object.defineProperty(server, "listening", { value: true });
     server.on("request", (message, response) => this.#onRequest(message, response));
     server.on("checkContinue", (message, response) => this.#onRequest(message, response));
     server.on("upgrade", (message, _socket, head) => this.#onUpgrade(message, head));
@@ -106,6 +114,8 @@ export class HttpConnections<Peer> {
     server.on("clientError", (error: Error & { code?: string }, socket) => {
       this.#onClientError(error, socket as Socket);
     });
+    // `close` does it itself, so that a client of TLS is told.
+    server.closeIdleConnections = () => {};
     // Starts the watch over heads that are late.
     server.emit("listening");
   }
@@ -113,30 +123,52 @@ export class HttpConnections<Peer> {
   /** Speaks HTTP on a connection of `peer`. */
   take(open: OpenSocket, peer: Peer): void {
     const { socket } = open;
-    this.#connections.set(socket, {
+    const connection: HttpConnection<Peer> = {
       socket: open,
       peer,
       requests: 0,
       message: undefined,
       isServed: true,
-    });
+      isHeld: false,
+    };
+    this.#connections.set(socket, connection);
     socket.once("close", () => this.#connections.delete(socket));
     socket.once("end", () => this.#onEnd(socket));
     if (open.source !== socket) {
       socket.on("pause", () => holdNetwork(open, true));
-      socket.on("resume", () => holdNetwork(open, false));
+      socket.on("resume", () => connection.isHeld || holdNetwork(open, false));
     }
     socket.write = writeEncoded as typeof socket.write;
     // After its last answer, the server would end a connection at once: see `linger`.
     socket.destroySoon = () => this.#linger(socket);
     this.#server.emit("connection", socket);
+    if (open.source !== socket) socket.on("data", this.#onTlsData);
     socket.resume();
+  }
+
+  #hold(connection: HttpConnection<Peer> | undefined): void {
+    const message = connection?.message;
+    if (connection === undefined || message === undefined) return;
+    if (connection.isHeld || message.complete) return;
+    if (message.readableLength < message.readableHighWaterMark) return;
+    connection.isHeld = true;
+    holdNetwork(connection.socket, true);
+    const release = () => {
+      // The event may tell of what was taken back since.
+      if (message.isPaused()) return;
+      message.off("resume", release);
+      connection.isHeld = false;
+      holdNetwork(connection.socket, false);
+    };
+    message.on("resume", release);
   }
 
   /** Ends connections without a request at once, and others after their answer. */
   close(): void {
     this.#isOpen = false;
-    for (const [socket, { requests }] of this.#connections) if (requests === 0) socket.destroy();
+    for (const [socket, { requests }] of this.#connections) {
+      if (requests === 0) socket.end(() => socket.destroy());
+    }
     this.#server.close(() => {});
   }
 
@@ -207,6 +239,7 @@ export class HttpConnections<Peer> {
     if (connection === undefined) return void message.socket.destroy();
     const { socket, peer } = connection;
     this.#connections.delete(message.socket);
+    message.socket.off("data", this.#onTlsData);
     const response = new (http().ServerResponse)(message);
     response.shouldKeepAlive = false;
     response.assignSocket(message.socket);
