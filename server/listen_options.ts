@@ -5,6 +5,7 @@
  */
 
 import type { ListenOptions } from "../transport/listener.ts";
+import type { KeyPair } from "../transport/key_pair.ts";
 import { numberOption } from "../websocket/options.ts";
 import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
 
@@ -58,7 +59,9 @@ export function listenOptions(options: ServeTcpOptions | ServeUnixOptions): List
     throw new TypeError(`Cannot serve: proxyProtocol is "${proxyProtocol}", must be true or false`);
   }
   if (path !== undefined) {
-    for (const name of ["port", "hostname", "reusePort", "tcpBacklog", "cert", "key"]) {
+    for (
+      const name of ["port", "hostname", "reusePort", "tcpBacklog", "cert", "key", "certificates"]
+    ) {
       if (given[name]) refuse(name, "leave it out beside path: a Unix socket has none");
     }
   }
@@ -71,6 +74,7 @@ export function listenOptions(options: ServeTcpOptions | ServeUnixOptions): List
     path: path as string | undefined,
     proxyProtocol,
     pair: cert === undefined ? undefined : { cert: cert as string, key: key as string },
+    namedPairs: namedPairs(given.certificates, cert !== undefined),
   };
 }
 
@@ -81,4 +85,20 @@ function portOf(value: unknown = 8000): number {
     throw new TypeError(`Cannot serve: port is ${JSON.stringify(value)}, must be a whole number`);
   }
   return numberOption("serve", "port", port, 8000, 65_535);
+}
+
+/** Checks the shape of pairs by name. */
+function namedPairs(given: unknown, isSecure: boolean): Record<string, KeyPair> | undefined {
+  if (given === undefined) return undefined;
+  if (!isSecure) {
+    throw new TypeError(
+      "Cannot serve: certificates need cert and key, for clients that ask for no name",
+    );
+  }
+  const isPair = (pair?: Partial<KeyPair>) =>
+    typeof pair?.cert === "string" && typeof pair.key === "string";
+  if (typeof given !== "object" || given === null || !Object.values(given).every(isPair)) {
+    throw new TypeError("Cannot serve: certificates must have a cert and a key for each name");
+  }
+  return given as Record<string, KeyPair>;
 }

@@ -211,11 +211,12 @@ class Server implements HttpServer {
   }
 
   // deno-lint-ignore require-await
-  async setCertificate(cert: string, key: string): Promise<void> {
-    if (!this.#listener.secure) {
-      throw new TypeError("Cannot set certificate: the server does not speak TLS");
-    }
-    this.#listener.setCertificate({ cert, key });
+  async setCertificate(
+    cert: string,
+    key: string,
+    { servername }: { servername?: string } = {},
+  ): Promise<void> {
+    this.#listener.setCertificate({ cert, key }, servername);
   }
 
   /** Waits for the end of the server, and cuts off what is not done within the grace period. */

@@ -72,6 +72,9 @@ const NOT_UPGRADABLE = new HttpError(
   "Cannot upgrade: the request must have no body, and wait for the answer to the one before",
 );
 
+/** A request for an upgrade whose body would be taken for what comes after the upgrade. */
+export const BODY_OF_UPGRADE = new HttpError(400, "Cannot upgrade: the request must have no body");
+
 /** How often late heads are looked for, in milliseconds. */
 const CHECKING_MS = 1000;
 
@@ -240,10 +243,7 @@ export class HttpConnections<Peer> {
     const { socket, peer } = connection;
     this.#connections.delete(message.socket);
     message.socket.off("data", this.#onTlsData);
-    const response = new (http().ServerResponse)(message);
-    response.shouldKeepAlive = false;
-    response.assignSocket(message.socket);
-    response.once("finish", () => linger(message.socket));
+    const response = upgradeResponse(message);
     this.#options.onUpgrade({ message, response, handover: new Handover(socket, head), peer });
   }
 
@@ -261,6 +261,15 @@ export class HttpConnections<Peer> {
       : "it is malformed";
     refuseConnection(socket, new HttpError(status, `Cannot read request: ${problem}`));
   }
+}
+
+/** What an ordinary answer to a request for an upgrade is sent by; it ends the connection. */
+export function upgradeResponse(message: IncomingMessage): ServerResponse {
+  const response = new (http().ServerResponse)(message);
+  response.shouldKeepAlive = false;
+  response.assignSocket(message.socket);
+  response.once("finish", () => linger(message.socket));
+  return response;
 }
 
 /** Whether a body follows the head of a request (RFC 9112 section 6.3). */

@@ -32,9 +32,7 @@ const FAULTS: Record<string, Handler> = {
   "a handler that throws": () => {
     throw new Error("thrown");
   },
-  "a handler that throws no Error": () => {
-    throw "thrown";
-  },
+  "a handler that rejects with no Error": () => Promise.reject("thrown"),
   "a handler that rejects": () => Promise.reject(new Error("thrown")),
   "a handler that returns nothing": () => undefined as unknown as Response,
   "a handler that returns a string": () => "text" as unknown as Response,

