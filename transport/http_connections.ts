@@ -55,6 +55,8 @@ interface HttpConnection<Peer> {
   message: IncomingMessage | undefined;
   /** Whether requests are served; not behind one that was refused, or behind the last answer. */
   isServed: boolean;
+  /** Takes back what was added to the socket. */
+  release(): void;
 }
 
 /** Statuses of errors that the parser reports; of all others 400. */
@@ -113,20 +115,25 @@ export class HttpConnections<Peer> {
   /** Speaks HTTP on a connection of `peer`. */
   take(open: OpenSocket, peer: Peer): void {
     const { socket } = open;
+    const forget = () => void this.#connections.delete(socket);
+    const hold = () => holdNetwork(open, true);
+    const goOn = () => holdNetwork(open, false);
+    socket.on("close", forget);
+    if (open.source !== socket) socket.on("pause", hold).on("resume", goOn);
+    const { destroySoon } = socket;
+    // After its last answer, the server would end a connection at once: see `linger`.
+    socket.destroySoon = () => this.#linger(socket);
     this.#connections.set(socket, {
       socket: open,
       peer,
       requests: 0,
       message: undefined,
       isServed: true,
+      release() {
+        socket.off("close", forget).off("pause", hold).off("resume", goOn);
+        socket.destroySoon = destroySoon;
+      },
     });
-    socket.once("close", () => this.#connections.delete(socket));
-    if (open.source !== socket) {
-      socket.on("pause", () => holdNetwork(open, true));
-      socket.on("resume", () => holdNetwork(open, false));
-    }
-    // After its last answer, the server would end a connection at once: see `linger`.
-    socket.destroySoon = () => this.#linger(socket);
     this.#server.emit("connection", socket);
     socket.resume();
   }
@@ -199,6 +206,7 @@ export class HttpConnections<Peer> {
     if (connection === undefined) return void message.socket.destroy();
     const { socket, peer } = connection;
     this.#connections.delete(message.socket);
+    connection.release();
     const response = new (http().ServerResponse)(message);
     response.shouldKeepAlive = false;
     response.assignSocket(message.socket);

@@ -141,6 +141,9 @@ export class Listener {
   }
 }
 
+/** An error of a socket is told by its `close`; without a listener it would end the process. */
+function ignore(): void {}
+
 class IncomingSocket implements Incoming {
   remoteAddr: Deno.Addr;
   onClosed: () => void = () => {};
@@ -164,8 +167,7 @@ class IncomingSocket implements Incoming {
     this.#proxyProtocol = proxyProtocol;
     this.remoteAddr = addressOf(socket);
     socket.on("close", () => this.#close());
-    // It is told by `close`; without a listener it would end the process.
-    socket.on("error", () => {});
+    socket.on("error", ignore);
   }
 
   get closed(): Promise<void> {
@@ -224,6 +226,8 @@ class IncomingSocket implements Incoming {
         // An idle connection owns nothing that it does not need.
         secured.off("end", leave);
         secured.off("close", fail);
+        secured.on("error", ignore);
+        secured.off("error", leave);
         take({ socket: secured, source: socket });
         resolve(true);
       });
