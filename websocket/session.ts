@@ -617,11 +617,20 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     this.#flushScheduled = true;
     queueMicrotask(() => {
       this.#flushScheduled = false;
-      if (this.#state === State.CLOSED) return;
-      this.#flush();
-      this.#updateHeld();
-      if (this.#wait === Wait.NOTHING) this.#endIfDone();
+      this.#flushAndSettle();
     });
+  }
+
+  /** Writes at once what has been sent, unless what is under way does so at its end. */
+  flush(): void {
+    if (!this.#handling && this.#wait !== Wait.TASK) this.#flushAndSettle();
+  }
+
+  #flushAndSettle(): void {
+    if (this.#state === State.CLOSED) return;
+    this.#flush();
+    this.#updateHeld();
+    if (this.#wait === Wait.NOTHING) this.#endIfDone();
   }
 
   #flush(): void {

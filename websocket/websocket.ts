@@ -18,6 +18,9 @@ import { SocketParts } from "./socket_parts.ts";
 import { MessageReader, MessageWriter, type StreamedSocket } from "./streams.ts";
 import { defineConstant, defineInspection, makeEnumerable } from "./web_idl.ts";
 
+/** Writes at once what was sent by a socket. Otherwise it is written after the caller's task. */
+export let flush: (socket: WebSocket) => void;
+
 /**
  * A WebSocket that compresses: the web's class, with what servers and programs need besides.
  *
@@ -483,6 +486,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   }
 
   static {
+    flush = (socket) => socket.#session.flush();
     defineInspection(this.prototype, (socket) => {
       // The prototype has no state to show.
       if (!(#session in socket)) return undefined;
