@@ -48,7 +48,7 @@ export let flush: (socket: WebSocket) => void;
  * await closed;
  * ```
  */
-export class WebSocket extends EventTarget implements globalThis.WebSocket {
+export class WebSocket<Data = unknown> extends EventTarget implements globalThis.WebSocket {
   /** The connection is being made. */
   declare static readonly CONNECTING: 0;
   /** Messages may be sent and received. */
@@ -81,6 +81,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #writer: MessageWriter | undefined;
   #ending: Ending | undefined;
   #pingCount = 0;
+  #data: Data;
 
   /** Bytes of messages that were given after the close, and never go out. */
   #lost = 0;
@@ -108,6 +109,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#url = parts.url;
     this.#origin = new URL(parts.url).origin;
     this.#abort = parts.abort;
+    this.#data = parts.data as Data;
     // As Deno's own have it.
     this.#binaryType = session.server ? "arraybuffer" : "blob";
     this.#handlers = new Handlers(
@@ -188,6 +190,17 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   /** The peer's address, once there is one. */
   get remoteAddr(): Deno.Addr | undefined {
     return this.#session.remoteAddr;
+  }
+
+  /**
+   * What the program keeps with the socket. On a server's it is at first what `upgradeWebSocket` was given as
+   * `data`, on a client's `undefined`.
+   */
+  get data(): Data {
+    return this.#data;
+  }
+  set data(value: Data) {
+    this.#data = value;
   }
 
   /**
@@ -506,8 +519,8 @@ Object.defineProperty(WebSocket.prototype, Symbol.toStringTag, {
 });
 
 /** A socket of a server: a {@linkcode WebSocket} that connects to nothing. */
-export function acceptedSocket(session: Session, url: string): WebSocket {
-  return new WebSocket(new SocketParts(session, url) as unknown as string);
+export function acceptedSocket<Data>(session: Session, url: string, data?: Data): WebSocket<Data> {
+  return new WebSocket(new SocketParts(session, url, undefined, data) as unknown as string);
 }
 
 /** Refuses a call without an argument that it needs. */
