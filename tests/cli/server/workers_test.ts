@@ -91,7 +91,7 @@ workers(
       assertEquals((await answer).data, "hello");
     }
     const ends = sockets.map((socket) => next<CloseEvent>(socket, "close"));
-    await started.stop();
+    await started.stop({});
     for (const { code } of await Promise.all(ends)) assertEquals(code, 1001);
   },
 );
@@ -118,7 +118,7 @@ workers(
     for (let i = 0; i < 8; i++) assertEquals((await open(other.ca)).readyState, WebSocket.OPEN);
     assertEquals((await open()).readyState, WebSocket.CLOSED);
     assertEquals(before.readyState, WebSocket.OPEN);
-    await started.stop();
+    await started.stop({});
   },
 );
 
@@ -139,7 +139,7 @@ workers("Workers replaces workers that crash", async (start, records) => {
   const answer = next(socket, "message");
   socket.send("again");
   assertEquals((await answer).data, "again");
-  await started.stop();
+  await started.stop({});
 });
 
 workers(
@@ -169,7 +169,7 @@ workers(
     assertEquals(first, 0);
     assert(second! >= 500 && second! <= 1000, `${second} ms`);
     assert(third! >= 1000 && third! <= 2000, `${third} ms`);
-    await started.stop();
+    await started.stop({});
   },
 );
 
@@ -181,5 +181,5 @@ workers("Workers.start() shares a limit among the workers, and never exceeds it"
     if ((await open()).readyState === WebSocket.OPEN) opened++;
   }
   assertEquals(opened, 3);
-  await started.stop();
+  await started.stop({});
 });
