@@ -72,7 +72,7 @@ Deno.test("HttpServer.shutdown() with drain answers requests and messages, and r
   const refused = new WebSocket(url);
   const { error } = await next<ErrorEvent>(refused, "error") as { error: HandshakeError };
   assertEquals(error.status, 503);
-  const seconds = Number(error.headers!.get("Retry-After"));
+  const seconds = Number(error.headers.get("Retry-After"));
   assert(Number.isInteger(seconds) && seconds >= 1 && seconds <= LONG / 1000, `${seconds}`);
   assertStringIncludes(await ask(port, handshake()), "the server is stopping");
   assertEquals(handled, 4);

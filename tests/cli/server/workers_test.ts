@@ -122,6 +122,26 @@ workers(
   },
 );
 
+workers("Workers.unready() has every worker say so, and all else goes on", async (start) => {
+  const { started, open } = await start();
+  const { ca } = await developmentCertificates();
+  const probe = async () => {
+    // A connection each: the kernel chooses the worker.
+    using client = Deno.createHttpClient({ caCerts: [ca] });
+    const response = await fetch(`https://127.0.0.1:${started.port}/healthz`, { client });
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await probe(), 200);
+  await started.unready();
+  for (let i = 0; i < 8; i++) assertEquals(await probe(), 503);
+  const socket = await open();
+  assertEquals(socket.readyState, WebSocket.OPEN);
+  const end = next<CloseEvent>(socket, "close");
+  await started.stop({ drain: 20, spread: 20, code: 1012 });
+  assertEquals((await end).code, 1012);
+});
+
 workers("Workers replaces workers that crash", async (start, records) => {
   const module = new URL("crashing_worker.ts", import.meta.url).href;
   const { started, open } = await start({ module });
