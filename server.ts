@@ -31,7 +31,8 @@ import { type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
 import { isProxyName } from "./server/trusted_proxies.ts";
 import { watchCertificate } from "./cli/server/certificate_watch.ts";
-import { stopRequested } from "./cli/signals.ts";
+import { Stopped, stopRequested } from "./cli/signals.ts";
+import type { ShutdownOptions } from "./mod.ts";
 
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
 
@@ -81,6 +82,9 @@ const flags = {
   } satisfies Flag<string[]>,
   "proxy-protocol": { ...toggle(), unless: ["compression", "off"] } satisfies Flag<boolean>,
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
+  drain: integer("MS", 0, 0, 600_000),
+  spread: integer("MS", 0, 0, 600_000),
+  "close-code": oneOf("1001", "1012"),
   grace: integer("MS", 5000, 0, 600_000),
   workers: integer("N", 1, 1, 256),
   lang: oneOf(...LANGUAGES),
@@ -142,7 +146,7 @@ export function main(
         void renew(listener, paths, sentences, log);
       });
       await aborted(stop);
-      await listener.stop();
+      await listener.stop(leavingOf(options, stop.reason, log, sentences));
       return 0;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
@@ -189,6 +193,23 @@ async function renew(
     const reason = causeOf(error);
     log.error(sentences.server.certificateKept, { event: "certificateKept", reason });
   }
+}
+
+/**
+ * How the server leaves. It drains and spreads when it is asked to by what starts and ends servers; a person
+ * who presses Ctrl-C does not wait for a load balancer.
+ */
+function leavingOf(
+  options: { drain: number; spread: number; "close-code": "1001" | "1012" },
+  reason: unknown,
+  log: Logger,
+  sentences: Sentences,
+): ShutdownOptions {
+  const code = options["close-code"] === "1012" ? 1012 : 1001;
+  if (!(reason instanceof Stopped && reason.signal === "SIGTERM")) return { code };
+  const { drain, spread } = options;
+  if (drain > 0) log.info(sentences.server.draining, { event: "draining", ms: drain });
+  return { drain, spread, code };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

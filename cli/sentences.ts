@@ -30,6 +30,8 @@ const portuguese = {
     workerFailed: "O worker {worker} falhou, outro toma seu lugar em {ms} ms: {reason}",
     linesLeftOut:
       "Linhas do registro omitidas nos últimos {seconds} s, por excesso de tráfego: {count}",
+    draining:
+      "Encerrando em {ms} ms: /healthz responde 503 e novas conexões WebSocket são recusadas",
     restartToRenew: "reinicie o servidor para usar o novo certificado com --compression=off",
     certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
     certificateOfAuthority:
@@ -54,6 +56,9 @@ const portuguese = {
       "trust-proxy": "proxy cujo X-Forwarded-For ou Forwarded vale, repetível; ou unix",
       "proxy-protocol": "toda conexão começa com o cabeçalho PROXY, v1 ou v2",
       "idle-timeout": "silêncio tolerado a um par; 0 desliga",
+      drain: "com SIGTERM, tempo em que ainda atende, em ms; /healthz responde 503",
+      spread: "e depois, tempo em que fecha os sockets um a um, em ms",
+      "close-code": "código com que os fecha; 1012: o servidor reinicia",
       grace: "espera máxima ao encerrar, em ms",
       workers: "threads na mesma porta, uma por núcleo",
       lang: "idioma das mensagens",
@@ -224,7 +229,7 @@ const portuguese = {
       403: "ele recusa este cliente ou esta origem",
       404: "confira o caminho da URL",
       426: "ele fala outra versão do protocolo",
-      503: "ele está no limite, tente mais tarde",
+      503: "ele está no limite ou encerrando, tente mais tarde",
       other: "confira se a URL é de um servidor WebSocket",
     },
     proxyStatus: "o proxy respondeu HTTP {status} em vez de abrir um túnel; {hint}",
@@ -276,6 +281,7 @@ const english: Sentences = {
     workerFailed: "Worker {worker} failed, another takes its place in {ms} ms: {reason}",
     linesLeftOut:
       "Lines left out of the log in the last {seconds} s, as there was too much traffic: {count}",
+    draining: "Stopping in {ms} ms: /healthz answers 503 and new WebSockets are refused",
     restartToRenew: "restart the server to use the new certificate with --compression=off",
     certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
     certificateOfAuthority:
@@ -301,6 +307,9 @@ const english: Sentences = {
       "trust-proxy": "proxy whose X-Forwarded-For or Forwarded counts, repeatable; or unix",
       "proxy-protocol": "each connection begins with the PROXY header, v1 or v2",
       "idle-timeout": "silence borne of a peer; 0 turns it off",
+      drain: "on SIGTERM, time it still serves, in ms; /healthz answers 503",
+      spread: "and then, time over which it closes the sockets, in ms",
+      "close-code": "code it closes them with; 1012: the server is restarted",
       grace: "longest wait when stopping, in ms",
       workers: "threads on the same port, one a core",
       lang: "language of the messages",
@@ -470,7 +479,7 @@ const english: Sentences = {
       403: "it refuses this client or this origin",
       404: "check the path of the URL",
       426: "it speaks another version of the protocol",
-      503: "it is at its limit, try again later",
+      503: "it is at its limit or stopping, try again later",
       other: "check that the URL is that of a WebSocket server",
     },
     proxyStatus: "the proxy answered HTTP {status} instead of opening a tunnel; {hint}",

@@ -19,6 +19,7 @@ import { type Incoming, Listener } from "../transport/listener.ts";
 import { memoryBudget } from "../transport/memory_budget.ts";
 import type { Session } from "../websocket/session.ts";
 import { answer, type AnswerOptions, type Client } from "./answer.ts";
+import { Leaving, type ShutdownOptions } from "./leaving.ts";
 import { listenOptions } from "./listen_options.ts";
 import {
   type HttpServer,
@@ -87,9 +88,6 @@ export function serve(first: any, second?: any): HttpServer<any> {
   return new Server(options, handler);
 }
 
-/** What connections that are cut off have to give their descriptors back, in milliseconds. */
-const CUT_OFF_MS = 500;
-
 /**
  * Connections over the limit that are told so at the same time: telling takes a TLS handshake. The
  * others are closed without a word.
@@ -120,10 +118,7 @@ class Server implements HttpServer {
   readonly #handshakes = new Set<Incoming>();
   /** Connections over the limit, which are told so. */
   readonly #refused = new Set<Incoming>();
-  readonly #stop = Promise.withResolvers<void>();
-  /** Resolves when no connection is left, once the server is stopping. */
-  readonly #idle = Promise.withResolvers<void>();
-  #stopping = false;
+  readonly #leaving: Leaving;
 
   constructor(options: ServeTcpOptions | ServeUnixOptions, handler: ServeHandler) {
     const { signal, onError } = options;
@@ -148,8 +143,9 @@ class Server implements HttpServer {
       onUpgrade: (request) => this.#onUpgrade(request),
     });
     this.#origin = this.#originOf();
-    this.#answerOptions = { limits, handler, onError };
-    this.finished = this.#finish();
+    this.#leaving = this.#prepareLeaving();
+    this.#answerOptions = { limits, handler, onError, keepsConnections: () => this.ready };
+    this.finished = this.#leaving.finished;
     try {
       if (onListen !== undefined) onListen(this.addr);
       else console.log(`Listening on ${this.#shownAddress}`);
@@ -189,21 +185,32 @@ class Server implements HttpServer {
     this.#listener.unref();
   }
 
-  async shutdown(): Promise<void> {
-    if (!this.#stopping) {
-      this.#stopping = true;
-      this.#listener.close();
-      this.#http.close();
-      for (const incoming of this.#handshakes) incoming.destroy();
-      for (const { session } of this.#connections.values()) if (session) this.#sendAway(session);
-      this.#stop.resolve();
-    }
+  get ready(): boolean {
+    return !this.#leaving.hasBegun;
+  }
+
+  async shutdown(options: ShutdownOptions = {}): Promise<void> {
+    this.#leaving.begin(options);
     await this.finished;
   }
 
-  /** Half of the grace period is for answers, the other for the closing handshake. */
-  #sendAway(session: Session): void {
-    session.goAway(performance.now() + this.#limits.gracePeriod / 2);
+  #prepareLeaving(): Leaving {
+    const connections = this.#connections;
+    return new Leaving({
+      stopAccepting: () => {
+        this.#listener.close();
+        this.#http.close();
+        for (const incoming of this.#handshakes) incoming.destroy();
+      },
+      sessions: () => Array.from(connections.values(), ({ session }) => session ?? []).flat(),
+      isEmpty: () => connections.size === 0,
+      cutOff: () => {
+        for (const [incoming, { session }] of connections) {
+          session?.fail(new Error("Connection lost: the server has stopped"));
+          incoming.destroy();
+        }
+      },
+    }, this.#limits.gracePeriod);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -218,23 +225,6 @@ class Server implements HttpServer {
     this.#listener.setCertificate({ cert, key });
   }
 
-  /** Waits for the end of the server, and cuts off what is not done within the grace period. */
-  async #finish(): Promise<void> {
-    await this.#stop.promise;
-    if (this.#connections.size === 0) return;
-    let timer: ReturnType<typeof setTimeout>;
-    const wait = (ms: number) => new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
-    const cutOff = wait(this.#limits.gracePeriod).then(() => {
-      for (const [incoming, { session }] of this.#connections) {
-        session?.fail(new Error("Connection lost: the server has stopped"));
-        incoming.destroy();
-      }
-      return wait(CUT_OFF_MS);
-    });
-    await Promise.race([this.#idle.promise, cutOff]);
-    clearTimeout(timer!);
-  }
-
   /** Serves one connection; its place is free again when its file descriptor is. */
   #serve(incoming: Incoming): void {
     const client = this.#speaksForAnother(incoming) ? undefined : clientKey(incoming.remoteAddr);
@@ -245,9 +235,9 @@ class Server implements HttpServer {
       this.#connections.delete(incoming);
       this.#refused.delete(incoming);
       if (hasPlace) this.#places.giveBack(served.client);
-      if (this.#stopping && this.#connections.size === 0) this.#idle.resolve();
+      this.#leaving.checkEmpty();
     };
-    if (this.#stopping || this.#isOutsider(incoming)) return incoming.destroy();
+    if (this.#leaving.isDrained || this.#isOutsider(incoming)) return incoming.destroy();
     if (!hasPlace) {
       if (this.#refused.size >= MAX_REFUSALS) return incoming.destroy();
       this.#refused.add(incoming);
@@ -270,7 +260,7 @@ class Server implements HttpServer {
     this.#handshakes.add(incoming);
     const timer = setTimeout(() => incoming.destroy(), this.#limits.handshakeTimeout);
     const isOpen = await incoming.open((socket) => {
-      if (this.#stopping) return incoming.destroy();
+      if (this.#leaving.isDrained) return incoming.destroy();
       // Of a proxy among proxies, each request says more.
       if (served.client === undefined && !this.#proxies.has(incoming.remoteAddr)) {
         const client = clientKey(incoming.remoteAddr);
@@ -294,6 +284,7 @@ class Server implements HttpServer {
 
   async #onUpgrade(request: UpgradeRequest<Incoming>): Promise<void> {
     const { message, response, peer, handover } = request;
+    if (!this.ready) return refuse(response, STOPPING, this.#leaving.retryAfter);
     const client = this.#clientOf(message, peer);
     const key = this.#uncountedKey(peer, client);
     if (this.#isRefused(peer, key)) return refuse(response, TOO_MANY_CONNECTIONS);
@@ -306,7 +297,7 @@ class Server implements HttpServer {
       served.session = upgrade.session;
       response.detachSocket(message.socket);
       await startUpgraded(handover, client.address, upgrade, accepted);
-      if (this.#stopping) this.#sendAway(upgrade.session);
+      this.#leaving.opened(upgrade.session);
     };
     await answer({ message, response, client, upgradeTo }, this.#answerOptions);
     if (key !== undefined && !isCounted) this.#places.uncount(key);
@@ -347,6 +338,11 @@ class Server implements HttpServer {
 const TOO_MANY_CONNECTIONS = new HttpError(
   503,
   "Cannot serve: too many connections, try again later",
+);
+
+const STOPPING = new HttpError(
+  503,
+  "Cannot upgrade to WebSocket: the server is stopping, try again later",
 );
 
 /** Sets the bounds of the memory that all connections of the process hold, as far as they are given. */

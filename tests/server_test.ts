@@ -562,7 +562,8 @@ once("server.ts --log-timestamps puts the time before each line", async () => {
 once("server.ts --help names every flag, in both languages", async () => {
   await using folder = new Folder();
   const names = [
-    ..."host port path cert key origin mode reply compression idle-timeout grace".split(" "),
+    ..."host port path cert key origin mode reply compression idle-timeout drain spread close-code grace"
+      .split(" "),
     ..."lang log-level log-format log-timestamps help version".split(" "),
   ];
   const texts = await Promise.all(

@@ -236,10 +236,18 @@ export function hasBody({ headers }: IncomingMessage): boolean {
     !/^0*$/.test(headers["content-length"] ?? "");
 }
 
-/** Answers a request that is not served, and ends the connection. */
-export function refuse(response: ServerResponse, { status, message }: HttpError): void {
+/**
+ * Answers a request that is not served, and ends the connection.
+ *
+ * @param retryAfter When to ask again if the status is 503, in seconds.
+ */
+export function refuse(
+  response: ServerResponse,
+  { status, message }: HttpError,
+  retryAfter?: number,
+): void {
   const body = `${message}.\n`;
-  response.writeHead(status, { ...headersOf(status), "Content-Length": body.length });
+  response.writeHead(status, { ...headersOf(status, retryAfter), "Content-Length": body.length });
   response.end(body);
 }
 
@@ -253,11 +261,11 @@ function refuseConnection(socket: Socket, { status, message }: HttpError): void 
   linger(socket);
 }
 
-function headersOf(status: number): Record<string, string> {
+function headersOf(status: number, retryAfter = 5): Record<string, string> {
   return {
     "Content-Type": "text/plain; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
-    ...(status === 503 && { "Retry-After": "5" }),
+    ...(status === 503 && { "Retry-After": String(retryAfter) }),
     "Connection": "close",
   };
 }

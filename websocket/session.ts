@@ -901,10 +901,11 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   // Life signs and leaving
 
   /**
-   * Closes with 1001 once nothing has come, gone out or been at work for a moment, and at the latest at the
+   * Closes with `code` once nothing has come, gone out or been at work for a moment, and at the latest at the
    * time `end`.
    */
-  goAway(end: number): void {
+  goAway(end: number, code: number): void {
+    clearTimeout(this.#leaveTimer);
     let seen = -1;
     let quiet = 0;
     const look = () => {
@@ -914,7 +915,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
         this.#writing || this.#protocol.busy;
       quiet = activity === seen && !atWork ? quiet + 1 : 0;
       // Two looks, as one may come late, and before what the network has brought meanwhile.
-      if (quiet === 2 || performance.now() >= end) return this.close(CloseCode.GOING_AWAY, "");
+      if (quiet === 2 || performance.now() >= end) return this.close(code, "");
       seen = activity;
       this.#leaveTimer = setTimeout(look, QUIET_MS);
     };

@@ -45,8 +45,10 @@ export interface Listener {
    * @throws {Error} If the certificate cannot be used. The old one is kept.
    */
   renew(pair: CertificatePair): Promise<void>;
-  /** Stops, within the grace period. */
-  stop(): Promise<void>;
+  /** Has `/healthz` say that no more clients are to be sent here; all else goes on. */
+  unready(): void | Promise<void>;
+  /** Leaves in order, and ends within the grace period after that. */
+  stop(options: compressing.ShutdownOptions): Promise<void>;
 }
 
 /** Serves and upgrades: the runtime's own functions, or this project's, which compress. */
@@ -73,7 +75,8 @@ interface Transport {
 
 interface Server {
   addr: Deno.NetAddr;
-  shutdown(): Promise<void>;
+  /** The runtime's own takes no options. */
+  shutdown(options?: compressing.ShutdownOptions): Promise<void>;
   /** Only this project's server has it. */
   setCertificate?(cert: string, key: string): Promise<void>;
 }
@@ -118,10 +121,12 @@ export function startListener(
       if (server.setCertificate === undefined) throw new Failure(sentences.server.restartToRenew);
       await server.setCertificate(cert, key);
     },
-    async stop() {
-      // The runtime's own server does not wait for the peers to answer its Close frames.
-      if (transport === Deno) await requests.close(options.grace);
-      const stopped = server.shutdown();
+    unready: () => requests.unready(),
+    async stop(leaving) {
+      requests.unready();
+      // The runtime's own server does not drain, nor wait for the peers to answer its Close frames.
+      if (transport === Deno) await requests.close(leaving, options.grace);
+      const stopped = server.shutdown(leaving);
       if (transport === compressing) await stopped;
       requests.flushLog();
     },

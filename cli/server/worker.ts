@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { ShutdownOptions } from "../../mod.ts";
 import type { CertificatePair } from "../certificates.ts";
 import { type LogOptions, openLog } from "./log.ts";
 import { type Language, sentencesIn } from "../sentences.ts";
@@ -24,7 +25,8 @@ export type Order =
     language: Language;
   }
   | { type: "renew"; pair: CertificatePair }
-  | { type: "stop" };
+  | { type: "unready" }
+  | { type: "stop"; options: ShutdownOptions };
 
 /** A worker's answer to an order. */
 export interface Outcome {
@@ -55,8 +57,11 @@ async function obey(order: Order): Promise<Outcome> {
     case "renew":
       await listener!.renew(order.pair);
       break;
+    case "unready":
+      await listener!.unready();
+      break;
     case "stop":
-      await listener!.stop();
+      await listener!.stop(order.options);
   }
   return { order: order.type };
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { deadline } from "@std/async/deadline";
+import type { ShutdownOptions } from "../../mod.ts";
 import { delay } from "../backoff.ts";
 import type { CertificatePair } from "../certificates.ts";
 import { CrashHistory } from "./crash_history.ts";
@@ -24,8 +26,8 @@ export interface WorkersOptions {
   module?: string;
 }
 
-/** How long after the grace period a worker may take to report that it has stopped, in milliseconds. */
-const STOP_MARGIN_MS = 1000;
+/** How long a worker may take to report what it has done besides that, in milliseconds. */
+const REPORT_MARGIN_MS = 1000;
 
 /** A thread, and the orders it has not answered yet. */
 class Thread {
@@ -186,14 +188,29 @@ export class Workers implements Listener {
     throw new Failure(failures[0]!);
   }
 
-  async stop(): Promise<void> {
+  async unready(): Promise<void> {
+    await this.#askAllWithin({ type: "unready" }, 0);
+  }
+
+  async stop(options: ShutdownOptions): Promise<void> {
     this.#stop.abort();
-    const limit = this.#options.listener.grace + STOP_MARGIN_MS;
-    let timer: ReturnType<typeof setTimeout>;
-    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, limit));
-    await Promise.race([this.#askAll({ type: "stop" }), late]);
-    clearTimeout(timer!);
+    // No worker may say that it is ready after another has refused an upgrade.
+    await this.unready();
+    const { drain = 0, spread = 0 } = options;
+    await this.#askAllWithin(
+      { type: "stop", options },
+      drain + spread + this.#options.listener.grace,
+    );
     this.#terminateAll();
+  }
+
+  /** Waits for the outcomes, or until one is late. */
+  async #askAllWithin(order: Order, ms: number): Promise<void> {
+    try {
+      await deadline(this.#askAll(order), ms + REPORT_MARGIN_MS);
+    } catch {
+      // A worker that does not report is ended with the others.
+    }
   }
 
   #terminateAll(): void {

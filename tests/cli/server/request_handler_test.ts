@@ -270,7 +270,7 @@ Deno.test("RequestHandler.close() closes every open socket with 1001 and waits f
   const [gone, one, two] = [fixture.connect(), fixture.connect(), fixture.connect()];
   gone.end(1000);
   let done = false;
-  const closing = fixture.handler.close(600_000).then(() => done = true);
+  const closing = fixture.handler.close({}, 600_000).then(() => done = true);
   assertEquals([gone.closes, one.closes, two.closes], [[], [1001], [1001]]);
   one.end(1001);
   // If `close()` did not wait for the second socket, it would have settled by the next task.
@@ -283,8 +283,53 @@ Deno.test("RequestHandler.close() closes every open socket with 1001 and waits f
 Deno.test("RequestHandler.close() waits no longer than the grace period", async () => {
   const fixture = new Fixture();
   const socket = fixture.connect();
-  await fixture.handler.close(1);
+  await fixture.handler.close({}, 1);
   assertEquals(socket.closes, [1001]);
+});
+
+Deno.test("RequestHandler.unready() has /healthz answer 503 , and all else goes on", () => {
+  const fixture = new Fixture();
+  fixture.handler.unready();
+  const { status, headers } = fixture.handle("/healthz");
+  assertEquals([status, headers.get("Connection")], [503, "close"]);
+  assertEquals(fixture.handle("/elsewhere").status, 404);
+  fixture.connect().receive("message");
+  assertEquals(fixture.sockets[0]!.sent, ["answer"]);
+});
+
+Deno.test("RequestHandler.close() drains: upgrades are refused, requests and messages answered", async () => {
+  const fixture = new Fixture();
+  const socket = fixture.connect();
+  const closing = fixture.handler.close({ drain: 20, code: 1012 }, 600_000);
+  const { status, headers } = fixture.handle("/ws", { headers: HANDSHAKE });
+  assertEquals([status, headers.get("Retry-After")], [503, "1"]);
+  assertEquals(fixture.handle("/healthz").status, 503);
+  assertEquals(fixture.handle("/elsewhere").status, 404);
+  socket.receive("message");
+  assertEquals([socket.sent, socket.closes], [["answer"], []]);
+  socket.close = (code) => {
+    assertEquals(fixture.handle("/elsewhere").status, 503);
+    socket.closes.push(code);
+    socket.end(1012);
+  };
+  await closing;
+  assertEquals(socket.closes, [1012]);
+});
+
+Deno.test("RequestHandler.close() spreads the closes, and waits for the last", async () => {
+  const fixture = new Fixture();
+  const sockets = Array.from({ length: 5 }, () => fixture.connect());
+  let closes = 0;
+  for (const socket of sockets) {
+    socket.close = () => {
+      closes++;
+      socket.end(1001);
+    };
+  }
+  const closing = fixture.handler.close({ spread: 20 }, 600_000);
+  assertEquals(closes, 0);
+  await closing;
+  assertEquals(closes, 5);
 });
 
 Deno.test("RequestHandler accepts origins below a name, and no others", () => {

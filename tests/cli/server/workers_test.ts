@@ -91,7 +91,7 @@ workers(
       assertEquals((await answer).data, "hello");
     }
     const ends = sockets.map((socket) => next<CloseEvent>(socket, "close"));
-    await started.stop();
+    await started.stop({});
     for (const { code } of await Promise.all(ends)) assertEquals(code, 1001);
   },
 );
@@ -118,9 +118,29 @@ workers(
     for (let i = 0; i < 8; i++) assertEquals((await open(other.ca)).readyState, WebSocket.OPEN);
     assertEquals((await open()).readyState, WebSocket.CLOSED);
     assertEquals(before.readyState, WebSocket.OPEN);
-    await started.stop();
+    await started.stop({});
   },
 );
+
+workers("Workers.unready() has every worker say so, and all else goes on", async (start) => {
+  const { started, open } = await start();
+  const { ca } = await developmentCertificates();
+  const probe = async () => {
+    // A connection each: the kernel chooses the worker.
+    using client = Deno.createHttpClient({ caCerts: [ca] });
+    const response = await fetch(`https://127.0.0.1:${started.port}/healthz`, { client });
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await probe(), 200);
+  await started.unready();
+  for (let i = 0; i < 8; i++) assertEquals(await probe(), 503);
+  const socket = await open();
+  assertEquals(socket.readyState, WebSocket.OPEN);
+  const end = next<CloseEvent>(socket, "close");
+  await started.stop({ drain: 20, spread: 20, code: 1012 });
+  assertEquals((await end).code, 1012);
+});
 
 workers("Workers replaces workers that crash", async (start, records) => {
   const module = new URL("crashing_worker.ts", import.meta.url).href;
@@ -139,7 +159,7 @@ workers("Workers replaces workers that crash", async (start, records) => {
   const answer = next(socket, "message");
   socket.send("again");
   assertEquals((await answer).data, "again");
-  await started.stop();
+  await started.stop({});
 });
 
 workers(
@@ -169,7 +189,7 @@ workers(
     assertEquals(first, 0);
     assert(second! >= 500 && second! <= 1000, `${second} ms`);
     assert(third! >= 1000 && third! <= 2000, `${third} ms`);
-    await started.stop();
+    await started.stop({});
   },
 );
 
@@ -181,5 +201,5 @@ workers("Workers.start() shares a limit among the workers, and never exceeds it"
     if ((await open()).readyState === WebSocket.OPEN) opened++;
   }
   assertEquals(opened, 3);
-  await started.stop();
+  await started.stop({});
 });
