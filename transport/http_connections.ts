@@ -25,6 +25,8 @@ export interface HttpConnectionsOptions<Peer> {
   headerTimeout: number;
   /** Longest time from an answer to the next request, in milliseconds. */
   keepAliveTimeout: number;
+  /** Called with what is answered here, as it is no request that can be served. */
+  onRefused(refusal: HttpError, peer: Peer): void;
   /** Answers a request. Its body may be yet to come. */
   onRequest(request: HttpRequest<Peer>): void;
   /** Whether the connection of a request that asks for an upgrade is given to `onUpgrade`. */
@@ -103,7 +105,7 @@ export class HttpConnections<Peer> {
     server.on("checkContinue", (message, response) => this.#onRequest(message, response));
     server.on("upgrade", (message, _socket, head) => this.#onUpgrade(message, head));
     server.on("connect", (_message, socket) => {
-      refuseConnection(socket as Socket, new HttpError(501, 'Cannot serve method "CONNECT"'));
+      this.#refuse(socket as Socket, new HttpError(501, 'Cannot serve method "CONNECT"'));
     });
     server.on("clientError", (error: Error & { code?: string }, socket) => {
       this.#onClientError(error, socket as Socket);
@@ -159,6 +161,7 @@ export class HttpConnections<Peer> {
       (this.#options.mayUpgrade(message) ? NOT_UPGRADABLE : undefined);
     if (refusal !== undefined) {
       connection.isServed = false;
+      this.#options.onRefused(refusal, connection.peer);
       return refuse(response, refusal);
     }
     this.#options.onRequest({ message, response, peer: connection.peer });
@@ -226,7 +229,14 @@ export class HttpConnections<Peer> {
       : status === 431
       ? `it is over ${maxHeaderBytes} bytes`
       : "it is malformed";
-    refuseConnection(socket, new HttpError(status, `Cannot read request: ${problem}`));
+    this.#refuse(socket, new HttpError(status, `Cannot read request: ${problem}`));
+  }
+
+  /** Answers what could not be read as a request to be served. */
+  #refuse(socket: Socket, refusal: HttpError): void {
+    const connection = this.#connections.get(socket);
+    if (connection !== undefined) this.#options.onRefused(refusal, connection.peer);
+    refuseConnection(socket, refusal);
   }
 }
 
@@ -251,7 +261,7 @@ export function refuse(
   response.end(body);
 }
 
-/** Likewise, where the request could not be read. */
+/** Likewise, where there is no request to answer. */
 function refuseConnection(socket: Socket, { status, message }: HttpError): void {
   const lines = [`HTTP/1.1 ${status} ${http().STATUS_CODES[status] ?? ""}`];
   for (const [name, value] of Object.entries(headersOf(status))) lines.push(`${name}: ${value}`);
