@@ -118,9 +118,10 @@ export class HttpConnections<Peer> {
   take(open: OpenSocket, peer: Peer): void {
     const { socket } = open;
     const forget = () => void this.#connections.delete(socket);
+    const onEnd = () => this.#onEnd(socket);
     const hold = () => holdNetwork(open, true);
     const goOn = () => holdNetwork(open, false);
-    socket.on("close", forget);
+    socket.on("close", forget).on("end", onEnd);
     if (open.source !== socket) socket.on("pause", hold).on("resume", goOn);
     const { destroySoon } = socket;
     // After its last answer, the server would end a connection at once: see `linger`.
@@ -132,7 +133,7 @@ export class HttpConnections<Peer> {
       message: undefined,
       isServed: true,
       release() {
-        socket.off("close", forget).off("pause", hold).off("resume", goOn);
+        socket.off("close", forget).off("end", onEnd).off("pause", hold).off("resume", goOn);
         socket.destroySoon = destroySoon;
       },
     });
@@ -165,6 +166,16 @@ export class HttpConnections<Peer> {
       return refuse(response, refusal);
     }
     this.#options.onRequest({ message, response, peer: connection.peer });
+  }
+
+  /** The peer has ended its side: what it has asked for whole is answered yet, and nothing more. */
+  #onEnd(socket: Socket): void {
+    const connection = this.#connections.get(socket);
+    // One that was taken over has no connection here.
+    if (connection === undefined) return;
+    // Deno tells nothing of a body that ends too early, as the server allows half-open connections.
+    if (connection.message?.complete === false) socket.destroy();
+    else if (connection.requests === 0) socket.end();
   }
 
   #linger(socket: Socket): void {
