@@ -123,6 +123,7 @@ export class HttpConnections<Peer> {
     const goOn = () => holdNetwork(open, false);
     socket.on("close", forget).on("end", onEnd);
     if (open.source !== socket) socket.on("pause", hold).on("resume", goOn);
+    completeEmptyWrites(socket);
     const { destroySoon } = socket;
     // After its last answer, the server would end a connection at once: see `linger`.
     socket.destroySoon = () => this.#linger(socket);
@@ -249,6 +250,18 @@ export class HttpConnections<Peer> {
     if (connection !== undefined) this.#options.onRefused(refusal, connection.peer);
     refuseConnection(socket, refusal);
   }
+}
+
+/**
+ * The server ends an answer that is not chunked by an empty write when the last part is not written yet. Over
+ * TLS, Deno never calls back for one: neither the answer nor its connection would end.
+ */
+function completeEmptyWrites(socket: Socket): void {
+  const write = socket._write;
+  socket._write = (chunk, encoding, callback) => {
+    if (chunk.length === 0) callback();
+    else write.call(socket, chunk, encoding, callback);
+  };
 }
 
 /** Whether a body follows the head of a request (RFC 9112 section 6.3). */
