@@ -130,7 +130,8 @@ function tellAll(event: { user: string; size: number }): void {
   }
 }
 
-const files = staticMiddleware({ dir: `${import.meta.dirname}/app/static` });
+// Deno 2.9 fails to send a stream of `node:zlib`, which `compress` makes of a file, and may crash.
+const files = staticMiddleware({ dir: `${import.meta.dirname}/app/static`, compress: false });
 app.get("*", (c) => files(c.req.raw, () => c.notFound()));
 
 app.onError((error, c) => {

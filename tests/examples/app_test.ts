@@ -78,6 +78,8 @@ test("examples/app.ts serves files with ETag and Range, and none from elsewhere"
   );
   const beyond = await app.ask("/app.js", { headers: { Range: `bytes=${script.length}-` } });
   assertEquals(beyond.status, 416);
+  const gzip = await app.ask("/app.js", { headers: { "Accept-Encoding": "gzip" } });
+  assertEquals([gzip.status, gzip.body], [200, script]);
   const head = await app.ask("/", { method: "HEAD" });
   assertEquals([head.status, head.body], [200, ""]);
 
