@@ -123,8 +123,8 @@ export class HttpConnections<Peer> {
     const goOn = () => holdNetwork(open, false);
     socket.on("close", forget).on("end", onEnd);
     if (open.source !== socket) socket.on("pause", hold).on("resume", goOn);
+    const { destroySoon, _write } = socket;
     completeEmptyWrites(socket);
-    const { destroySoon } = socket;
     // After its last answer, the server would end a connection at once: see `linger`.
     socket.destroySoon = () => this.#linger(socket);
     this.#connections.set(socket, {
@@ -135,7 +135,7 @@ export class HttpConnections<Peer> {
       isServed: true,
       release() {
         socket.off("close", forget).off("end", onEnd).off("pause", hold).off("resume", goOn);
-        socket.destroySoon = destroySoon;
+        Object.assign(socket, { destroySoon, _write });
       },
     });
     this.#server.emit("connection", socket);
