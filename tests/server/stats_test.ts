@@ -201,6 +201,14 @@ Deno.test("serve() tells onRefused of connections beyond a limit, and at shutdow
   await stopping.shutdown();
   await silent.rest();
   assertEquals(counted(stopping.stats.refusals), { shuttingDown: 1 });
+  const draining = refusing();
+  const left = draining.shutdown({ drain: 100 });
+  using late = await RawClient.connect(draining.addr.port);
+  await late.write(handshake());
+  await late.rest();
+  await left;
+  assertEquals(counted(draining.stats.refusals), { shuttingDown: 1 });
+  assertEquals(counted(draining.stats.responses), { "5xx": 1 });
 });
 
 Deno.test("serve() tells onRefused of peers without a PROXY header, or that are no proxy", async () => {
