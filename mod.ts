@@ -24,6 +24,7 @@ export type { CompressionOptions } from "./protocol/permessage_deflate/options.t
 export { prepare, type PreparedMessage } from "./protocol/prepared_message.ts";
 export { ProtocolError, type Violation } from "./protocol/protocol_error.ts";
 export { attach, type Attachment, type AttachOptions } from "./server/attach.ts";
+export type { ShutdownOptions } from "./server/leaving.ts";
 export type {
   HttpServer,
   ServeHandler,
@@ -33,6 +34,13 @@ export type {
   ServeUnixOptions,
 } from "./server/options.ts";
 export { serve } from "./server/serve.ts";
+export type {
+  CloseCodeClass,
+  Refusal,
+  RefusalReason,
+  ServerStats,
+  StatusClass,
+} from "./server/stats.ts";
 export {
   upgradeWebSocket,
   type UpgradeWebSocketOptions,
@@ -44,4 +52,5 @@ export type { SendData } from "./websocket/data.ts";
 export type { EventHandler, SocketEventMap } from "./websocket/handlers.ts";
 export type { ProtocolsOrOptions } from "./websocket/opening_options.ts";
 export type { SendOptions, SocketOptions, WebSocketOptions } from "./websocket/options.ts";
+export type { SocketStats, Traffic } from "./websocket/stats.ts";
 export { WebSocket } from "./websocket/websocket.ts";

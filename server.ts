@@ -25,13 +25,16 @@ import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
 import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { dropPermissions } from "./cli/server/permissions.ts";
 import { type Listener, startListener } from "./cli/server/listener.ts";
+import { metricsFlag, serveMetrics } from "./cli/server/metrics.ts";
+import type { Report } from "./cli/server/report.ts";
 import { Workers } from "./cli/server/workers.ts";
 import { causeOf, Failure } from "./cli/failure.ts";
 import { type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
 import { isProxyName } from "./server/trusted_proxies.ts";
 import { watchCertificate } from "./cli/server/certificate_watch.ts";
-import { stopRequested } from "./cli/signals.ts";
+import { Stopped, stopRequested } from "./cli/signals.ts";
+import type { ShutdownOptions } from "./mod.ts";
 
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
 
@@ -81,8 +84,12 @@ const flags = {
   } satisfies Flag<string[]>,
   "proxy-protocol": { ...toggle(), unless: ["compression", "off"] } satisfies Flag<boolean>,
   "idle-timeout": integer("SECONDS", 30, 0, 86_400),
+  drain: integer("MS", 0, 0, 600_000),
+  spread: integer("MS", 0, 0, 600_000),
+  "close-code": oneOf("1001", "1012"),
   grace: integer("MS", 5000, 0, 600_000),
   workers: integer("N", 1, 1, 256),
+  metrics: { ...metricsFlag, unless: ["compression", "off"] } satisfies typeof metricsFlag,
   lang: oneOf(...LANGUAGES),
   "log-level": { ...oneOf(...LOG_LEVELS), placeholder: "LEVEL" },
   "log-format": oneOf("text", "json"),
@@ -127,6 +134,11 @@ export function main(
       const key = options.key ?? await keyPath(options.cert, DEFAULT_PAIR.key);
       const paths = { cert: options.cert, key };
       const pair = await certificatePair(paths, sentences, log);
+      let report = () => Promise.resolve<Report | undefined>(undefined);
+      // First, so that a port that is taken is told before anybody is served.
+      await using metrics = options.metrics === undefined
+        ? undefined
+        : await serveMetrics(options.metrics, () => report(), sentences);
       const listener: Listener = options.workers === 1
         ? startListener(options, pair, false, log, sentences)
         : await Workers.start(
@@ -134,15 +146,22 @@ export function main(
           pair,
           log,
         );
+      report = () => listener.report();
       const { port } = listener;
       log.info(sentences.server.listening, { event: "listening", port });
+      const url = urlOf(options, port);
+      log.debug(sentences.server.address, { event: "address", url });
+      if (metrics !== undefined) {
+        log.info(sentences.server.metrics, { event: "metrics", url: metrics.url });
+      }
 
       await onListening(port);
       using _renewal = watchCertificate(paths, pair, () => {
         void renew(listener, paths, sentences, log);
       });
       await aborted(stop);
-      await listener.stop();
+      await listener.stop(leavingOf(options, stop.reason, log, sentences));
+      logTotals(await listener.report(), sentences, log);
       return 0;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
@@ -189,6 +208,48 @@ async function renew(
     const reason = causeOf(error);
     log.error(sentences.server.certificateKept, { event: "certificateKept", reason });
   }
+}
+
+/**
+ * How the server leaves. It drains and spreads when it is asked to by what starts and ends servers; a person
+ * who presses Ctrl-C does not wait for a load balancer.
+ */
+function leavingOf(
+  options: { drain: number; spread: number; "close-code": "1001" | "1012" },
+  reason: unknown,
+  log: Logger,
+  sentences: Sentences,
+): ShutdownOptions {
+  const code = options["close-code"] === "1012" ? 1012 : 1001;
+  if (!(reason instanceof Stopped && reason.signal === "SIGTERM")) return { code };
+  const { drain, spread } = options;
+  if (drain > 0) log.info(sentences.server.draining, { event: "draining", ms: drain });
+  return { drain, spread, code };
+}
+
+/** Where a client on this machine, or one that knows `--host`, connects to. */
+function urlOf({ host, path }: { host: string | undefined; path: string }, port: number): string {
+  const isAny = host === undefined || host === "0.0.0.0" || host === "::";
+  const name = isAny ? "localhost" : host.includes(":") ? `[${host}]` : host;
+  return `wss://${name}:${port}${path}`;
+}
+
+/** Logs what has been counted from start to end. */
+function logTotals(report: Report | undefined, sentences: Sentences, log: Logger): void {
+  if (report === undefined) return;
+  const { connections, sockets, received, sent, refusals } = report.server;
+  log.debug(sentences.server.totals, {
+    event: "totals",
+    connections: connections.total,
+    sockets: sockets.total,
+    received: received.messages,
+    receivedBytes: received.messageBytes,
+    receivedWire: received.wireBytes,
+    sent: sent.messages,
+    sentBytes: sent.messageBytes,
+    sentWire: sent.wireBytes,
+    refusals: Object.values(refusals).reduce((sum, count) => sum + count),
+  });
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

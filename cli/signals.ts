@@ -11,9 +11,11 @@ const STOP_SIGNALS: Partial<Record<Deno.Signal, number>> = Deno.build.os === "wi
 /** Why the process stops, with the shell's exit code for it: 128 plus the signal's number. */
 export class Stopped extends Error {
   override name = "Stopped";
+  readonly signal: string;
   readonly exitCode: number;
   constructor(signal: string, exitCode: number) {
     super(`Stopped by ${signal}`);
+    this.signal = signal;
     this.exitCode = exitCode;
   }
 }

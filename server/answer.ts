@@ -18,6 +18,8 @@ export interface AnswerOptions {
   limits: ServeLimits;
   handler: ServeHandler;
   onError: ServeOptions["onError"];
+  /** Whether connections are kept after an answer now. */
+  keepsConnections(): boolean;
 }
 
 /** For whom a request is answered, and what its URL begins with. */
@@ -62,6 +64,7 @@ export async function answer(exchange: Exchange, options: AnswerOptions): Promis
     if (upgrade !== undefined && response.status === 101) {
       await upgradeTo!(upgrade, response);
     } else {
+      if (!options.keepsConnections()) out.shouldKeepAlive = false;
       await send(out, response, gone.signal, options);
     }
     completed.resolve();

@@ -75,7 +75,12 @@ export function attach(
     throw new TypeError("Cannot attach: server must be one of node:http or node:https");
   }
   if (typeof handler !== "function") throw new TypeError("Cannot attach: no handler was given");
-  const answerOptions = { limits: serveLimits(options), handler, onError: options.onError };
+  const answerOptions = {
+    limits: serveLimits(options),
+    handler,
+    onError: options.onError,
+    keepsConnections: () => false,
+  };
   const onUpgrade = (message: IncomingMessage, _socket: unknown, head: Uint8Array) =>
     void answerUpgrade(message, head, answerOptions);
   server.on("upgrade", onUpgrade);

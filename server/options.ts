@@ -4,7 +4,9 @@
  * @module
  */
 
+import type { ShutdownOptions } from "./leaving.ts";
 import { MAX_TIMEOUT_MS, numberOption } from "../websocket/options.ts";
+import type { Refusal, ServerStats } from "./stats.ts";
 
 /** What a {@linkcode ServeHandler} learns besides the request. */
 export interface ServeHandlerInfo<Addr extends Deno.Addr = Deno.Addr> {
@@ -31,6 +33,12 @@ export interface ServeOptions<Addr extends Deno.Addr = Deno.Addr> {
   onListen?: (localAddr: Addr) => void;
   /** Answers for a handler that threw. By default the error is printed, and 500 the answer. */
   onError?: (error: unknown) => Response | Promise<Response>;
+  /**
+   * Called for what is refused without the handler: connections over a limit, TLS handshakes that fail, requests
+   * that are malformed. Whoever can connect can cause as many calls as connections: bound what each one does, such
+   * as a line in a log. An error that it throws is printed.
+   */
+  onRefused?: (refusal: Refusal) => void;
   /** Compression of the bodies of responses is a reverse proxy's, or the application's. */
   automaticCompression?: false;
   /** Longest head of a request, in bytes; longer ones get 431. @default {16384} */
@@ -76,7 +84,7 @@ export interface ServeOptions<Addr extends Deno.Addr = Deno.Addr> {
    * @default {67108864} (64 MiB), or half of `maxMemory` where that is set
    */
   maxMemoryPerAddress?: number;
-  /** Longest wait for the clients at shutdown, in milliseconds. @default {5000} */
+  /** Longest wait for the clients at shutdown, from the last Close frame on, in milliseconds. @default {5000} */
   gracePeriod?: number;
   /**
    * Addresses (`192.0.2.1`) and networks (`2001:db8::/32`) of proxies, or `unix` for all peers of a Unix socket.
@@ -138,16 +146,62 @@ export interface HttpServer<Addr extends Deno.Addr = Deno.Addr> extends AsyncDis
   readonly finished: Promise<void>;
   /** Where it listens. */
   readonly addr: Addr;
+  /** Whether it serves and does not leave: what a readiness probe asks. False from `shutdown` on. */
+  readonly ready: boolean;
+  /**
+   * What it has counted so far: messages and bytes of its WebSockets, which show what compression saves,
+   * connections, responses, refusals. Each read adds up all open WebSockets.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
+   *
+   * await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+   *   const { socket, response } = upgradeWebSocket(request);
+   *   socket.onmessage = () => socket.close(1000);
+   *   return response;
+   * });
+   *
+   * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`);
+   * socket.onopen = () => socket.send("hello ".repeat(1000));
+   * await new Promise((resolve) => socket.onclose = resolve);
+   * const { received } = server.stats;
+   * assert(received.messageBytes / received.wireBytes > 50);
+   * ```
+   */
+  readonly stats: ServerStats;
   /** Lets the process live on for this server's sake. */
   ref(): void;
   /** Lets the process end while this server listens. */
   unref(): void;
   /**
-   * Stops: nothing more is accepted, requests and messages that have come are answered, sockets are
-   * closed with 1001. A connection that does not end within the grace period is cut off. Resolves when
-   * all is done.
+   * Leaves in order, and resolves when all is done. {@linkcode HttpServer.ready} is false at once. The server
+   * drains, then nothing more is accepted, requests and messages that have come are answered, and sockets
+   * are closed. A connection that does not end within the grace period after the last Close frame is cut off.
+   *
+   * A later call hurries: it ends the drain and the spread where that is earlier than was asked for. So do
+   * `signal` and `Symbol.asyncDispose`, which neither drain nor spread.
+   *
+   * Rejects with a `RangeError` if an option is out of its range; then nothing changes.
+   *
+   * @example A readiness probe says no from the beginning of the drain on
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { serve } from "@permessage/deflate";
+   *
+   * const server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (): Response => {
+   *   return server.ready ? new Response("yes") : new Response("no", { status: 503 });
+   * });
+   * const probe = async () => await (await fetch(`http://127.0.0.1:${server.addr.port}/`)).text();
+   *
+   * assertEquals(await probe(), "yes");
+   * const stopped = server.shutdown({ drain: 100, spread: 100, code: 1012 });
+   * assertEquals(await probe(), "no");
+   * await stopped;
+   * ```
    */
-  shutdown(): Promise<void>;
+  shutdown(options?: ShutdownOptions): Promise<void>;
   /**
    * Serves new connections with another certificate; those there are keep theirs.
    *

@@ -142,7 +142,7 @@ function headersOf({ headers }: Response, out: ServerResponse): string[] {
     if (!CONNECTION_HEADERS.has(name)) list.push(name, value);
   });
   // The rest of a body that nobody has read would have to be read before the next request.
-  const isOver = hasBody(out.req) && !out.req.complete ||
+  const isOver = !out.shouldKeepAlive || hasBody(out.req) && !out.req.complete ||
     /\bclose\b/i.test(headers.get("connection") ?? "");
   // A header that says what the connection could become is the connection's (section 7.8).
   const upgrade = headers.has("upgrade") ? ", Upgrade" : "";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { readForwarded } from "../protocol/forwarded.ts";
 import { type HeaderLines, HttpError } from "../protocol/http.ts";
 import { clientKey } from "../transport/address.ts";
@@ -19,18 +19,21 @@ import { type Incoming, Listener } from "../transport/listener.ts";
 import { memoryBudget } from "../transport/memory_budget.ts";
 import type { Session } from "../websocket/session.ts";
 import { answer, type AnswerOptions, type Client } from "./answer.ts";
+import { Leaving, type ShutdownOptions } from "./leaving.ts";
 import { listenOptions } from "./listen_options.ts";
 import {
   type HttpServer,
   type ServeHandler,
   type ServeLimits,
   serveLimits,
+  type ServeOptions,
   type ServeTcpOptions,
   type ServeUnixOptions,
 } from "./options.ts";
 import { Places } from "./places.ts";
 import type { Upgrade } from "./own_request.ts";
 import { isWebSocketRequest, type Origin } from "./request.ts";
+import { type RefusalReason, ServerCounters, type ServerStats } from "./stats.ts";
 import { TrustedProxies } from "./trusted_proxies.ts";
 import { startUpgraded } from "./upgrade.ts";
 
@@ -87,9 +90,6 @@ export function serve(first: any, second?: any): HttpServer<any> {
   return new Server(options, handler);
 }
 
-/** What connections that are cut off have to give their descriptors back, in milliseconds. */
-const CUT_OFF_MS = 500;
-
 /**
  * Connections over the limit that are told so at the same time: telling takes a TLS handshake. The
  * others are closed without a word.
@@ -116,17 +116,17 @@ class Server implements HttpServer {
   readonly #proxies: TrustedProxies;
   readonly #proxyProtocol: boolean;
   readonly #connections = new Map<Incoming, Served>();
+  readonly #counters = new ServerCounters();
+  readonly #onRefused: ServeOptions["onRefused"];
   /** Connections in the middle of the TLS handshake: cut off at shutdown. */
   readonly #handshakes = new Set<Incoming>();
   /** Connections over the limit, which are told so. */
   readonly #refused = new Set<Incoming>();
-  readonly #stop = Promise.withResolvers<void>();
-  /** Resolves when no connection is left, once the server is stopping. */
-  readonly #idle = Promise.withResolvers<void>();
-  #stopping = false;
+  readonly #leaving: Leaving;
 
   constructor(options: ServeTcpOptions | ServeUnixOptions, handler: ServeHandler) {
     const { signal, onError } = options;
+    this.#onRefused = options.onRefused;
     const onListen = options.onListen as ((address: Deno.Addr) => void) | undefined;
     const listen = listenOptions(options);
     const limits = this.#limits = serveLimits(options);
@@ -144,12 +144,17 @@ class Server implements HttpServer {
     this.#http = new HttpConnections({
       ...limits,
       mayUpgrade: isWebSocketRequest,
+      onRefused: ({ status, message }, peer) => {
+        this.#counters.answered(status);
+        this.#countRefusal(reasonOf(status), peer, message);
+      },
       onRequest: (request) => this.#onRequest(request),
       onUpgrade: (request) => this.#onUpgrade(request),
     });
     this.#origin = this.#originOf();
-    this.#answerOptions = { limits, handler, onError };
-    this.finished = this.#finish();
+    this.#leaving = this.#prepareLeaving();
+    this.#answerOptions = { limits, handler, onError, keepsConnections: () => this.ready };
+    this.finished = this.#leaving.finished;
     try {
       if (onListen !== undefined) onListen(this.addr);
       else console.log(`Listening on ${this.#shownAddress}`);
@@ -181,6 +186,10 @@ class Server implements HttpServer {
     return `${scheme}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}/`;
   }
 
+  get stats(): ServerStats {
+    return this.#counters.snapshot(this.#connections.size);
+  }
+
   ref(): void {
     this.#listener.ref();
   }
@@ -189,21 +198,32 @@ class Server implements HttpServer {
     this.#listener.unref();
   }
 
-  async shutdown(): Promise<void> {
-    if (!this.#stopping) {
-      this.#stopping = true;
-      this.#listener.close();
-      this.#http.close();
-      for (const incoming of this.#handshakes) incoming.destroy();
-      for (const { session } of this.#connections.values()) if (session) this.#sendAway(session);
-      this.#stop.resolve();
-    }
+  get ready(): boolean {
+    return !this.#leaving.hasBegun;
+  }
+
+  async shutdown(options: ShutdownOptions = {}): Promise<void> {
+    this.#leaving.begin(options);
     await this.finished;
   }
 
-  /** Half of the grace period is for answers, the other for the closing handshake. */
-  #sendAway(session: Session): void {
-    session.goAway(performance.now() + this.#limits.gracePeriod / 2);
+  #prepareLeaving(): Leaving {
+    const connections = this.#connections;
+    return new Leaving({
+      stopAccepting: () => {
+        this.#listener.close();
+        this.#http.close();
+        for (const incoming of this.#handshakes) incoming.destroy();
+      },
+      sessions: () => Array.from(connections.values(), ({ session }) => session ?? []).flat(),
+      isEmpty: () => connections.size === 0,
+      cutOff: () => {
+        for (const [incoming, { session }] of connections) {
+          session?.fail(new Error("Connection lost: the server has stopped"));
+          incoming.destroy();
+        }
+      },
+    }, this.#limits.gracePeriod);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -219,37 +239,25 @@ class Server implements HttpServer {
     this.#listener.setCertificate({ cert, key }, servername);
   }
 
-  /** Waits for the end of the server, and cuts off what is not done within the grace period. */
-  async #finish(): Promise<void> {
-    await this.#stop.promise;
-    if (this.#connections.size === 0) return;
-    let timer: ReturnType<typeof setTimeout>;
-    const wait = (ms: number) => new Promise<void>((resolve) => timer = setTimeout(resolve, ms));
-    const cutOff = wait(this.#limits.gracePeriod).then(() => {
-      for (const [incoming, { session }] of this.#connections) {
-        session?.fail(new Error("Connection lost: the server has stopped"));
-        incoming.destroy();
-      }
-      return wait(CUT_OFF_MS);
-    });
-    await Promise.race([this.#idle.promise, cutOff]);
-    clearTimeout(timer!);
-  }
-
   /** Serves one connection; its place is free again when its file descriptor is. */
   #serve(incoming: Incoming): void {
     const client = this.#speaksForAnother(incoming) ? undefined : clientKey(incoming.remoteAddr);
     const hasPlace = this.#places.take(client);
     const served: Served = { session: undefined, client };
     this.#connections.set(incoming, served);
+    this.#counters.connected();
     incoming.onClosed = () => {
       this.#connections.delete(incoming);
       this.#refused.delete(incoming);
       if (hasPlace) this.#places.giveBack(served.client);
-      if (this.#stopping && this.#connections.size === 0) this.#idle.resolve();
+      this.#leaving.checkEmpty();
     };
-    if (this.#stopping || this.#isOutsider(incoming)) return incoming.destroy();
+    if (this.#leaving.isDrained || this.#isOutsider(incoming)) {
+      this.#countRefusal(this.#leaving.isDrained ? "shuttingDown" : "untrustedPeer", incoming);
+      return incoming.destroy();
+    }
     if (!hasPlace) {
+      this.#countRefusal("tooManyConnections", incoming);
       if (this.#refused.size >= MAX_REFUSALS) return incoming.destroy();
       this.#refused.add(incoming);
     }
@@ -269,35 +277,63 @@ class Server implements HttpServer {
   /** Reads the PROXY header and completes the TLS handshake, and speaks HTTP from then on. Never rejects. */
   async #open(incoming: Incoming, served: Served): Promise<void> {
     this.#handshakes.add(incoming);
-    const timer = setTimeout(() => incoming.destroy(), this.#limits.handshakeTimeout);
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      incoming.destroy();
+    }, this.#limits.handshakeTimeout);
     const isOpen = await incoming.open((socket) => {
-      if (this.#stopping) return incoming.destroy();
+      if (this.#leaving.isDrained) return incoming.destroy();
       // Of a proxy among proxies, each request says more.
       if (served.client === undefined && !this.#proxies.has(incoming.remoteAddr)) {
         const client = clientKey(incoming.remoteAddr);
-        if (this.#places.count(client)) served.client = client;
-        else this.#refused.add(incoming);
+        if (this.#places.count(client)) {
+          served.client = client;
+        } else {
+          this.#refused.add(incoming);
+          this.#countRefusal("tooManyConnections", incoming);
+        }
       }
       this.#http.take(socket, incoming);
     });
     clearTimeout(timer);
     this.#handshakes.delete(incoming);
-    if (!isOpen) incoming.destroy();
+    if (isOpen) return;
+    incoming.destroy();
+    if (this.#leaving.isDrained) this.#countRefusal("shuttingDown", incoming);
+    else if (isLate) this.#countRefusal("handshakeTimeout", incoming);
+    else if (incoming.failure !== undefined) {
+      this.#countRefusal(incoming.failure.reason, incoming, incoming.failure.cause);
+    }
+  }
+
+  #countRefusal(reason: RefusalReason, { remoteAddr }: Incoming, cause = ""): void {
+    this.#counters.refused(reason);
+    try {
+      this.#onRefused?.({ reason, remoteAddr, cause });
+    } catch (error) {
+      console.error(error);
+    }
   }
 
   async #onRequest({ message, response, peer }: HttpRequest<Incoming>): Promise<void> {
     const client = this.#clientOf(message, peer);
     const key = this.#uncountedKey(peer, client);
-    if (this.#isRefused(peer, key)) return refuse(response, TOO_MANY_CONNECTIONS);
+    if (this.#isRefused(peer, key)) return this.#refuse(response);
     await answer({ message, response, client }, this.#answerOptions);
+    if (response.headersSent) this.#counters.answered(response.statusCode);
     if (key !== undefined) this.#places.uncount(key);
   }
 
   async #onUpgrade(request: UpgradeRequest<Incoming>): Promise<void> {
     const { message, response, peer, handover } = request;
+    if (!this.ready) {
+      this.#countRefusal("shuttingDown", peer);
+      return this.#refuse(response, STOPPING, this.#leaving.retryAfter);
+    }
     const client = this.#clientOf(message, peer);
     const key = this.#uncountedKey(peer, client);
-    if (this.#isRefused(peer, key)) return refuse(response, TOO_MANY_CONNECTIONS);
+    if (this.#isRefused(peer, key)) return this.#refuse(response);
     let isCounted = false;
     const upgradeTo = async (upgrade: Upgrade, accepted: Response) => {
       const served = this.#connections.get(peer);
@@ -306,10 +342,13 @@ class Server implements HttpServer {
       isCounted = true;
       served.session = upgrade.session;
       response.detachSocket(message.socket);
+      this.#counters.accepted(upgrade.session);
+      this.#counters.answered(accepted.status);
       await startUpgraded(handover, client.address, upgrade, accepted);
-      if (this.#stopping) this.#sendAway(upgrade.session);
+      this.#leaving.opened(upgrade.session);
     };
     await answer({ message, response, client, upgradeTo }, this.#answerOptions);
+    if (response.headersSent) this.#counters.answered(response.statusCode);
     if (key !== undefined && !isCounted) this.#places.uncount(key);
   }
 
@@ -341,13 +380,35 @@ class Server implements HttpServer {
   }
 
   #isRefused(peer: Incoming, key: string | undefined): boolean {
-    return this.#refused.has(peer) || key !== undefined && !this.#places.count(key);
+    if (this.#refused.has(peer)) return true;
+    if (key === undefined || this.#places.count(key)) return false;
+    this.#countRefusal("tooManyConnections", peer);
+    return true;
   }
+
+  #refuse(
+    response: ServerResponse,
+    error: HttpError = TOO_MANY_CONNECTIONS,
+    retryAfter?: number,
+  ): void {
+    this.#counters.answered(error.status);
+    refuse(response, error, retryAfter);
+  }
+}
+
+/** Why a request was refused that is answered so. */
+function reasonOf(status: number): RefusalReason {
+  return status === 431 ? "headTooLarge" : status === 408 ? "headTimeout" : "badRequest";
 }
 
 const TOO_MANY_CONNECTIONS = new HttpError(
   503,
   "Cannot serve: too many connections, try again later",
+);
+
+const STOPPING = new HttpError(
+  503,
+  "Cannot upgrade to WebSocket: the server is stopping, try again later",
 );
 
 /** Sets the bounds of the memory that all connections of the process hold, as far as they are given. */

@@ -26,7 +26,9 @@ import { isCopy, ownRequests, type Upgrade } from "./own_request.ts";
 import { copyHeaders, schemeOf, urlOf } from "./request.ts";
 
 /** Options of {@linkcode upgradeWebSocket}. */
-export interface UpgradeWebSocketOptions extends SocketOptions {
+export interface UpgradeWebSocketOptions<Data = undefined> extends SocketOptions {
+  /** What the program keeps with the socket: {@linkcode WebSocket.data}, such as who the user is. */
+  data?: Data;
   /** The subprotocol chosen from those the client offers. */
   protocol?: string;
   /**
@@ -39,9 +41,9 @@ export interface UpgradeWebSocketOptions extends SocketOptions {
 }
 
 /** What {@linkcode upgradeWebSocket} returns. */
-export interface WebSocketUpgrade {
+export interface WebSocketUpgrade<Data = undefined> {
   /** Opens once the response has been sent. */
-  socket: WebSocket;
+  socket: WebSocket<Data>;
   /** To be returned from the handler, itself or a copy. */
   response: Response;
 }
@@ -109,10 +111,10 @@ const upgradeOfDeno = Deno.upgradeWebSocket;
  * assertEquals([socket.protocol, closing.reason], ["chat", "nothing to say"]);
  * ```
  */
-export function upgradeWebSocket(
+export function upgradeWebSocket<Data = undefined>(
   request: Request | IncomingMessage,
-  options: UpgradeWebSocketOptions = {},
-): WebSocketUpgrade {
+  options: UpgradeWebSocketOptions<Data> = {},
+): WebSocketUpgrade<Data> {
   const { protocol = "", compression = true, head } = options;
   const attached = options.socket as Socket | undefined;
   const limits = socketLimits(options, "server");
@@ -149,7 +151,11 @@ export function upgradeWebSocket(
     agreed?.response ?? "",
     agreed && new PerMessageDeflate(agreed.agreement, "server", settings!, clientKey(address)),
   );
-  const socket = acceptedSocket(session, handshake.url.replace(/^http/, "ws"));
+  const socket = acceptedSocket(
+    session,
+    handshake.url.replace(/^http/, "ws"),
+    options.data as Data,
+  );
   const accept = acceptOf(headers.get("Sec-WebSocket-Key")!);
   const response = new Response(null, {
     status: 101,
@@ -213,12 +219,12 @@ async function attach(
 }
 
 /** Upgrades a request that did not come by `serve`. */
-function upgradeOther(
+function upgradeOther<Data>(
   request: Request | IncomingMessage,
   protocol: string,
   { idleTimeout }: SocketLimits,
-  options: UpgradeWebSocketOptions,
-): WebSocketUpgrade {
+  options: UpgradeWebSocketOptions<Data>,
+): WebSocketUpgrade<Data> {
   if (isCopy(request as Request)) {
     throw new Misuse(
       "Cannot upgrade to WebSocket: the request is a copy, must be the very one that the handler was given",
@@ -226,7 +232,8 @@ function upgradeOther(
   }
   refuseLimits(options);
   const native = { idleTimeout, ...(protocol !== "" && { protocol }) };
-  return upgradeOfDeno(request as Request, native) as unknown as WebSocketUpgrade;
+  const { socket, response } = upgradeOfDeno(request as Request, native);
+  return { socket: Object.assign(socket, { data: options.data }) as never, response };
 }
 
 /** The limits that `Deno.upgradeWebSocket` does not have. */
@@ -239,7 +246,7 @@ const OWN_LIMITS = [
 ] as const;
 
 /** A limit that would not be kept is refused, not passed over. */
-function refuseLimits(options: UpgradeWebSocketOptions): void {
+function refuseLimits(options: SocketOptions): void {
   const given = OWN_LIMITS.filter((name) => options[name] !== undefined);
   if (given.length === 0) return;
   throw new TypeError(

@@ -18,8 +18,18 @@ interface Source {
   imports: string[];
 }
 
-const FOLDERS = ["protocol", "transport", "websocket", "server", "cli", "certs", "tests"];
-const FILES = ["mod.ts", "server.ts", "client.ts"];
+const FOLDERS = [
+  "protocol",
+  "transport",
+  "websocket",
+  "server",
+  "topics",
+  "cli",
+  "certs",
+  "examples",
+  "tests",
+];
+const FILES = ["mod.ts", "topics.ts", "server.ts", "client.ts"];
 
 /** All files of the library and the programs. */
 function sources(): Source[] {
@@ -61,6 +71,8 @@ const ARROWS: Record<string, { rooms: string[]; node: string[] }> = {
     rooms: ["server", "websocket", "transport", "protocol"],
     node: ["http", "net", "stream"],
   },
+  "topics": { rooms: ["topics", "websocket", "transport", "protocol"], node: [] },
+  "topics.ts": { rooms: ["topics"], node: [] },
   "mod.ts": { rooms: ["server", "websocket", "transport", "protocol"], node: [] },
 };
 

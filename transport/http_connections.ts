@@ -25,6 +25,8 @@ export interface HttpConnectionsOptions<Peer> {
   headerTimeout: number;
   /** Longest time from an answer to the next request, in milliseconds. */
   keepAliveTimeout: number;
+  /** Called with what is answered here, as it is no request that can be served. */
+  onRefused(refusal: HttpError, peer: Peer): void;
   /** Answers a request. Its body may be yet to come. */
   onRequest(request: HttpRequest<Peer>): void;
   /** Whether the connection of a request that asks for an upgrade is given to `onUpgrade`. */
@@ -57,6 +59,8 @@ interface HttpConnection<Peer> {
   isServed: boolean;
   /** Whether the network is held until the body of `message` is read on. */
   isHeld: boolean;
+  /** Takes back what was added to the socket. */
+  release(): void;
 }
 
 /** Statuses of errors that the parser reports; of all others 400. */
@@ -83,16 +87,10 @@ export class HttpConnections<Peer> {
   readonly #options: HttpConnectionsOptions<Peer>;
   readonly #server: Server;
   readonly #connections = new Map<Socket, HttpConnection<Peer>>();
-  /** Holds the network of TLS while the body of a request is not read: the server only stops delivery. */
-  readonly #onTlsData: (this: Socket) => void;
   #isOpen = true;
 
   constructor(options: HttpConnectionsOptions<Peer>) {
     this.#options = options;
-    const hold = (socket: Socket) => this.#hold(this.#connections.get(socket));
-    this.#onTlsData = function () {
-      hold(this);
-    };
     const server = this.#server = http().createServer({
       maxHeaderSize: options.maxHeaderBytes,
       headersTimeout: options.headerTimeout,
@@ -112,7 +110,7 @@ export class HttpConnections<Peer> {
     server.on("checkContinue", (message, response) => this.#onRequest(message, response));
     server.on("upgrade", (message, _socket, head) => this.#onUpgrade(message, head));
     server.on("connect", (_message, socket) => {
-      refuseConnection(socket as Socket, new HttpError(501, 'Cannot serve method "CONNECT"'));
+      this.#refuse(socket as Socket, new HttpError(501, 'Cannot serve method "CONNECT"'));
     });
     server.on("clientError", (error: Error & { code?: string }, socket) => {
       this.#onClientError(error, socket as Socket);
@@ -133,26 +131,35 @@ export class HttpConnections<Peer> {
       message: undefined,
       isServed: true,
       isHeld: false,
+      release() {
+        socket.off("close", forget).off("end", onEnd).off("pause", hold).off("resume", goOn)
+          .off("data", onData);
+        Object.assign(socket, { destroySoon, write, _write });
+      },
     };
-    this.#connections.set(socket, connection);
-    socket.once("close", () => this.#connections.delete(socket));
-    socket.once("end", () => this.#onEnd(socket));
-    if (open.source !== socket) {
-      socket.on("pause", () => holdNetwork(open, true));
-      socket.on("resume", () => connection.isHeld || holdNetwork(open, false));
-    }
+    const forget = () => void this.#connections.delete(socket);
+    const onEnd = () => this.#onEnd(socket);
+    const hold = () => holdNetwork(open, true);
+    const goOn = () => connection.isHeld || holdNetwork(open, false);
+    const onData = () => this.#hold(connection);
+    socket.on("close", forget).on("end", onEnd);
+    if (open.source !== socket) socket.on("pause", hold).on("resume", goOn);
+    const { destroySoon, write, _write } = socket;
+    completeEmptyWrites(socket);
     socket.write = writeEncoded as typeof socket.write;
     // After its last answer, the server would end a connection at once: see `linger`.
     socket.destroySoon = () => this.#linger(socket);
+    this.#connections.set(socket, connection);
     this.#server.emit("connection", socket);
-    if (open.source !== socket) socket.on("data", this.#onTlsData);
+    // Node only stops delivery to a body that nobody reads, and the network of TLS goes on.
+    if (open.source !== socket) socket.on("data", onData);
     socket.resume();
   }
 
-  #hold(connection: HttpConnection<Peer> | undefined): void {
-    const message = connection?.message;
-    if (connection === undefined || message === undefined) return;
-    if (connection.isHeld || message.complete) return;
+  /** Holds the network while the body of a request is not read. */
+  #hold(connection: HttpConnection<Peer>): void {
+    const { message } = connection;
+    if (message === undefined || connection.isHeld || message.complete) return;
     if (message.readableLength < message.readableHighWaterMark) return;
     connection.isHeld = true;
     holdNetwork(connection.socket, true);
@@ -189,15 +196,20 @@ export class HttpConnections<Peer> {
       (this.#options.mayUpgrade(message) ? NOT_UPGRADABLE : undefined);
     if (refusal !== undefined) {
       connection.isServed = false;
+      this.#options.onRefused(refusal, connection.peer);
       return refuse(response, refusal);
     }
     this.#options.onRequest({ message, response, peer: connection.peer });
   }
 
-  /** Ends a body of which no more can come: `node:http` waits for it on a connection that is half open. */
+  /** The peer has ended its side: what it has asked for whole is answered yet, and nothing more. */
   #onEnd(socket: Socket): void {
-    const message = this.#connections.get(socket)?.message;
-    if (message !== undefined && !message.complete) message.destroy(new Error("Connection lost"));
+    const connection = this.#connections.get(socket);
+    // One that was taken over has no connection here.
+    if (connection === undefined) return;
+    // Deno tells nothing of a body that ends too early, as the server allows half-open connections.
+    if (connection.message?.complete === false) socket.destroy();
+    else if (connection.requests === 0) socket.end();
   }
 
   #linger(socket: Socket): void {
@@ -242,7 +254,7 @@ export class HttpConnections<Peer> {
     if (connection === undefined) return void message.socket.destroy();
     const { socket, peer } = connection;
     this.#connections.delete(message.socket);
-    message.socket.off("data", this.#onTlsData);
+    connection.release();
     const response = upgradeResponse(message);
     this.#options.onUpgrade({ message, response, handover: new Handover(socket, head), peer });
   }
@@ -259,8 +271,27 @@ export class HttpConnections<Peer> {
       : status === 431
       ? `it is over ${maxHeaderBytes} bytes`
       : "it is malformed";
-    refuseConnection(socket, new HttpError(status, `Cannot read request: ${problem}`));
+    this.#refuse(socket, new HttpError(status, `Cannot read request: ${problem}`));
   }
+
+  /** Answers what could not be read as a request to be served. */
+  #refuse(socket: Socket, refusal: HttpError): void {
+    const connection = this.#connections.get(socket);
+    if (connection !== undefined) this.#options.onRefused(refusal, connection.peer);
+    refuseConnection(socket, refusal);
+  }
+}
+
+/**
+ * The server ends an answer that is not chunked by an empty write when the last part is not written yet. Over
+ * TLS, Deno never calls back for one: neither the answer nor its connection would end.
+ */
+function completeEmptyWrites(socket: Socket): void {
+  const write = socket._write;
+  socket._write = (chunk, encoding, callback) => {
+    if (chunk.length === 0) callback();
+    else write.call(socket, chunk, encoding, callback);
+  };
 }
 
 /** What an ordinary answer to a request for an upgrade is sent by; it ends the connection. */
@@ -283,14 +314,22 @@ export function usualReason(status: number): string {
   return http().STATUS_CODES[status] ?? "";
 }
 
-/** Answers a request that is not served, and ends the connection. */
-export function refuse(response: ServerResponse, { status, message }: HttpError): void {
+/**
+ * Answers a request that is not served, and ends the connection.
+ *
+ * @param retryAfter When to ask again if the status is 503, in seconds.
+ */
+export function refuse(
+  response: ServerResponse,
+  { status, message }: HttpError,
+  retryAfter?: number,
+): void {
   const body = `${message}.\n`;
-  response.writeHead(status, { ...headersOf(status), "Content-Length": body.length });
+  response.writeHead(status, { ...headersOf(status, retryAfter), "Content-Length": body.length });
   response.end(body);
 }
 
-/** Likewise, where the request could not be read. */
+/** Likewise, where there is no request to answer. */
 function refuseConnection(socket: Socket, { status, message }: HttpError): void {
   const lines = [`HTTP/1.1 ${status} ${usualReason(status)}`];
   for (const [name, value] of Object.entries(headersOf(status))) lines.push(`${name}: ${value}`);
@@ -300,11 +339,11 @@ function refuseConnection(socket: Socket, { status, message }: HttpError): void 
   linger(socket);
 }
 
-function headersOf(status: number): Record<string, string> {
+function headersOf(status: number, retryAfter = 5): Record<string, string> {
   return {
     "Content-Type": "text/plain; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
-    ...(status === 503 && { "Retry-After": "5" }),
+    ...(status === 503 && { "Retry-After": String(retryAfter) }),
     "Connection": "close",
   };
 }

@@ -18,11 +18,19 @@ export class SocketParts {
   readonly url: string;
   /** Of a client: gives up what is being done to connect. */
   readonly abort: ((reason: unknown) => void) | undefined;
+  /** Of a server: what its program keeps with the socket. */
+  readonly data: unknown;
 
-  constructor(session: Session, url: string, abort?: (reason: unknown) => void) {
+  constructor(
+    session: Session,
+    url: string,
+    abort: ((reason: unknown) => void) | undefined,
+    data?: unknown,
+  ) {
     this.session = session;
     this.url = url;
     this.abort = abort;
+    this.data = data;
   }
 
   /**

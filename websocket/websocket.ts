@@ -15,8 +15,12 @@ import type { ProtocolsOrOptions } from "./opening_options.ts";
 import type { SendOptions } from "./options.ts";
 import { type Ending, type Session, type SessionListener, State, STATE_NAMES } from "./session.ts";
 import { SocketParts } from "./socket_parts.ts";
+import type { SocketStats } from "./stats.ts";
 import { MessageReader, MessageWriter, type StreamedSocket } from "./streams.ts";
 import { defineConstant, defineInspection, makeEnumerable } from "./web_idl.ts";
+
+/** Writes at once what was sent by a socket. Otherwise it is written after the caller's task. */
+export let flush: (socket: WebSocket) => void;
 
 /**
  * A WebSocket that compresses: the web's class, with what servers and programs need besides.
@@ -45,7 +49,7 @@ import { defineConstant, defineInspection, makeEnumerable } from "./web_idl.ts";
  * await closed;
  * ```
  */
-export class WebSocket extends EventTarget implements globalThis.WebSocket {
+export class WebSocket<Data = unknown> extends EventTarget implements globalThis.WebSocket {
   /** The connection is being made. */
   declare static readonly CONNECTING: 0;
   /** Messages may be sent and received. */
@@ -78,6 +82,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   #writer: MessageWriter | undefined;
   #ending: Ending | undefined;
   #pingCount = 0;
+  #data: Data;
 
   /** Bytes of messages that were given after the close, and never go out. */
   #lost = 0;
@@ -105,6 +110,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     this.#url = parts.url;
     this.#origin = new URL(parts.url).origin;
     this.#abort = parts.abort;
+    this.#data = parts.data as Data;
     // As Deno's own have it.
     this.#binaryType = session.server ? "arraybuffer" : "blob";
     this.#handlers = new Handlers(
@@ -182,9 +188,49 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
     return this.#session.bufferedAmount + (this.#blobs?.bytes ?? 0) + this.#lost;
   }
 
+  /**
+   * What this connection has carried so far, so that what compression saves can be seen. A socket that
+   * `Deno.upgradeWebSocket` has made, for a request that came by `Deno.serve`, does not have it.
+   *
+   * @example
+   * ```ts
+   * import { assert, assertEquals } from "@std/assert";
+   * import { serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
+   *
+   * await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+   *   const { socket, response } = upgradeWebSocket(request);
+   *   socket.onopen = () => socket.send("x".repeat(10_000));
+   *   return response;
+   * });
+   *
+   * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`);
+   * await new Promise((resolve) => socket.onmessage = resolve);
+   * const { received } = socket.stats;
+   * assertEquals([received.messages, received.messageBytes], [1, 10_000]);
+   * assert(received.wireBytes < 200);
+   * const closed = new Promise((resolve) => socket.onclose = resolve);
+   * socket.close(1000);
+   * await closed;
+   * ```
+   */
+  get stats(): SocketStats {
+    return this.#session.stats;
+  }
+
   /** The peer's address, once there is one. */
   get remoteAddr(): Deno.Addr | undefined {
     return this.#session.remoteAddr;
+  }
+
+  /**
+   * What the program keeps with the socket. On a server's it is at first what `upgradeWebSocket` was given as
+   * `data`, on a client's `undefined`.
+   */
+  get data(): Data {
+    return this.#data;
+  }
+  set data(value: Data) {
+    this.#data = value;
   }
 
   /**
@@ -483,6 +529,7 @@ export class WebSocket extends EventTarget implements globalThis.WebSocket {
   }
 
   static {
+    flush = (socket) => socket.#session.flush();
     defineInspection(this.prototype, (socket) => {
       // The prototype has no state to show.
       if (!(#session in socket)) return undefined;
@@ -502,8 +549,8 @@ Object.defineProperty(WebSocket.prototype, Symbol.toStringTag, {
 });
 
 /** A socket of a server: a {@linkcode WebSocket} that connects to nothing. */
-export function acceptedSocket(session: Session, url: string): WebSocket {
-  return new WebSocket(new SocketParts(session, url) as unknown as string);
+export function acceptedSocket<Data>(session: Session, url: string, data?: Data): WebSocket<Data> {
+  return new WebSocket(new SocketParts(session, url, undefined, data) as unknown as string);
 }
 
 /** Refuses a call without an argument that it needs. */

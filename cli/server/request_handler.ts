@@ -8,7 +8,14 @@
  */
 
 import { deadline } from "@std/async/deadline";
-import { checkUpgrade, type CompressionOptions } from "../../mod.ts";
+import {
+  checkUpgrade,
+  type CompressionOptions,
+  type Refusal,
+  type ShutdownOptions,
+} from "../../mod.ts";
+import { retryAfter } from "../../server/leaving.ts";
+import { Spread } from "../../server/spread.ts";
 import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts";
 import type { Logger } from "./log.ts";
 import { type LoggedPeer, PeerLog } from "./peer_log.ts";
@@ -53,9 +60,6 @@ export interface RequestHandlerOptions {
   workers?: number;
 }
 
-/** The close code of a server that goes away (RFC 6455 section 7.4.1). */
-const GOING_AWAY = 1001;
-
 /** Handles the server's requests and sockets. */
 export class RequestHandler {
   readonly #options: RequestHandlerOptions;
@@ -64,7 +68,12 @@ export class RequestHandler {
   readonly #replyBytes: Uint8Array<ArrayBuffer>;
   /** The open sockets, each with a promise that resolves when the socket has closed. */
   readonly #sockets = new Map<WebSocket, Promise<void>>();
+  #ready = true;
+  /** When a drain ends that {@linkcode RequestHandler.close} has begun. */
+  #drainEnd: number | undefined;
   #stopping = false;
+  /** How many opening handshakes there were, each of which is the next connection of the log. */
+  #handshakes = 0;
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
@@ -74,28 +83,66 @@ export class RequestHandler {
 
   /** Answers one request. */
   readonly handle = (request: Request, info: { remoteAddr: Deno.Addr }): Response => {
+    const response = this.#answer(request, info.remoteAddr);
+    if (!this.#ready && response.status !== 101) response.headers.set("Connection", "close");
+    return response;
+  };
+
+  #answer(request: Request, remoteAddr: Deno.Addr): Response {
     if (this.#stopping) return textResponse(503, "The server is stopping.", { "Retry-After": "5" });
     const { pathname } = new URL(request.url);
-    if (pathname === this.#options.path) return this.#upgrade(request, info.remoteAddr);
+    if (pathname === this.#options.path) return this.#upgrade(request, remoteAddr);
     // `OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7).
     if (pathname === "/*" && request.method === "OPTIONS") {
       return textResponse(200, "The server is running.", { Allow: "GET, HEAD, OPTIONS" });
     }
-    if (pathname !== "/healthz") return textResponse(404, "There is nothing at this path.");
+    if (pathname !== "/healthz") {
+      this.#log.write("debug", "notFound", PeerLog.peerAt(remoteAddr), () => ({
+        method: printable(request.method),
+        path: printable(pathname),
+      }));
+      return textResponse(404, "There is nothing at this path.");
+    }
     if (request.method !== "GET" && request.method !== "HEAD") {
       return textResponse(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
     }
-    return textResponse(200, "The server is running.");
+    return this.#ready
+      ? textResponse(200, "The server is running.")
+      : textResponse(503, "The server is stopping.");
+  }
+
+  /** Has `/healthz` say from now on that no more clients are to be sent here. */
+  unready(): void {
+    this.#ready = false;
+  }
+
+  /** Logs what the server has refused without asking. */
+  readonly refused = ({ reason, remoteAddr, cause }: Refusal): void => {
+    this.#log.write("debug", "refused", PeerLog.peerAt(remoteAddr), () => ({
+      reason: fill(sentenceOf(reason, cause, this.#options.sentences), { cause: printable(cause) }),
+    }));
   };
 
   /**
-   * Closes every socket with 1001, and refuses every further request.
+   * Leaves as `HttpServer.shutdown` does, for a server that cannot: refuses upgrades while it drains, and then
+   * every request, and closes every socket.
    *
    * @param grace Longest wait for the peers to close, in milliseconds.
    */
-  async close(grace: number): Promise<void> {
+  async close(
+    { drain = 0, spread = 0, code = 1001 }: ShutdownOptions,
+    grace: number,
+  ): Promise<void> {
+    this.unready();
+    if (drain > 0) {
+      this.#drainEnd = performance.now() + drain;
+      await new Promise((resolve) => setTimeout(resolve, drain));
+    }
     this.#stopping = true;
-    for (const socket of this.#sockets.keys()) socket.close(GOING_AWAY);
+    await new Promise<void>((onDone) => {
+      new Spread<WebSocket>({ act: (socket) => socket.close(code), onDone })
+        .begin(this.#sockets.keys(), spread);
+    });
     try {
       await deadline(Promise.all(this.#sockets.values()), grace);
     } catch {
@@ -111,11 +158,16 @@ export class RequestHandler {
   #upgrade(request: Request, remoteAddr: Deno.Addr): Response {
     const { sentences, idleTimeout, maxMessageSize, compression, token, upgradeWebSocket } =
       this.#options;
+    const invalid = checkUpgrade(request);
+    if (invalid === undefined && this.#drainEnd !== undefined) {
+      const seconds = retryAfter(this.#drainEnd - performance.now());
+      return textResponse(503, "The server is stopping.", { "Retry-After": String(seconds) });
+    }
     const log = this.#log;
-    const peer = PeerLog.peerAt(remoteAddr);
+    const peer = { ...PeerLog.peerAt(remoteAddr), connection: ++this.#handshakes };
     log.write("info", "handshake", peer);
 
-    const refusal = checkUpgrade(request) ?? this.#checkAccess(request);
+    const refusal = invalid ?? this.#checkAccess(request);
     if (refusal !== undefined) {
       const value = { value: JSON.stringify(printable(refusal.value)) };
       const reason = fill(sentences.refusal[refusal.reason], value);
@@ -203,8 +255,15 @@ export class RequestHandler {
   }
 }
 
+/** Says why something was refused; of TLS, in plain words where the client's reason is known. */
+function sentenceOf(reason: Refusal["reason"], cause: string, { refused }: Sentences): string {
+  if (reason !== "tlsHandshake") return refused[reason];
+  if (/alert: (UnknownCA|BadCertificate|Certificate\w+)/.test(cause)) return refused.distrusted;
+  return cause.includes("InvalidContentType") ? refused.notTls : refused.tlsHandshake;
+}
+
 /** A response whose body is one plain sentence. */
-function textResponse(
+export function textResponse(
   status: number,
   body: string,
   headers: Record<string, string> = {},

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { ShutdownOptions } from "../../mod.ts";
 import type { CertificatePair } from "../certificates.ts";
 import { type LogOptions, openLog } from "./log.ts";
 import { type Language, sentencesIn } from "../sentences.ts";
@@ -11,6 +12,7 @@ import { causeOf } from "../failure.ts";
 import { terminal } from "../output.ts";
 import { dropPermissions } from "./permissions.ts";
 import { type Listener, type ListenerOptions, startListener } from "./listener.ts";
+import type { Report } from "./report.ts";
 
 /** What a worker must do. */
 export type Order =
@@ -24,13 +26,17 @@ export type Order =
     language: Language;
   }
   | { type: "renew"; pair: CertificatePair }
-  | { type: "stop" };
+  | { type: "unready" }
+  | { type: "report" }
+  | { type: "stop"; options: ShutdownOptions };
 
 /** A worker's answer to an order. */
 export interface Outcome {
   order: Order["type"];
   /** The port it listens on; present after a start that succeeded. */
   port?: number;
+  /** What it has counted so far, if it counts; present after a report and a stop. */
+  report?: Report | undefined;
   /** Why the order failed, if it did. */
   failure?: string;
 }
@@ -55,8 +61,14 @@ async function obey(order: Order): Promise<Outcome> {
     case "renew":
       await listener!.renew(order.pair);
       break;
+    case "unready":
+      await listener!.unready();
+      break;
+    case "report":
+      return { order: order.type, report: await listener!.report() };
     case "stop":
-      await listener!.stop();
+      await listener!.stop(order.options);
+      return { order: order.type, report: await listener!.report() };
   }
   return { order: order.type };
 }

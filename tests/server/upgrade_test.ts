@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { serve, upgradeWebSocket, type UpgradeWebSocketOptions } from "../../mod.ts";
+import { serve, upgradeWebSocket, type UpgradeWebSocketOptions, WebSocket } from "../../mod.ts";
 import { net, tls } from "../../transport/node.ts";
 import { concat, frame, TEXT } from "../protocol/driver.ts";
 import { developmentCertificates } from "../programs.ts";
@@ -213,4 +213,34 @@ Deno.test("upgradeWebSocket() refuses under Deno.serve what that cannot keep", a
   using client = await RawClient.connect(server.addr.port);
   await client.write(handshake());
   assertMatch(await client.head(), /^HTTP\/1\.1 200 /);
+});
+
+/** Whether two types are the same. */
+type Same<A, B> = [A] extends [B] ? [B] extends [A] ? true : false : false;
+
+Deno.test("upgradeWebSocket() keeps data with the socket, by either server", async () => {
+  interface User {
+    name: string;
+  }
+  const names: string[] = [];
+  const handler = (request: Request) => {
+    const { socket, response } = upgradeWebSocket(request, { data: { name: "Ana" } as User });
+    const typed: Same<typeof socket.data, User> = true;
+    socket.onopen = () => {
+      names.push(`${socket.data.name} ${typed}`);
+      socket.data = { name: "Bea" };
+      names.push(socket.data.name);
+      socket.close();
+    };
+    return response;
+  };
+  const listen = { port: 0, hostname: "127.0.0.1", onListen() {} };
+  await using ours = serve(listen, handler);
+  await using native = Deno.serve(listen, handler);
+  for (const { addr } of [ours, native]) {
+    const client = new WebSocket(`ws://127.0.0.1:${addr.port}/`);
+    assertEquals(client.data, undefined);
+    await new Promise((resolve) => client.onclose = resolve);
+  }
+  assertEquals(names, ["Ana true", "Bea", "Ana true", "Bea"]);
 });

@@ -150,7 +150,7 @@ onBoth("dial() explains the status that refused the handshake", async (compressi
     404: "check the path of the URL",
     426: "it speaks another version of the protocol",
     500: other,
-    503: "it is at its limit, try again later",
+    503: "it is at its limit or stopping, try again later",
   };
   for (const [status, hint] of Object.entries(hints)) {
     for (const url of [`ws://127.0.0.1:${plain.addr.port}/`, `wss://127.0.0.1:${tls.port}/`]) {

@@ -2,6 +2,7 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { RequestHandler, type RequestHandlerOptions } from "../../../cli/server/request_handler.ts";
 import { openLog } from "../../../cli/server/log.ts";
 import { sentencesIn } from "../../../cli/sentences.ts";
+import type { Refusal } from "../../../mod.ts";
 import { FakeSocket } from "../fake_socket.ts";
 
 const LOCAL: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 4000 };
@@ -14,7 +15,11 @@ class Fixture {
   readonly upgrades: unknown[] = [];
   readonly handler: RequestHandler;
 
-  constructor(options: Partial<RequestHandlerOptions> = {}, format: "text" | "json" = "text") {
+  constructor(
+    options: Partial<RequestHandlerOptions> = {},
+    format: "text" | "json" = "text",
+    level: "info" | "debug" = "info",
+  ) {
     const output = {
       out: (line: string) => void this.out.push(line),
       err: (line: string) => void this.err.push(line),
@@ -32,7 +37,7 @@ class Fixture {
         this.upgrades.push(upgradeOptions);
         return { socket: fake.asWebSocket, response: new Response("upgraded") };
       },
-      log: openLog({ level: "info", format, timestamps: false }, output),
+      log: openLog({ level, format, timestamps: false }, output),
       sentences: sentencesIn("en"),
       ...options,
     });
@@ -261,8 +266,60 @@ Deno.test("RequestHandler names the client in its records", () => {
   for (const [address, name] of addresses) {
     const fixture = new Fixture({}, "json");
     fixture.handle("/ws", { headers: HANDSHAKE }, address);
-    assertEquals(JSON.parse(fixture.out[0]!).properties, { event: "handshake", client: name });
+    const expected = { event: "handshake", client: name, connection: 1 };
+    assertEquals(JSON.parse(fixture.out[0]!).properties, expected);
   }
+});
+
+Deno.test("RequestHandler numbers connections, and tells of 404s, at debug", () => {
+  const fixture = new Fixture({}, "text", "debug");
+  fixture.handle("/ws", { headers: HANDSHAKE });
+  fixture.handle("/ws", { headers: HANDSHAKE }, { ...LOCAL, port: 4001 });
+  fixture.handle("/favicon.ico?token=secret");
+  fixture.handle(`/${"x".repeat(1000)}`, { method: "POST" });
+  assertEquals(fixture.out.slice(0, 3), [
+    "#1 127.0.0.1:4000 Handshake received",
+    "#2 127.0.0.1:4001 Handshake received",
+    "127.0.0.1:4000 Nothing at /favicon.ico (GET)",
+  ]);
+  assertEquals(fixture.out[3]!.length < 400, true);
+  const silent = new Fixture();
+  silent.handle("/favicon.ico");
+  assertEquals(silent.out, []);
+});
+
+Deno.test("RequestHandler.refused() says at debug why something was refused, within the log's limit", () => {
+  const causes: [Refusal["reason"], string, string][] = [
+    [
+      "tlsHandshake",
+      "received fatal alert: UnknownCA",
+      "the client does not accept the certificate (received fatal alert: UnknownCA)",
+    ],
+    [
+      "tlsHandshake",
+      "received corrupt message of type InvalidContentType (SSL routines)",
+      "the client does not speak TLS, as with ws:// in place of wss://",
+    ],
+    ["tlsHandshake", "peer\x1b", "the TLS handshake failed (peer\\u{1b})"],
+    ["tooManyConnections", "", "there are too many connections"],
+    [
+      "badRequest",
+      "Cannot read request: it is malformed",
+      "the request cannot be served (Cannot read request: it is malformed)",
+    ],
+  ];
+  const fixture = new Fixture({}, "text", "debug");
+  for (const [reason, cause] of causes) {
+    fixture.handler.refused({ reason, remoteAddr: LOCAL, cause });
+  }
+  assertEquals(fixture.out, causes.map(([, , line]) => `127.0.0.1:4000 Refused: ${line}`));
+  const refusal: Refusal = { reason: "handshakeTimeout", remoteAddr: LOCAL, cause: "" };
+  for (let i = 0; i < 40_000; i++) fixture.handler.refused(refusal);
+  assertEquals(fixture.out.length < 31_000, true);
+  fixture.handler.flushLog();
+  const silent = new Fixture();
+  silent.handler.refused(refusal);
+  assertEquals([silent.out, silent.err], [[], []]);
 });
 
 Deno.test("RequestHandler.close() closes every open socket with 1001 and waits for them", async () => {
@@ -270,7 +327,7 @@ Deno.test("RequestHandler.close() closes every open socket with 1001 and waits f
   const [gone, one, two] = [fixture.connect(), fixture.connect(), fixture.connect()];
   gone.end(1000);
   let done = false;
-  const closing = fixture.handler.close(600_000).then(() => done = true);
+  const closing = fixture.handler.close({}, 600_000).then(() => done = true);
   assertEquals([gone.closes, one.closes, two.closes], [[], [1001], [1001]]);
   one.end(1001);
   // If `close()` did not wait for the second socket, it would have settled by the next task.
@@ -283,8 +340,53 @@ Deno.test("RequestHandler.close() closes every open socket with 1001 and waits f
 Deno.test("RequestHandler.close() waits no longer than the grace period", async () => {
   const fixture = new Fixture();
   const socket = fixture.connect();
-  await fixture.handler.close(1);
+  await fixture.handler.close({}, 1);
   assertEquals(socket.closes, [1001]);
+});
+
+Deno.test("RequestHandler.unready() has /healthz answer 503 , and all else goes on", () => {
+  const fixture = new Fixture();
+  fixture.handler.unready();
+  const { status, headers } = fixture.handle("/healthz");
+  assertEquals([status, headers.get("Connection")], [503, "close"]);
+  assertEquals(fixture.handle("/elsewhere").status, 404);
+  fixture.connect().receive("message");
+  assertEquals(fixture.sockets[0]!.sent, ["answer"]);
+});
+
+Deno.test("RequestHandler.close() drains: upgrades are refused, requests and messages answered", async () => {
+  const fixture = new Fixture();
+  const socket = fixture.connect();
+  const closing = fixture.handler.close({ drain: 20, code: 1012 }, 600_000);
+  const { status, headers } = fixture.handle("/ws", { headers: HANDSHAKE });
+  assertEquals([status, headers.get("Retry-After")], [503, "1"]);
+  assertEquals(fixture.handle("/healthz").status, 503);
+  assertEquals(fixture.handle("/elsewhere").status, 404);
+  socket.receive("message");
+  assertEquals([socket.sent, socket.closes], [["answer"], []]);
+  socket.close = (code) => {
+    assertEquals(fixture.handle("/elsewhere").status, 503);
+    socket.closes.push(code);
+    socket.end(1012);
+  };
+  await closing;
+  assertEquals(socket.closes, [1012]);
+});
+
+Deno.test("RequestHandler.close() spreads the closes, and waits for the last", async () => {
+  const fixture = new Fixture();
+  const sockets = Array.from({ length: 5 }, () => fixture.connect());
+  let closes = 0;
+  for (const socket of sockets) {
+    socket.close = () => {
+      closes++;
+      socket.end(1001);
+    };
+  }
+  const closing = fixture.handler.close({ spread: 20 }, 600_000);
+  assertEquals(closes, 0);
+  await closing;
+  assertEquals(closes, 5);
 });
 
 Deno.test("RequestHandler accepts origins below a name, and no others", () => {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { generateCertificates } from "../../../certs/generate.ts";
 import type { Logger } from "../../../cli/server/log.ts";
-import { sentencesIn } from "../../../cli/sentences.ts";
+import { fill, sentencesIn } from "../../../cli/sentences.ts";
 import { Failure } from "../../../cli/failure.ts";
 import type { ListenerOptions } from "../../../cli/server/listener.ts";
 import { Workers, type WorkersOptions } from "../../../cli/server/workers.ts";
@@ -91,7 +91,7 @@ workers(
       assertEquals((await answer).data, "hello");
     }
     const ends = sockets.map((socket) => next<CloseEvent>(socket, "close"));
-    await started.stop();
+    await started.stop({});
     for (const { code } of await Promise.all(ends)) assertEquals(code, 1001);
   },
 );
@@ -104,7 +104,7 @@ workers("Workers.start() fails with the failure of a worker", async (start) => {
     Failure,
   );
   const { portInUse } = sentencesIn("en").failure;
-  assertEquals(message, portInUse.replace("{port}", String(port)));
+  assertEquals(message, fill(portInUse, { port, flag: "--port" }));
 });
 
 workers(
@@ -118,9 +118,29 @@ workers(
     for (let i = 0; i < 8; i++) assertEquals((await open(other.ca)).readyState, WebSocket.OPEN);
     assertEquals((await open()).readyState, WebSocket.CLOSED);
     assertEquals(before.readyState, WebSocket.OPEN);
-    await started.stop();
+    await started.stop({});
   },
 );
+
+workers("Workers.unready() has every worker say so, and all else goes on", async (start) => {
+  const { started, open } = await start();
+  const { ca } = await developmentCertificates();
+  const probe = async () => {
+    // A connection each: the kernel chooses the worker.
+    using client = Deno.createHttpClient({ caCerts: [ca] });
+    const response = await fetch(`https://127.0.0.1:${started.port}/healthz`, { client });
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await probe(), 200);
+  await started.unready();
+  for (let i = 0; i < 8; i++) assertEquals(await probe(), 503);
+  const socket = await open();
+  assertEquals(socket.readyState, WebSocket.OPEN);
+  const end = next<CloseEvent>(socket, "close");
+  await started.stop({ drain: 20, spread: 20, code: 1012 });
+  assertEquals((await end).code, 1012);
+});
 
 workers("Workers replaces workers that crash", async (start, records) => {
   const module = new URL("crashing_worker.ts", import.meta.url).href;
@@ -139,7 +159,7 @@ workers("Workers replaces workers that crash", async (start, records) => {
   const answer = next(socket, "message");
   socket.send("again");
   assertEquals((await answer).data, "again");
-  await started.stop();
+  await started.stop({});
 });
 
 workers(
@@ -169,7 +189,40 @@ workers(
     assertEquals(first, 0);
     assert(second! >= 500 && second! <= 1000, `${second} ms`);
     assert(third! >= 1000 && third! <= 2000, `${third} ms`);
-    await started.stop();
+    await started.stop({});
+  },
+);
+
+/** Has a worker send a message back, and waits for the end of the connection. */
+async function exchange(socket: WebSocket): Promise<void> {
+  const answer = next(socket, "message");
+  socket.send("hello");
+  await answer;
+  const closed = next(socket, "close");
+  socket.close();
+  await closed;
+}
+
+workers(
+  "Workers.report() adds up what all workers count, those that have ended too",
+  async (start, records) => {
+    const module = new URL("crashing_worker.ts", import.meta.url).href;
+    const { started, open } = await start({ module });
+    for (let i = 0; i < 6; i++) await exchange(await open());
+    const before = (await started.report())!.server;
+    assertEquals([before.sockets.total, before.received.messages], [6, 6]);
+    assertEquals(before.memory.limit, LISTENER["max-memory"]);
+    await assertRejects(() => started.renew({ cert: "crash", key: "crash" }), Failure);
+    await records.until(2);
+    const crashed = (await started.report())!.server;
+    assertEquals([crashed.sockets.total, crashed.received.messages], [6, 6]);
+    assertEquals(crashed.memory.limit < LISTENER["max-memory"], true);
+    let socket = await open();
+    while (socket.readyState !== WebSocket.OPEN) socket = await open();
+    await exchange(socket);
+    await started.stop({});
+    const { sockets, sent } = (await started.report())!.server;
+    assertEquals([sockets.open, sockets.total, sent.messageBytes], [0, 7, 35]);
   },
 );
 
@@ -181,5 +234,5 @@ workers("Workers.start() shares a limit among the workers, and never exceeds it"
     if ((await open()).readyState === WebSocket.OPEN) opened++;
   }
   assertEquals(opened, 3);
-  await started.stop();
+  await started.stop({});
 });
