@@ -1,0 +1,8 @@
+/**
+ * Topics on many machines, over NATS.
+ *
+ * @module
+ */
+
+export type { EngineOptions } from "./topics/engine_options.ts";
+export { NatsBackplane, type NatsBackplaneOptions } from "./topics/nats.ts";
