@@ -4,5 +4,6 @@
  * @module
  */
 
+export type { Backplane, BackplaneListener } from "./topics/backplane.ts";
 export type { EngineOptions } from "./topics/engine_options.ts";
 export { NatsBackplane, type NatsBackplaneOptions } from "./topics/nats.ts";
