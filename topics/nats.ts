@@ -28,6 +28,7 @@ import {
   engineSettings,
   shownServer,
 } from "./engine_options.ts";
+import { isPattern } from "./topic.ts";
 
 /** Options of {@linkcode NatsBackplane}. */
 export interface NatsBackplaneOptions extends EngineOptions {
@@ -246,11 +247,13 @@ class Connection implements EngineConnection {
 
   subscribe(topic: string): void {
     const { length } = this.#prefix;
+    const hasOne = !isPattern(topic);
     const callback = (error: Error | null, message: Msg) => {
       // It is among the statuses too.
       if (error !== null) return;
+      const name = hasOne ? topic : message.subject.slice(length);
       // A copy: what came may be a small part of a large buffer.
-      this.#listener.onMessage(message.subject.slice(length), new Uint8Array(message.data));
+      this.#listener.onMessage(name, new Uint8Array(message.data));
     };
     this.#subscriptions.set(
       topic,
