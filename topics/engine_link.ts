@@ -16,9 +16,10 @@ export interface EngineConnection {
   readonly ended: Promise<unknown>;
   /** What a message takes besides its own bytes until the engine has confirmed it, in bytes. */
   readonly overhead: number;
+  /** @throws If it has ended. */
   subscribe(topic: string): void;
   unsubscribe(topic: string): void;
-  /** @throws If the message is not taken, such as one that is too long for the engine. */
+  /** @throws If it has ended, or the message is not taken, such as one that is too long for the engine. */
   publish(topic: string, envelope: Uint8Array<ArrayBuffer>): void;
   /** Resolves when the engine has read all that was sent before. May never settle if the connection ends. */
   ping(): Promise<unknown>;
@@ -148,7 +149,7 @@ export class EngineLink {
     if (this.#isClosed) return;
     this.#topics.add(topic);
     // Otherwise it is one of those that are still to come.
-    if (this.#isRestored) this.#line!.connection.subscribe(topic);
+    if (this.#isRestored) subscribeOn(this.#line!.connection, topic);
   }
 
   unsubscribe(topic: string): void {
@@ -260,7 +261,7 @@ export class EngineLink {
     let count = 0;
     // Topics that are added meanwhile come up too.
     for (const topic of this.#topics) {
-      connection.subscribe(topic);
+      subscribeOn(connection, topic);
       if (++count % BATCH === 0 && !await confirmed()) return false;
     }
     this.#isRestored = true;
@@ -271,6 +272,14 @@ export class EngineLink {
     if (this.#isConnected === isConnected || this.#isClosed) return;
     this.#isConnected = isConnected;
     this.#listener!.onState(isConnected, error);
+  }
+}
+
+function subscribeOn(connection: EngineConnection, topic: string): void {
+  try {
+    connection.subscribe(topic);
+  } catch {
+    // It has just ended: the topic is subscribed on the next.
   }
 }
 

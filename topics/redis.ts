@@ -92,7 +92,7 @@ export class RedisBackplane implements Backplane {
 }
 
 /** What a message takes besides its bytes: the client keeps each command, its parts and its promise until the reply. */
-const OVERHEAD = 512;
+const OVERHEAD = 640;
 
 type Client = ReturnType<typeof makeClient>;
 

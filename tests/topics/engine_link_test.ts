@@ -15,7 +15,7 @@ class FakeConnection implements EngineConnection {
   readonly pings: (() => void)[] = [];
   /** Whether pings are answered at once. */
   answers: boolean;
-  /** Whether it refuses messages. */
+  /** Whether it throws, as one does that takes no message, or that has ended. */
   refuses = false;
 
   constructor(answers: boolean) {
@@ -23,6 +23,7 @@ class FakeConnection implements EngineConnection {
   }
 
   subscribe(topic: string): void {
+    if (this.refuses) throw new Error("ended");
     this.log.push(`+${topic}`);
   }
 
@@ -31,7 +32,7 @@ class FakeConnection implements EngineConnection {
   }
 
   publish(topic: string): void {
-    if (this.refuses) throw new RangeError("too long");
+    if (this.refuses) throw new Error("too long");
     this.log.push(topic);
   }
 
@@ -168,6 +169,19 @@ Deno.test("EngineLink comes back with its subscriptions, and tells each change o
   assertEquals(linked.told, [true, `Cannot reach the engine at h:7: ${reason}`, true]);
   linked.engine!.onRefusal(new Error("not\npermitted"));
   assertEquals(linked.told[3], "The engine at h:7 refuses: not permitted");
+});
+
+Deno.test("EngineLink takes a subscription when the connection has just ended", async () => {
+  await using linked = new Linked();
+  const { link } = linked;
+  const first = await linked.has(1);
+  first.refuses = true;
+  link.subscribe("a");
+  await linked.hasTold(1);
+  link.subscribe("b");
+  first.end();
+  await linked.hasTold(3);
+  assertEquals(linked.connections[1]!.log, ["+a", "+b"]);
 });
 
 Deno.test("EngineLink goes through its servers", async () => {

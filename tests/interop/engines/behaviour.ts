@@ -479,6 +479,32 @@ export function testEngine(kind: Kind): void {
     assertEquals([late.told.length, silent.told.length], [1, 0]);
   });
 
+  test("takes subscriptions at every moment of a loss", async () => {
+    await using engine = await Engine.start(kind);
+    await using one = await connected(kind, engine.url());
+    let isAway = false;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const subscribe = (count: number) => {
+      const inbox = one.inbox(`x.${count}`);
+      if (count % 2 === 0) one.unsubscribe(inbox, `x.${count}`);
+      if (isAway) resolve();
+      // In turns of the event loop, and several times in each.
+      else if (count % 20 === 0) setTimeout(subscribe, 0, count + 1);
+      else queueMicrotask(() => subscribe(count + 1));
+    };
+    subscribe(1);
+    await engine.crash();
+    await one.hasTold(2);
+    isAway = true;
+    await promise;
+    const { topics } = one.stats;
+    await engine.start();
+    await one.hasTold(3);
+    await using other = await connected(kind, engine.url());
+    await one.inbox("x.1").hears(other, "x.1");
+    assertEquals(one.stats.topics, topics);
+  });
+
   test("sends what was published before it is closed", async () => {
     await using engine = await Engine.start(kind);
     await using other = await connected(kind, engine.url());
