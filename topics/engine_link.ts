@@ -40,7 +40,7 @@ export type OpenEngine = (
 /** Subscriptions that are made at once when a connection is back: the engine confirms them before the next. */
 const BATCH = 1000;
 
-/** Pings that may be due while one is unanswered. With one alone, a busy process would give up an engine that answers. */
+/** Pings that may be due while one is unanswered. With one alone, a busy process would give up a good engine. */
 const MAX_MISSED = 2;
 
 /** Longest time that the engine is given, at the end, to confirm what it has been sent, in milliseconds. */

@@ -32,15 +32,15 @@ export interface EngineOptions {
    */
   prefix?: string;
   /**
-   * Most bytes of messages that the engine has not confirmed yet. What is published beyond it is not taken. Each message
-   * counts as some bytes more than it has.
+   * Most bytes of messages that the engine has not confirmed yet. What is published beyond it is not taken. Each
+   * message counts as some bytes more than it has.
    *
    * @default {8388608} (8 MiB)
    */
   maxUnsent?: number;
   /**
-   * How often the engine is asked whether it is still there, in milliseconds. One that does not answer for twice as long
-   * is given up.
+   * How often the engine is asked whether it is still there, in milliseconds. One that does not answer for twice as
+   * long is given up.
    *
    * @default {5000}
    */
@@ -84,8 +84,8 @@ const MAX_PREFIX = 64;
 /**
  * Checks the options and fills in the defaults.
  *
- * @throws {SyntaxError} If a server is no URL of this engine, or the prefix is malformed. The error names no URL, as one
- * may have a password in it.
+ * @throws {SyntaxError} If a server is no URL of this engine, or the prefix is malformed. The error names no URL, as
+ * one may have a password in it.
  * @throws {RangeError} If a number is out of its range.
  * @throws {TypeError} If options are missing that others need.
  */

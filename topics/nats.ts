@@ -34,8 +34,8 @@ import { isPattern } from "./topic.ts";
 export interface NatsBackplaneOptions extends EngineOptions {
   /**
    * Where NATS is, as `nats://host:4222`, or `tls://host:4222` for TLS alone; `nats://user:password@host` names the
-   * user, and `nats://token@host` a token. Of several, such as the nodes of a cluster, one is used, and the next when it
-   * is away.
+   * user, and `nats://token@host` a token. Of several, such as the nodes of a cluster, one is used, and the next when
+   * it is away.
    *
    * @default {"nats://127.0.0.1:4222"}
    */
@@ -45,10 +45,11 @@ export interface NatsBackplaneOptions extends EngineOptions {
 }
 
 /**
- * Carries messages by a NATS server, or a cluster of them. A message may be as long as the server's `max_payload`, which
- * is 1 MiB by itself; a longer one is not taken. JetStream is not used.
+ * Carries messages by a NATS server, or a cluster of them. A message may be as long as the server's `max_payload`,
+ * which is 1 MiB by itself; a longer one is not taken. JetStream is not used.
  *
- * While the server is away, messages stay within the process, `publish` returns `false`, and it is tried again for ever.
+ * While the server is away, messages stay within the process, `publish` returns `false`, and the server is tried again
+ * for ever.
  *
  * @example
  * ```ts

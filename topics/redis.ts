@@ -22,8 +22,8 @@ import { isPattern } from "./topic.ts";
 /** Options of {@linkcode RedisBackplane}. */
 export interface RedisBackplaneOptions extends EngineOptions {
   /**
-   * Where Redis is, as `redis://host:6379`, or `rediss://host:6379` for TLS; `redis://user:password@host` names the user,
-   * and `redis://:password@host` the password of the default one. Of several, such as the nodes of a cluster, one is
+   * Where Redis is, as `redis://host:6379`, or `rediss://host:6379` for TLS; `redis://user:password@host` names the
+   * user, and `redis://:password@host` the password of the default one. Of several, such as the nodes of a cluster, one is
    * used, and the next when it is away.
    *
    * @default {"redis://127.0.0.1:6379"}
@@ -35,7 +35,8 @@ export interface RedisBackplaneOptions extends EngineOptions {
  * Carries messages by a Redis server, from version 6 on, or a cluster of them, each node of which carries what is
  * published at any other.
  *
- * While the server is away, messages stay within the process, `publish` returns `false`, and it is tried again for ever.
+ * While the server is away, messages stay within the process, `publish` returns `false`, and the server is tried again
+ * for ever.
  *
  * @example
  * ```ts

@@ -19,7 +19,7 @@ import { succeeds } from "../peer.ts";
 export interface EngineConfig {
   /** The only user, if there is one. */
   user?: { name: string; password: string };
-  /** The part of the engine, below the default prefix, that the user may subscribe to and publish in; all by default. */
+  /** The token below the prefix that the user's topics must begin with; all topics are permitted by default. */
   permitted?: string;
   /** A token or a password for all, in place of a user. */
   token?: string;
