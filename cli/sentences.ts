@@ -168,6 +168,7 @@ const portuguese = {
     extensions: "Sec-WebSocket-Extensions não segue a gramática da RFC 6455",
     token: "falta o token, ou ele não é o certo",
     origin: "a origem {value} não é permitida",
+    rooms: "já há tantas salas quantas pode haver",
   },
   /** Why something was refused without a look at what it asks for. */
   refused: {
@@ -441,6 +442,7 @@ const english: Sentences = {
     extensions: "Sec-WebSocket-Extensions does not follow the grammar of RFC 6455",
     token: "the token is missing or not the right one",
     origin: "the origin {value} is not allowed",
+    rooms: "there are as many rooms as there may be",
   },
   refused: {
     tooManyConnections: "there are too many connections",

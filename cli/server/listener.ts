@@ -12,6 +12,7 @@ import { RequestHandler, type RequestHandlerOptions } from "./request_handler.ts
 import type { Logger } from "./log.ts";
 import { EventLoopDelay } from "./event_loop_delay.ts";
 import type { Report } from "./report.ts";
+import { AnswerMode } from "./modes/answer.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
 
@@ -110,8 +111,7 @@ export function startListener(
     path: options.path,
     origins: options.origin,
     token: options.token,
-    mode: options.mode,
-    reply: options.reply,
+    mode: new AnswerMode(options.mode === "echo" ? undefined : options.reply),
     idleTimeout: options["idle-timeout"],
     maxMessageSize: options["max-message-size"],
     ...(options.compression !== false && { compression: options.compression }),

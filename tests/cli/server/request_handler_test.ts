@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { RequestHandler, type RequestHandlerOptions } from "../../../cli/server/request_handler.ts";
+import { AnswerMode } from "../../../cli/server/modes/answer.ts";
 import { openLog } from "../../../cli/server/log.ts";
 import { sentencesIn } from "../../../cli/sentences.ts";
 import type { Refusal } from "../../../mod.ts";
@@ -27,8 +28,7 @@ class Fixture {
     this.handler = new RequestHandler({
       path: "/ws",
       origins: [],
-      mode: "reply",
-      reply: "answer",
+      mode: new AnswerMode("answer"),
       idleTimeout: 7,
       maxMessageSize: 99,
       upgradeWebSocket: (_request, upgradeOptions) => {
@@ -208,7 +208,7 @@ Deno.test("RequestHandler answers each message in its type", () => {
   const socket = fixture.connect();
   socket.receive("text");
   socket.receive(new Uint8Array([1, 2]));
-  assertEquals(socket.sent, ["answer", new TextEncoder().encode("answer")]);
+  assertEquals(socket.sent, ["answer", new TextEncoder().encode("answer").buffer]);
   assertEquals(fixture.out, [
     "Message received from the client: text",
     "Message sent back to the client: answer",
@@ -218,7 +218,7 @@ Deno.test("RequestHandler answers each message in its type", () => {
 });
 
 Deno.test("RequestHandler echoes in mode echo", () => {
-  const socket = new Fixture({ mode: "echo" }).connect();
+  const socket = new Fixture({ mode: new AnswerMode(undefined) }).connect();
   const bytes = new Uint8Array([1, 2]);
   socket.receive("text");
   socket.receive(bytes);
