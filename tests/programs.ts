@@ -78,6 +78,8 @@ const OWN_FILES = [
   "mod.ts",
   "protocol",
   "server",
+  "topics",
+  "topics.ts",
   "transport",
   "websocket",
 ];

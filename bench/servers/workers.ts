@@ -23,6 +23,8 @@ const workers = await Workers.start(
       token: undefined,
       mode: "echo",
       reply: "",
+      "max-rooms": 1,
+      history: 0,
       compression: {},
       "max-message-size": 2 ** 24,
       "max-connections": 10_000,

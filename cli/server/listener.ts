@@ -6,6 +6,7 @@
  */
 
 import * as compressing from "../../mod.ts";
+import { WorkersBackplane } from "../../topics.ts";
 import { readKeyPair } from "../../transport/key_pair.ts";
 import type { CertificatePair } from "../certificates.ts";
 import { RequestHandler, type RequestHandlerOptions } from "./request_handler.ts";
@@ -13,6 +14,8 @@ import type { Logger } from "./log.ts";
 import { EventLoopDelay } from "./event_loop_delay.ts";
 import type { Report } from "./report.ts";
 import { AnswerMode } from "./modes/answer.ts";
+import { BroadcastMode } from "./modes/broadcast.ts";
+import type { Mode } from "./modes/mode.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
 
@@ -23,8 +26,10 @@ export interface ListenerOptions {
   path: string;
   origin: string[];
   token: string | undefined;
-  mode: "reply" | "echo";
+  mode: "reply" | "echo" | "broadcast";
   reply: string;
+  "max-rooms": number;
+  history: number;
   /** `false` for the runtime's own server, which has none. */
   compression: false | compressing.CompressionOptions;
   "max-message-size": number;
@@ -107,11 +112,12 @@ export function startListener(
   sentences: Sentences,
 ): Listener {
   const transport: Transport = options.compression === false ? Deno : compressing;
+  const mode = modeOf(options, log, sentences);
   const requests = new RequestHandler({
     path: options.path,
     origins: options.origin,
     token: options.token,
-    mode: new AnswerMode(options.mode === "echo" ? undefined : options.reply),
+    mode,
     idleTimeout: options["idle-timeout"],
     maxMessageSize: options["max-message-size"],
     ...(options.compression !== false && { compression: options.compression }),
@@ -122,7 +128,13 @@ export function startListener(
   });
   // Deno's own server takes blocks alone, and the server's certificate first.
   const ordered = readKeyPair(pair.cert, pair.key);
-  const server = listen(transport, options, ordered, shared, requests, sentences);
+  let server: Server;
+  try {
+    server = listen(transport, options, ordered, shared, requests, sentences);
+  } catch (error) {
+    void mode.close();
+    throw error;
+  }
   const delay = new EventLoopDelay();
   if (options.metrics !== undefined) delay.start();
   return {
@@ -143,6 +155,7 @@ export function startListener(
       if (transport === Deno) await requests.close(leaving, options.grace);
       const stopped = server.shutdown(leaving);
       if (transport === compressing) await stopped;
+      await mode.close();
       requests.flushLog();
       delay[Symbol.dispose]();
     },
@@ -210,4 +223,19 @@ export function listenFailure(
     );
   }
   return causeOf(error);
+}
+
+/** What `--mode` chooses. */
+function modeOf(options: ListenerOptions, log: Logger, sentences: Sentences): Mode {
+  const { mode, reply, workers } = options;
+  if (mode !== "broadcast") return new AnswerMode(mode === "echo" ? undefined : reply);
+  return new BroadcastMode({
+    maxRooms: options["max-rooms"],
+    history: options.history,
+    maxMessageSize: options["max-message-size"],
+    backplane: workers === undefined ? undefined : new WorkersBackplane(),
+    log,
+    sentences,
+    workers,
+  });
 }

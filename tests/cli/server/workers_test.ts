@@ -19,6 +19,8 @@ const LISTENER: ListenerOptions = {
   token: undefined,
   mode: "echo",
   reply: "",
+  "max-rooms": 10,
+  history: 0,
   compression: {},
   "max-message-size": 1000,
   "max-connections": 100,
