@@ -25,6 +25,7 @@ import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
 import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { dropPermissions } from "./cli/server/permissions.ts";
 import { type Listener, startListener } from "./cli/server/listener.ts";
+import { backplaneFlag } from "./cli/server/modes/backplane.ts";
 import { metricsFlag, serveMetrics } from "./cli/server/metrics.ts";
 import type { Report } from "./cli/server/report.ts";
 import { Workers } from "./cli/server/workers.ts";
@@ -77,6 +78,7 @@ const flags = {
   } satisfies Flag<string>,
   "max-rooms": ofRooms(integer("N", 16_384, 1, 1_000_000)),
   history: ofRooms(integer("N", 0, 0, 1000)),
+  backplane: ofRooms(backplaneFlag),
   compression: compressionFlag,
   origin: list("ORIGIN", ",", (origin) => {
     if (!isOrigin(origin)) throw new BadValue("origin", {}, origin);
@@ -152,7 +154,7 @@ export function main(
         ? undefined
         : await serveMetrics(options.metrics, () => report(), sentences);
       const listener: Listener = options.workers === 1
-        ? startListener(options, pair, false, log, sentences)
+        ? await startListener(options, pair, false, log, sentences)
         : await Workers.start(
           { count: options.workers, listener: options, log: logOptions, language: options.lang },
           pair,

@@ -30,6 +30,7 @@ const portuguese = {
     left: 'Saiu da sala "{room}"',
     skipped: "Mensagens não enviadas nos últimos {seconds} s a quem as lê devagar demais: {count}",
     backplaneConnected: "Backplane conectado",
+    backplaneRefused: "O backplane recusa algo: {reason}",
     backplaneLost: "Backplane fora do ar, as salas seguem só neste servidor: {reason}",
     upgradeFailed: "Erro ao fazer upgrade para WebSocket: {reason}",
     readFailed: "Erro ao ler mensagem: {reason}",
@@ -67,6 +68,7 @@ const portuguese = {
       reply: "a resposta do modo reply",
       "max-rooms": "máximo de salas com alguém dentro",
       history: "últimas mensagens da sala a quem entra",
+      backplane: "nats:// ou redis:// que une as salas de servidores",
       compression: "on, off (do Deno), fast, small ou level=6;…",
       origin: "origem aceita, repetível; padrão: qualquer uma",
       token: "exige o token: Bearer, ?token= ou bearer.SECRET",
@@ -167,6 +169,7 @@ const portuguese = {
     origin:
       "uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null",
     metrics: "uma porta, ou endereço e porta, como 9090, 0.0.0.0:9090 ou [::1]:9090",
+    backplane: "uma URL nats://, tls://, redis:// ou rediss://, ou várias separadas por vírgulas",
     trustedProxy: "um endereço IP, uma rede como 10.0.0.0/8 ou 2001:db8::/32, ou unix",
     url: "uma URL ws:// ou wss:// sem fragmento",
     header: 'um cabeçalho "Nome: valor"',
@@ -210,6 +213,10 @@ const portuguese = {
     portDenied: "sem permissão para escutar na porta {port}; escolha uma acima de 1023 com {flag}",
     netNotAllowed:
       'o Deno não pode usar a rede em "{host}"; use deno run --allow-net={host} em vez de deno task',
+    backplaneNotAllowed:
+      'o Deno não pode conectar-se a "{host}"; use deno task serve:backplane, ou --allow-net={host}',
+    backplaneNotLoaded:
+      "não foi possível carregar o backplane ({cause}); use deno task serve:backplane",
     certificateMissing:
       'o arquivo "{path}" não existe; indique-o com {flag}, ou crie um de desenvolvimento com deno task certs',
     halfPair:
@@ -321,6 +328,7 @@ const english: Sentences = {
     left: 'Left room "{room}"',
     skipped: "Messages not sent in the last {seconds} s to those who read too slowly: {count}",
     backplaneConnected: "Backplane connected",
+    backplaneRefused: "The backplane refuses something: {reason}",
     backplaneLost: "Backplane away, rooms go on on this server alone: {reason}",
     upgradeFailed: "Error upgrading to WebSocket: {reason}",
     readFailed: "Error reading message: {reason}",
@@ -357,6 +365,7 @@ const english: Sentences = {
       reply: "the answer of mode reply",
       "max-rooms": "most rooms that somebody is in",
       history: "latest messages of a room, to who joins it",
+      backplane: "nats:// or redis:// that joins servers' rooms",
       compression: "on, off (Deno's own), fast, small or level=6;…",
       origin: "origin to accept, repeatable; default: any",
       token: "asks for it: Bearer, ?token= or bearer.SECRET",
@@ -456,6 +465,7 @@ const english: Sentences = {
     origin:
       "an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null",
     metrics: "a port, or address and port, such as 9090, 0.0.0.0:9090 or [::1]:9090",
+    backplane: "a URL nats://, tls://, redis:// or rediss://, or several separated by commas",
     trustedProxy: "an IP address, a network such as 10.0.0.0/8 or 2001:db8::/32, or unix",
     url: "a ws:// or wss:// URL without a fragment",
     header: 'a header "Name: value"',
@@ -496,6 +506,9 @@ const english: Sentences = {
     portDenied: "not permitted to listen on port {port}; choose one above 1023 with {flag}",
     netNotAllowed:
       'Deno may not use the network at "{host}"; use deno run --allow-net={host} instead of deno task',
+    backplaneNotAllowed:
+      'Deno may not connect to "{host}"; use deno task serve:backplane, or --allow-net={host}',
+    backplaneNotLoaded: "cannot load the backplane ({cause}); use deno task serve:backplane",
     certificateMissing:
       'the file "{path}" does not exist; name it with {flag}, or make a development one with deno task certs',
     halfPair:

@@ -593,7 +593,8 @@ once("server.ts --log-timestamps puts the time before each line", async () => {
 once("server.ts --help names every flag, in both languages", async () => {
   await using folder = new Folder();
   const names = [
-    ..."host port path cert key mode reply max-rooms history compression origin token".split(" "),
+    ..."host port path cert key mode reply max-rooms history backplane compression origin token"
+      .split(" "),
     ..."max-message-size max-connections max-per-address max-memory idle-timeout".split(" "),
     ..."trust-proxy proxy-protocol workers drain spread close-code grace".split(" "),
     ..."lang log-level log-format log-timestamps help version".split(" "),

@@ -25,6 +25,7 @@ const workers = await Workers.start(
       reply: "",
       "max-rooms": 1,
       history: 0,
+      backplane: undefined,
       compression: {},
       "max-message-size": 2 ** 24,
       "max-connections": 10_000,

@@ -6,7 +6,6 @@
  */
 
 import * as compressing from "../../mod.ts";
-import { WorkersBackplane } from "../../topics.ts";
 import { readKeyPair } from "../../transport/key_pair.ts";
 import type { CertificatePair } from "../certificates.ts";
 import { RequestHandler, type RequestHandlerOptions } from "./request_handler.ts";
@@ -14,6 +13,7 @@ import type { Logger } from "./log.ts";
 import { EventLoopDelay } from "./event_loop_delay.ts";
 import type { Report } from "./report.ts";
 import { AnswerMode } from "./modes/answer.ts";
+import { makeBackplane } from "./modes/backplane.ts";
 import { BroadcastMode } from "./modes/broadcast.ts";
 import type { Mode } from "./modes/mode.ts";
 import { fill, type Sentences } from "../sentences.ts";
@@ -30,6 +30,8 @@ export interface ListenerOptions {
   reply: string;
   "max-rooms": number;
   history: number;
+  /** The servers of an engine. */
+  backplane: string[] | undefined;
   /** `false` for the runtime's own server, which has none. */
   compression: false | compressing.CompressionOptions;
   "max-message-size": number;
@@ -102,17 +104,17 @@ const ALL_INTERFACES = ["::", "0.0.0.0"];
  * Starts to serve.
  *
  * @param shared Whether other workers listen on the same port; needs `--unstable-net`.
- * @throws {Failure} With the remedy, if the port cannot be listened on.
+ * @throws {Failure} With the remedy, if the port cannot be listened on, or the backplane cannot be used.
  */
-export function startListener(
+export async function startListener(
   options: ListenerOptions,
   pair: CertificatePair,
   shared: boolean,
   log: Logger,
   sentences: Sentences,
-): Listener {
+): Promise<Listener> {
   const transport: Transport = options.compression === false ? Deno : compressing;
-  const mode = modeOf(options, log, sentences);
+  const mode = await modeOf(options, log, sentences);
   const requests = new RequestHandler({
     path: options.path,
     origins: options.origin,
@@ -226,14 +228,18 @@ export function listenFailure(
 }
 
 /** What `--mode` chooses. */
-function modeOf(options: ListenerOptions, log: Logger, sentences: Sentences): Mode {
-  const { mode, reply, workers } = options;
+async function modeOf(
+  options: ListenerOptions,
+  log: Logger,
+  sentences: Sentences,
+): Promise<Mode> {
+  const { mode, reply, workers, backplane } = options;
   if (mode !== "broadcast") return new AnswerMode(mode === "echo" ? undefined : reply);
   return new BroadcastMode({
     maxRooms: options["max-rooms"],
     history: options.history,
     maxMessageSize: options["max-message-size"],
-    backplane: workers === undefined ? undefined : new WorkersBackplane(),
+    backplane: await makeBackplane(backplane, workers !== undefined, sentences),
     log,
     sentences,
     workers,

@@ -44,6 +44,8 @@ export class BroadcastMode implements Mode {
   /** How many sockets are in each room or about to open, by its topic. */
   readonly members = new Map<string, number>();
   readonly #skipped: Tally;
+  /** Whether a refusal of the engine has been logged, which others like it may follow. */
+  #hasRefused = false;
 
   constructor(
     { maxRooms, history, maxMessageSize, backplane, log, sentences, workers = 1 }: BroadcastOptions,
@@ -65,11 +67,15 @@ export class BroadcastMode implements Mode {
     this.topics.addEventListener("skip", () => this.#skipped.add());
     this.topics.addEventListener("backplane", (event) => {
       const { isConnected, error } = event as BackplaneEvent;
-      if (isConnected) {
-        log.warn(sentences.server.backplaneConnected, { event: "backplaneConnected" });
-      } else {
-        const reason = printable(causeOf(error));
+      const reason = printable(causeOf(error));
+      if (!isConnected) {
+        this.#hasRefused = false;
         log.error(sentences.server.backplaneLost, { event: "backplaneLost", reason });
+      } else if (error === undefined) {
+        log.warn(sentences.server.backplaneConnected, { event: "backplaneConnected" });
+      } else if (!this.#hasRefused) {
+        this.#hasRefused = true;
+        log.error(sentences.server.backplaneRefused, { event: "backplaneRefused", reason });
       }
     });
   }

@@ -108,6 +108,7 @@ export class RecordingBackplane implements Backplane {
         listener.onMessage(topic, envelope);
       },
       onState: (isConnected, error) => listener.onState(isConnected, error),
+      onRefusal: (error) => listener.onRefusal(error),
     });
   }
 

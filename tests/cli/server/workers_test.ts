@@ -21,6 +21,7 @@ const LISTENER: ListenerOptions = {
   reply: "",
   "max-rooms": 10,
   history: 0,
+  backplane: undefined,
   compression: {},
   "max-message-size": 1000,
   "max-connections": 100,
