@@ -75,6 +75,7 @@ export function projectPath(file: string): string {
 const OWN_FILES = [
   "cli",
   "examples/app/static",
+  "examples/chat",
   "mod.ts",
   "nats.ts",
   "protocol",
