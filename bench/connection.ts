@@ -155,15 +155,20 @@ export class LoadConnection {
   }
 
   /** Sends one frame and returns the frames of the answer to it. */
-  async ask(): Promise<Uint8Array> {
+  ask(): Promise<Uint8Array> {
     this.send(1);
+    return this.receive(1);
+  }
+
+  /** Reads so many messages at least, and returns their frames. */
+  async receive(messages: number): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
-    for (let ended = 0; ended === 0;) {
+    for (let ended = 0; ended < messages;) {
       const buffer = new Uint8Array(READ_SIZE);
       const count = await this.#connection.read(buffer);
       if (count === null) throw new Error("Cannot measure: the server ended a connection");
       parts.push(buffer.subarray(0, count));
-      ended = this.#counter.push(buffer, count);
+      ended += this.#counter.push(buffer, count);
     }
     return concat(parts);
   }
