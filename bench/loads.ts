@@ -204,7 +204,6 @@ const CLIENTS = [client("plain", 64), client("plain", 4096), client("no-context"
 export const QUICK: Plan = {
   loads: [
     ...TARGETED,
-    broadcast("plain", 200, 250),
     broadcast("no-context", 4096, 250),
     idle("no-context", 250),
     HANDSHAKES,
@@ -337,6 +336,7 @@ const ATTACK_NAMES: Record<Attack, string> = {
   "bombs-text": "bombs of 16 MiB, text",
   "bombs-binary": "bombs of 16 MiB, binary",
   "busy": "4 KiB",
+  "broadcast": "200 B to all of them",
 };
 
 const UNITS = ["B", "KiB", "MiB"];
