@@ -53,6 +53,9 @@ const BOMB_BYTES = 16 * 1024 * 1024;
 /** Bytes of a message of honest work: with its frame, one TLS record, so that no server waits between two. */
 const BUSY_BYTES = 4 * 1024;
 
+/** So many connections are opened at once. */
+const OPENING = 16;
+
 /** Bytes of a message to all. */
 const BROADCAST_BYTES = 200;
 
@@ -175,13 +178,16 @@ function bytesOf(attack: Attack): Uint8Array {
 async function run(job: AttackerJob): Promise<void> {
   const bytes = bytesOf(job.attack);
   const connections: Deno.Conn[] = [];
-  for (let i = 0; i < job.connections; i++) {
-    const { connection, extensions } = await connect(job.endpoint, modeOf(job.attack));
-    if (modeOf(job.attack) !== "plain" && extensions === "") {
-      throw new Error("Cannot attack: the server does not compress");
+  let left = job.connections;
+  await Promise.all(Array.from({ length: OPENING }, async () => {
+    while (left-- > 0) {
+      const { connection, extensions } = await connect(job.endpoint, modeOf(job.attack));
+      if (modeOf(job.attack) !== "plain" && extensions === "") {
+        throw new Error("Cannot attack: the server does not compress");
+      }
+      connections.push(connection);
     }
-    connections.push(connection);
-  }
+  }));
   console.log("attacking");
   if (job.attack === "broadcast") return await broadcast(connections, bytes);
   await Promise.all(connections.map((connection) => attackOn(job, bytes, connection)));

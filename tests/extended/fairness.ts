@@ -131,6 +131,8 @@ extended("Topics are fair to 50 peers while one message after another goes to 5,
   await using victim = await Victim.start({
     tls: true,
     descriptors: 2 * IN_ROOM,
+    // The peers are silent until all of the room are there, and answer no pings.
+    idleTimeout: 300,
     serve: { maxConnectionsPerAddress: 2 * IN_ROOM },
   }, LIMIT_MS);
   const { port } = victim;
