@@ -24,7 +24,9 @@ const answers: Record<string, (socket: WebSocket, data: string | ArrayBuffer) =>
 };
 const answer = answers[work]!;
 
-serve({ ...LOCAL, cert, key, onListen: announce }, (request) => {
+// All clients of the bench come from one address.
+const options = { ...LOCAL, maxConnectionsPerAddress: 16_384, cert, key, onListen: announce };
+serve(options, (request) => {
   const { socket, response } = upgradeWebSocket(request, { compression, idleTimeout: 0 });
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
