@@ -123,8 +123,7 @@ export class FrameSender {
 
   /** Takes what is to be written next, or nothing if there is nothing. */
   takeOutput(): Output | undefined {
-    const first = this.#ready.shift();
-    if (first !== undefined) return first;
+    if (this.#ready.length > 0) return this.#ready.shift();
     return this.output.length === 0 ? undefined : this.#takeLatest();
   }
 

@@ -626,14 +626,24 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** Sends a message. */
   send(data: string | Uint8Array | PreparedMessage, compress: boolean): void {
+    if (this.#give(data, compress)) this.#scheduleFlush();
+  }
+
+  /** Likewise, and writes it at once, unless what is under way does so at its end. */
+  sendAtOnce(data: PreparedMessage, compress: boolean): void {
+    if (this.#give(data, compress)) this.#flushAtOnce();
+  }
+
+  /** Gives the protocol a message. Returns whether there was room for it. */
+  #give(data: string | Uint8Array | PreparedMessage, compress: boolean): boolean {
     this.#liveness.sent();
-    if (!this.hasRoom(0)) return;
+    if (!this.hasRoom(0)) return false;
     if (typeof data === "string" || data instanceof Uint8Array) this.#protocol.send(data, compress);
     else this.#protocol.sendPrepared(data, compress);
     if (this.#deflate !== undefined) sweepContexts();
     if (this.bufferedAmount > this.limits.highWaterMark) this.#drainDue = true;
     if (this.#protocol.busy) turns.add(this);
-    this.#scheduleFlush();
+    return true;
   }
 
   #workOnOutput(): void {
@@ -657,8 +667,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     });
   }
 
-  /** Writes at once what has been sent, unless what is under way does so at its end. */
-  flush(): void {
+  #flushAtOnce(): void {
     if (!this.#handling && this.#wait !== Wait.TASK) this.#flushAndSettle();
   }
 
@@ -682,7 +691,9 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       const { bytes, length } = this.#current.frames;
       const to = Math.min(length, this.#at + MAX_WRITE);
       this.#liveness.wrote(to - this.#at);
-      if (!connection.write(bytes.subarray(this.#at, to))) {
+      // A prepared frame is written whole: to make a view of it would take longer than the rest of this.
+      const isWhole = this.#at === 0 && to === bytes.length;
+      if (!connection.write(isWhole ? bytes : bytes.subarray(this.#at, to))) {
         this.#writeEnd = to;
         this.#writing = true;
         this.#liveness.writing();
