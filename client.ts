@@ -6,12 +6,16 @@
 
 import { Connector } from "./cli/client/connector.ts";
 import { exchange } from "./cli/client/exchange.ts";
-import { flags } from "./cli/client/flags.ts";
+import { flags, type Options } from "./cli/client/flags.ts";
+import { shortHelp, wholeHelp } from "./cli/client/help.ts";
+import type { Mode } from "./cli/client/mode.ts";
+import type { PacedOutput } from "./cli/client/paced_output.ts";
 import { Report } from "./cli/client/report.ts";
 import { parseUrl } from "./cli/client/url.ts";
-import { helpText, parseFlags } from "./cli/flags.ts";
+import { parseFlags } from "./cli/flags.ts";
 import { type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
+import type { Sentences } from "./cli/sentences.ts";
 import { stopRequested } from "./cli/signals.ts";
 
 const DEFAULT_URL = "wss://localhost:8443/ws";
@@ -32,18 +36,77 @@ export function main(
   return runProgram(args, output, async (sentences) => {
     const options = parseFlags(flags, args, sentences, 1);
     if (options.help) {
-      output.out(helpText(sentences.client.usage, flags, sentences.client.flags));
+      output.out(options.help === "all" ? wholeHelp(sentences) : shortHelp(sentences));
       return 0;
     }
     if (options.version) {
       output.out(VERSION);
       return 0;
     }
-    const report = new Report(options.json, output);
+    if (options.completion !== undefined) {
+      const { completion } = await import("./cli/completion.ts");
+      output.out(completion(options.completion, "client", flags, sentences.client.flags));
+      return 0;
+    }
     const url = parseUrl(options._[0] ?? DEFAULT_URL, sentences);
-    const connector = new Connector(url, options, report, sentences);
-    return await exchange({ options, sentences, report, connector, stop });
+    return await runMode(url, options, output, sentences, stop);
   });
+}
+
+/** Runs the mode that the flags ask for, and reports in the form that they ask for. */
+async function runMode(
+  url: URL,
+  options: Options,
+  output: Output,
+  sentences: Sentences,
+  stop: AbortSignal,
+): Promise<number> {
+  const isStream = options.stdin || options.follow;
+  const isPiped = isStream && !Deno.stdout.isTerminal();
+  const isRaw = options.raw || options.output !== undefined || isPiped;
+  const form = options.json ? "json" : isRaw ? "raw" : "told";
+  const paced = isStream || form === "raw"
+    ? await pacedOutput(options.output, output, sentences)
+    : undefined;
+  const report = new Report(
+    {
+      form,
+      quiet: options.quiet,
+      timestamps: options.timestamps,
+      binaryFormat: options["output-format"],
+      terminator: options.null ? "\0" : "\n",
+    },
+    paced ?? output,
+    sentences,
+  );
+  const statistics = options.stats
+    ? new (await import("./cli/client/statistics.ts")).Statistics()
+    : undefined;
+  const connector = new Connector(url, options, report, sentences, statistics);
+  const signals = paced === undefined ? stop : AbortSignal.any([stop, paced.ended]);
+  const mode = await modeOf(options);
+  const run = { options, sentences, report, connector, statistics, paced, stop: signals };
+  const code = await mode(run);
+  statistics?.tell(report, sentences);
+  await paced?.flush();
+  return code;
+}
+
+async function modeOf(options: Options): Promise<Mode> {
+  if (options.stdin) return (await import("./cli/client/pipe.ts")).pipe;
+  if (options.follow) return (await import("./cli/client/follow.ts")).follow;
+  return exchange;
+}
+
+/** Standard output, or the file of `--output`, written without blocking. */
+async function pacedOutput(
+  path: string | undefined,
+  { err }: Output,
+  sentences: Sentences,
+): Promise<PacedOutput> {
+  const { PacedOutput, openFile } = await import("./cli/client/paced_output.ts");
+  const writer = path === undefined ? Deno.stdout : await openFile(path, sentences);
+  return new PacedOutput(writer, path ?? "-", err, sentences);
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args, terminal, stopRequested()));

@@ -4,23 +4,25 @@
  * @module
  */
 
-import { Failure } from "../failure.ts";
+import type { Failure } from "../failure.ts";
 import { printable } from "../printable.ts";
 import { fill } from "../sentences.ts";
 import { Stopped, unlessStopped } from "../signals.ts";
 import type { Opened } from "./connector.ts";
-import type { Run } from "./mode.ts";
+import { messagesOf, type OwnMessage, ownMessage } from "./messages.ts";
+import { exitCodeOf, type Mode, type Run } from "./mode.ts";
 import { reconnecting } from "./reconnect.ts";
-import { Refusal } from "./refusal.ts";
+import type { Step } from "./report.ts";
 
 /** What the demo's client sends. */
 const DEFAULT_MESSAGE = "Olá, servidor WebSocket!";
 
 /** Sends each message of the command line, awaits each answer, and closes. */
-export async function exchange(run: Run): Promise<number> {
-  const { options } = run;
-  const texts = options.message.length > 0 ? options.message : [DEFAULT_MESSAGE];
-  const exchange = new Exchange(texts, run);
+export const exchange: Mode = async (run) => {
+  const { options, sentences } = run;
+  const given = await messagesOf(options, sentences);
+  const isDemo = given.length === 0 && !options["connect-only"];
+  const exchange = new Exchange(isDemo ? [ownMessage(DEFAULT_MESSAGE, options)] : given, run);
   try {
     await reconnecting(run, {
       attempt: () => exchange.attempt(),
@@ -28,16 +30,16 @@ export async function exchange(run: Run): Promise<number> {
     });
     return 0;
   } catch (error) {
-    const isTold = error instanceof Failure;
-    if (!isTold && !(error instanceof Stopped)) throw error;
-    if (!isTold || options.reconnect > 0) exchange.summarize();
-    return error.exitCode;
+    const code = exitCodeOf(error, options);
+    const wasStopped = error instanceof Stopped && error.exitCode !== 0;
+    if (wasStopped || options.reconnect > 0) exchange.summarize();
+    return code;
   }
-}
+};
 
 /** The messages of one run of the client, over as many connections as they need. */
 class Exchange {
-  readonly #texts: string[];
+  readonly #messages: OwnMessage[];
   readonly #run: Run;
   /** How many messages have been answered. */
   #answered = 0;
@@ -45,11 +47,10 @@ class Exchange {
   #answeredBefore = 0;
   /** How many have been sent. */
   #sent = 0;
-  /** The sentence for a failure in the current step. */
-  #step: "connectFailed" | "sendFailed" | "readFailed" | "closeFailed" = "connectFailed";
+  #step: Step = "connectFailed";
 
-  constructor(texts: string[], run: Run) {
-    this.#texts = texts;
+  constructor(messages: OwnMessage[], run: Run) {
+    this.#messages = messages;
     this.#run = run;
   }
 
@@ -63,47 +64,37 @@ class Exchange {
   }
 
   async #exchange({ socket, connection }: Opened): Promise<void> {
-    const { report, options, sentences: { client } } = this.#run;
-    while (this.#answered < this.#texts.length) {
+    const { report, statistics, options, sentences: { client } } = this.#run;
+    this.#step = "readFailed";
+    for (let left = options.skip; left > 0; left--) report.received(await connection.nextMessage());
+    while (this.#answered < this.#messages.length) {
       this.#step = "sendFailed";
-      const text = this.#texts[this.#answered]!;
-      const message = options.binary ? new TextEncoder().encode(text) : text;
-      const data = printable(message);
+      const message = this.#messages[this.#answered]!;
       if (this.#sent > this.#answered) {
+        const data = printable(message);
         report.err(fill(client.resending, { data }), { event: "resending", data });
       }
       socket.send(message);
+      statistics?.sent();
       this.#sent = this.#answered + 1;
-      report.err(fill(client.sent, { data }), dataEvent("sent", message));
+      report.sent(message);
       this.#step = "readFailed";
       const answer = await connection.nextMessage();
+      statistics?.received();
       this.#answered++;
-      const line = fill(client.received, { data: printable(answer) });
-      report.out(line, dataEvent("received", answer));
+      report.received(answer);
     }
     this.#step = "closeFailed";
-    const closing = await connection.close();
-    report.err(client.closed, { event: "closed", ...closing });
+    report.closed(await connection.close());
   }
 
   /**
-   * Reports a failure; of a response that refuses, what it tells besides.
+   * Reports a failure.
    *
    * @returns Whether there was an answer before it: so the server works.
    */
   fail(failure: Failure): boolean {
-    const { message } = failure;
-    const { report, sentences: { client } } = this.#run;
-    const { status, told: headers = {}, body = "" } = failure instanceof Refusal ? failure : {};
-    const details = Object.entries(headers).map(([name, value]) => `${name}: ${printable(value)}`);
-    const reason = [message, ...details].join("; ");
-    report.err(fill(client[this.#step], { reason }), {
-      event: "error",
-      step: this.#step,
-      message,
-      ...status !== undefined && { status, headers, body },
-    });
-    if (body !== "") report.remark(fill(client.refusalBody, { body: printable(body.trim()) }));
+    this.#run.report.failed(this.#step, failure);
     return this.#answered > this.#answeredBefore;
   }
 
@@ -113,15 +104,8 @@ class Exchange {
     const counts = {
       answered: this.#answered,
       unanswered: this.#sent - this.#answered,
-      unsent: this.#texts.length - this.#sent,
+      unsent: this.#messages.length - this.#sent,
     };
     report.err(fill(sentences.client.summary, counts), { event: "summary", ...counts });
   }
-}
-
-/** The JSON of a message. */
-function dataEvent(event: string, data: string | Uint8Array): Record<string, unknown> {
-  return typeof data === "string"
-    ? { event, type: "text", data }
-    : { event, type: "binary", base64: data.toBase64() };
 }

@@ -5,16 +5,60 @@
  */
 
 import { isToken } from "../../protocol/grammar.ts";
+import { parseAddress } from "../../protocol/ip_address.ts";
 import { withoutToken } from "../bearer_subprotocol.ts";
 import { compressionFlag } from "../compression.ts";
-import { BadValue, integer, list, oneOf, optional, toggle, type Values } from "../flags.ts";
+import {
+  BadValue,
+  duration,
+  type Flag,
+  integer,
+  list,
+  oneOf,
+  optional,
+  size,
+  toggle,
+  type Values,
+} from "../flags.ts";
 import { LANGUAGES } from "../sentences.ts";
 import { checkProxy, withoutCredentials } from "./proxy.ts";
 
+/** Deno's own WebSocket neither pings nor bounds a message. */
+const NO_COMPRESSION: [flag: string, text: string] = ["compression", "off"];
+
+/** The shells that `--completion` knows. */
+export const SHELLS = ["bash", "zsh", "fish"] as const;
+
 /** The table. */
 export const flags = {
-  message: list("TEXT", "\n"),
+  message: { ...list("TEXT|@FILE|-", "\n"), without: "stdin" },
+  hex: {
+    ...list("HEX", ",", (hex) => {
+      if (!/^(?:[\da-f]{2})*$/i.test(hex)) throw new BadValue("hex", {}, hex);
+      return hex;
+    }),
+    without: "stdin",
+  },
   binary: toggle(),
+  skip: { ...integer("N", 0, 0, 1_000_000), without: ["stdin", "follow", "connect-only"] },
+  "connect-only": { ...toggle(), without: ["message", "hex", "stdin", "follow"] },
+
+  stdin: { ...toggle(), without: "follow" },
+  null: { ...toggle(), with: ["stdin", "follow"] },
+  wait: { ...duration("ms", 10_000, 1, 86_400_000), with: "stdin" },
+  follow: toggle("f"),
+  count: { ...integer("N", 0, 0, 1_000_000_000_000), with: ["stdin", "follow"] },
+  duration: { ...duration("s", 0, 0, 86_400), with: "follow" },
+
+  raw: { ...toggle(), without: "json" },
+  "output-format": oneOf("raw", "hex", "base64"),
+  output: { ...optional("FILE"), without: "json" },
+  json: toggle(),
+  quiet: toggle("q"),
+  timestamps: toggle(),
+  stats: toggle(),
+  ping: { ...duration("s", 0, 0, 86_400), unless: NO_COMPRESSION },
+
   protocol: {
     ...list("NAME", ",", (name, index, names) => {
       const isSame = (other: string) => other.toLowerCase() === name.toLowerCase();
@@ -29,11 +73,45 @@ export const flags = {
       return header;
     }),
     show: withoutValue,
+    alias: "H",
   },
+  user: {
+    ...optional("USER:PASSWORD"),
+    parse(texts: string[]) {
+      const text = texts.at(-1);
+      if (text !== undefined && !/^[^:]+:/.test(text)) throw new BadValue("user");
+      return text;
+    },
+    without: "bearer-file",
+    show: () => "***",
+    alias: "u",
+  },
+  "bearer-file": optional("FILE"),
+  cookie: {
+    ...list("NAME=VALUE", "\n", (cookie) => {
+      parseHeader(`Cookie: ${cookie}`);
+      if (!/^[^=;\s]+=[^;]*(?:; *[^=;\s]+=[^;]*)*$/.test(cookie)) throw new BadValue("cookie");
+      return cookie;
+    }),
+    show: () => "***",
+  },
+  // WSS_HOST is the address that the server listens on.
+  host: { ...hostName("NAME"), hasVariable: false },
   cacert: optional("FILE"),
-  insecure: toggle(),
+  insecure: toggle("k"),
   cert: { ...optional("FILE"), with: "key" },
   key: { ...optional("FILE"), with: "cert" },
+  sni: { ...hostName("NAME"), without: "proxy" },
+
+  resolve: {
+    ...list("HOST:PORT:ADDRESS", ",", (text) => {
+      parseResolve(text);
+      return text;
+    }),
+    without: ["proxy", "unix"],
+  },
+  ipv4: { ...toggle("4"), without: ["proxy", "unix", "ipv6"] },
+  ipv6: { ...toggle("6"), without: ["proxy", "unix"] },
   proxy: {
     ...optional("URL"),
     parse(texts: string[]) {
@@ -44,8 +122,12 @@ export const flags = {
     show: withoutCredentials,
   },
   unix: { ...optional("PATH"), without: "proxy" },
+  location: toggle("L"),
   compression: compressionFlag,
-  location: toggle(),
+  "max-message-size": {
+    ...size("BYTES", 16 * 1024 * 1024, 1, 2 ** 30),
+    unless: NO_COMPRESSION,
+  },
   reconnect: integer("N", 0, 0, 1_000_000),
   "reconnect-on": {
     ...list("STATUS", ",", (status) => {
@@ -54,12 +136,48 @@ export const flags = {
     }),
     with: "reconnect",
   },
-  timeout: integer("MS", 10_000, 1, 86_400_000),
+  timeout: duration("ms", 10_000, 1, 86_400_000),
+  "fail-on-close": toggle(),
+
   lang: oneOf(...LANGUAGES),
-  json: toggle(),
-  help: toggle("h"),
+  completion: {
+    placeholder: SHELLS.join("|"),
+    parse(texts: string[]): typeof SHELLS[number] | undefined {
+      const shell = SHELLS.find((shell) => shell === texts.at(-1));
+      if (shell === undefined && texts.length > 0) {
+        throw new BadValue("oneOf", { choices: SHELLS.join(", ") });
+      }
+      return shell;
+    },
+  },
+  help: {
+    ...toggle("h"),
+    parse: (texts: string[]) =>
+      texts.at(-1) === "all" ? "all" as const : toggle().parse(texts) && "short" as const,
+  },
   version: toggle("V"),
 };
+
+/** What `--help` shows: what is used daily. `--help=all` shows everything. */
+export const DAILY = [
+  "message",
+  "stdin",
+  "follow",
+  "count",
+  "raw",
+  "json",
+  "stats",
+  "header",
+  "protocol",
+  "user",
+  "cacert",
+  "insecure",
+  "proxy",
+  "reconnect",
+  "timeout",
+  "lang",
+  "help",
+] as const;
 
 /** The values of the flags; under `_`, the URL. */
 export type Options = Values<typeof flags> & { _: string[] };
@@ -83,4 +201,34 @@ export function parseHeader(header: string): [name: string, value: string] {
 function withoutValue(header: string): string {
   const name = /^([^\s:]+)[\s:]/.exec(header)?.[1];
   return name === undefined ? "***" : `${name}: ***`;
+}
+
+/** A flag whose value is a host's name, with a port or without. */
+function hostName(placeholder: string): Flag<string | undefined> {
+  return {
+    placeholder,
+    parse(texts) {
+      const text = texts.at(-1);
+      if (text !== undefined && !/^([\w.-]+|\[[\da-f:.]+\])(:\d{1,5})?$/i.test(text)) {
+        throw new BadValue("host");
+      }
+      return text;
+    },
+  };
+}
+
+/**
+ * Reads where a host is to be reached, as curl's `--resolve` has it: an IPv6 address may be in brackets.
+ *
+ * @throws {BadValue} If it is malformed.
+ */
+export function parseResolve(text: string): { host: string; port: number; address: string } {
+  const [, host = "", digits, address = ""] =
+    /^([^:[\]]+|\[[\da-f:.]+\]):(\d{1,5}):(.+)$/i.exec(text) ?? [];
+  const port = Number(digits);
+  const bare = address.replace(/^\[(.*)\]$/, "$1");
+  if (host === "" || !(port >= 1 && port <= 65535) || parseAddress(bare) === undefined) {
+    throw new BadValue("resolve", {}, text);
+  }
+  return { host: host.toLowerCase(), port, address: bare };
 }

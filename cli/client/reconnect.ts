@@ -6,6 +6,7 @@
 
 import { backoff, delay } from "../backoff.ts";
 import { Failure } from "../failure.ts";
+import { UsageError } from "../flags.ts";
 import { fill } from "../sentences.ts";
 import type { Run } from "./mode.ts";
 import { Refusal } from "./refusal.ts";
@@ -47,6 +48,7 @@ export async function reconnecting<T>(
 
 /** Whether another attempt may fare better. */
 function isWorthwhile(failure: Failure, statuses: string[]): boolean {
+  if (failure instanceof UsageError) return false;
   return !(failure instanceof Refusal) || !failure.isFinal ||
     statuses.includes(String(failure.status));
 }
