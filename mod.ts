@@ -33,6 +33,13 @@ export type {
   ServeUnixOptions,
 } from "./server/options.ts";
 export { serve } from "./server/serve.ts";
+export type {
+  CloseCodeClass,
+  Refusal,
+  RefusalReason,
+  ServerStats,
+  StatusClass,
+} from "./server/stats.ts";
 export {
   upgradeWebSocket,
   type UpgradeWebSocketOptions,
@@ -44,4 +51,5 @@ export type { SendData } from "./websocket/data.ts";
 export type { EventHandler, SocketEventMap } from "./websocket/handlers.ts";
 export type { ProtocolsOrOptions } from "./websocket/opening_options.ts";
 export type { SendOptions, SocketOptions, WebSocketOptions } from "./websocket/options.ts";
+export type { SocketStats, Traffic } from "./websocket/stats.ts";
 export { WebSocket } from "./websocket/websocket.ts";

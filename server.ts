@@ -27,6 +27,8 @@ import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
 import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { dropPermissions } from "./cli/server/permissions.ts";
 import { type Listener, startListener } from "./cli/server/listener.ts";
+import { metricsFlag, serveMetrics } from "./cli/server/metrics.ts";
+import type { Report } from "./cli/server/report.ts";
 import { Workers } from "./cli/server/workers.ts";
 import { causeOf, Failure } from "./cli/failure.ts";
 import { type Output, terminal } from "./cli/output.ts";
@@ -89,6 +91,7 @@ const flags = {
   "close-code": oneOf("1001", "1012"),
   grace: duration("ms", 5000, 0, 600_000),
   workers: integer("N", 1, 1, 256),
+  metrics: { ...metricsFlag, unless: ["compression", "off"] } satisfies typeof metricsFlag,
   lang: oneOf(...LANGUAGES),
   "log-level": { ...oneOf(...LOG_LEVELS), placeholder: "LEVEL" },
   "log-format": oneOf("text", "json"),
@@ -133,6 +136,11 @@ export function main(
       const key = options.key ?? await keyPath(options.cert, DEFAULT_PAIR.key);
       const paths = { cert: options.cert, key };
       const pair = await certificatePair(paths, sentences, log);
+      let report = () => Promise.resolve<Report | undefined>(undefined);
+      // First, so that a port that is taken is told before anybody is served.
+      await using metrics = options.metrics === undefined
+        ? undefined
+        : await serveMetrics(options.metrics, () => report(), sentences);
       const listener: Listener = options.workers === 1
         ? startListener(options, pair, false, log, sentences)
         : await Workers.start(
@@ -140,8 +148,14 @@ export function main(
           pair,
           log,
         );
+      report = () => listener.report();
       const { port } = listener;
       log.info(sentences.server.listening, { event: "listening", port });
+      const url = urlOf(options, port);
+      log.debug(sentences.server.address, { event: "address", url });
+      if (metrics !== undefined) {
+        log.info(sentences.server.metrics, { event: "metrics", url: metrics.url });
+      }
 
       await onListening(port);
       using _renewal = watchCertificate(paths, pair, () => {
@@ -149,6 +163,7 @@ export function main(
       });
       await aborted(stop);
       await listener.stop(leavingOf(options, stop.reason, log, sentences));
+      logTotals(await listener.report(), sentences, log);
       return 0;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
@@ -212,6 +227,31 @@ function leavingOf(
   const { drain, spread } = options;
   if (drain > 0) log.info(sentences.server.draining, { event: "draining", ms: drain });
   return { drain, spread, code };
+}
+
+/** Where a client on this machine, or one that knows `--host`, connects to. */
+function urlOf({ host, path }: { host: string | undefined; path: string }, port: number): string {
+  const isAny = host === undefined || host === "0.0.0.0" || host === "::";
+  const name = isAny ? "localhost" : host.includes(":") ? `[${host}]` : host;
+  return `wss://${name}:${port}${path}`;
+}
+
+/** Logs what has been counted from start to end. */
+function logTotals(report: Report | undefined, sentences: Sentences, log: Logger): void {
+  if (report === undefined) return;
+  const { connections, sockets, received, sent, refusals } = report.server;
+  log.debug(sentences.server.totals, {
+    event: "totals",
+    connections: connections.total,
+    sockets: sockets.total,
+    received: received.messages,
+    receivedBytes: received.messageBytes,
+    receivedWire: received.wireBytes,
+    sent: sent.messages,
+    sentBytes: sent.messageBytes,
+    sentWire: sent.wireBytes,
+    refusals: Object.values(refusals).reduce((sum, count) => sum + count),
+  });
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -15,6 +15,10 @@ export type Language = typeof LANGUAGES[number];
 const portuguese = {
   server: {
     listening: "Servidor WebSocket rodando na porta {port}...",
+    address: "Endereço: {url}",
+    metrics: "Métricas em {url}",
+    notFound: "Nada em {path} ({method})",
+    refused: "Recusado: {reason}",
     handshake: "Handshake recebido",
     open: "Conexão WebSocket estabelecida!",
     agreed: "Extensões acordadas: {extensions}",
@@ -32,6 +36,8 @@ const portuguese = {
       "Linhas do registro omitidas nos últimos {seconds} s, por excesso de tráfego: {count}",
     draining:
       "Encerrando em {ms} ms: /healthz responde 503 e novas conexões WebSocket são recusadas",
+    totals:
+      "Totais: conexões: {connections}, WebSockets: {sockets}, mensagens recebidas: {received} ({receivedBytes} bytes, {receivedWire} na rede), enviadas: {sent} ({sentBytes} bytes, {sentWire} na rede), recusas: {refusals}",
     restartToRenew: "reinicie o servidor para usar o novo certificado com --compression=off",
     certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
     certificateOfAuthority:
@@ -61,6 +67,7 @@ const portuguese = {
       "close-code": "código com que os fecha; 1012: o servidor reinicia",
       grace: "espera máxima ao encerrar, em ms",
       workers: "threads na mesma porta, uma por núcleo",
+      metrics: "métricas para o Prometheus em /metrics; endereço padrão: 127.0.0.1",
       lang: "idioma das mensagens",
       "log-level": "debug, info, warning ou error",
       "log-format": "formato do registro",
@@ -194,6 +201,7 @@ const portuguese = {
     path: "um caminho que começa com / e não tem espaço, ? nem #",
     origin:
       "uma origem como https://exemplo.com, https://*.exemplo.com, capacitor://localhost, file:// ou null",
+    metrics: "uma porta, ou endereço e porta, como 9090, 0.0.0.0:9090 ou [::1]:9090",
     trustedProxy: "um endereço IP, uma rede como 10.0.0.0/8 ou 2001:db8::/32, ou unix",
     url: "uma URL ws:// ou wss:// sem fragmento",
     header: 'um cabeçalho "Nome: valor"',
@@ -215,13 +223,29 @@ const portuguese = {
     token: "falta o token, ou ele não é o certo",
     origin: "a origem {value} não é permitida",
   },
+  /** Why something was refused without a look at what it asks for. */
+  refused: {
+    tooManyConnections: "há conexões demais",
+    shuttingDown: "o servidor está encerrando",
+    untrustedPeer: "não vem de um proxy de --trust-proxy",
+    proxyHeader: "a conexão não começa com o cabeçalho PROXY ({cause})",
+    tlsHandshake: "o handshake TLS falhou ({cause})",
+    distrusted: "o cliente não aceita o certificado ({cause})",
+    notTls: "o cliente não fala TLS, como com ws:// em vez de wss://",
+    handshakeTimeout: "o handshake TLS demorou demais",
+    headTooLarge: "o cabeçalho da requisição é grande demais ({cause})",
+    headTimeout: "o cabeçalho da requisição demorou demais ({cause})",
+    badRequest: "a requisição não pode ser atendida ({cause})",
+  },
   /** Causes of a failure, each with its remedy. */
   failure: {
     portInUse:
-      "a porta {port} já está em uso; encerre o outro programa ou escolha outra com --port",
+      "a porta {port} já está em uso; encerre o outro programa ou escolha outra com {flag}",
     hostUnavailable:
       'o endereço "{host}" não é desta máquina; escolha outro com --host, ou nenhum para todas as interfaces',
-    portDenied: "sem permissão para escutar na porta {port}; escolha uma acima de 1023 com --port",
+    metricsUnavailable:
+      'o endereço "{host}" não é desta máquina; escolha outro com --metrics, ou só a porta para 127.0.0.1',
+    portDenied: "sem permissão para escutar na porta {port}; escolha uma acima de 1023 com {flag}",
     netNotAllowed:
       'o Deno não pode usar a rede em "{host}"; use deno run --allow-net={host} em vez de deno task',
     certificateMissing:
@@ -332,6 +356,10 @@ export type Sentences = typeof portuguese;
 const english: Sentences = {
   server: {
     listening: "WebSocket server running on port {port}...",
+    address: "Address: {url}",
+    metrics: "Metrics at {url}",
+    notFound: "Nothing at {path} ({method})",
+    refused: "Refused: {reason}",
     handshake: "Handshake received",
     open: "WebSocket connection established!",
     agreed: "Extensions agreed on: {extensions}",
@@ -348,6 +376,8 @@ const english: Sentences = {
     linesLeftOut:
       "Lines left out of the log in the last {seconds} s, as there was too much traffic: {count}",
     draining: "Stopping in {ms} ms: /healthz answers 503 and new WebSockets are refused",
+    totals:
+      "Totals: connections: {connections}, WebSockets: {sockets}, messages received: {received} ({receivedBytes} bytes, {receivedWire} on the wire), sent: {sent} ({sentBytes} bytes, {sentWire} on the wire), refusals: {refusals}",
     restartToRenew: "restart the server to use the new certificate with --compression=off",
     certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
     certificateOfAuthority:
@@ -378,6 +408,7 @@ const english: Sentences = {
       "close-code": "code it closes them with; 1012: the server is restarted",
       grace: "longest wait when stopping, in ms",
       workers: "threads on the same port, one a core",
+      metrics: "metrics for Prometheus at /metrics; default address: 127.0.0.1",
       lang: "language of the messages",
       "log-level": "debug, info, warning or error",
       "log-format": "format of the log",
@@ -510,6 +541,7 @@ const english: Sentences = {
     path: "a path that starts with / and has no space, ? or #",
     origin:
       "an origin such as https://example.com, https://*.example.com, capacitor://localhost, file:// or null",
+    metrics: "a port, or address and port, such as 9090, 0.0.0.0:9090 or [::1]:9090",
     trustedProxy: "an IP address, a network such as 10.0.0.0/8 or 2001:db8::/32, or unix",
     url: "a ws:// or wss:// URL without a fragment",
     header: 'a header "Name: value"',
@@ -530,12 +562,27 @@ const english: Sentences = {
     token: "the token is missing or not the right one",
     origin: "the origin {value} is not allowed",
   },
+  refused: {
+    tooManyConnections: "there are too many connections",
+    shuttingDown: "the server is stopping",
+    untrustedPeer: "it does not come from a proxy of --trust-proxy",
+    proxyHeader: "the connection does not begin with the PROXY header ({cause})",
+    tlsHandshake: "the TLS handshake failed ({cause})",
+    distrusted: "the client does not accept the certificate ({cause})",
+    notTls: "the client does not speak TLS, as with ws:// in place of wss://",
+    handshakeTimeout: "the TLS handshake took too long",
+    headTooLarge: "the head of the request is too large ({cause})",
+    headTimeout: "the head of the request took too long ({cause})",
+    badRequest: "the request cannot be served ({cause})",
+  },
   failure: {
     portInUse:
-      "port {port} is already in use; stop the other program or choose another with --port",
+      "port {port} is already in use; stop the other program or choose another with {flag}",
     hostUnavailable:
       'the address "{host}" is not one of this machine; choose another with --host, or none for all interfaces',
-    portDenied: "not permitted to listen on port {port}; choose one above 1023 with --port",
+    metricsUnavailable:
+      'the address "{host}" is not one of this machine; choose another with --metrics, or the port alone for 127.0.0.1',
+    portDenied: "not permitted to listen on port {port}; choose one above 1023 with {flag}",
     netNotAllowed:
       'Deno may not use the network at "{host}"; use deno run --allow-net={host} instead of deno task',
     certificateMissing:

@@ -130,6 +130,16 @@ export class Protocol {
     return this.#receiver.hasInput;
   }
 
+  /** How many messages have come to their end. */
+  get receivedMessages(): number {
+    return this.#receiver.messages;
+  }
+
+  /** How many bytes these have, after decompression. */
+  get receivedMessageBytes(): number {
+    return this.#receiver.messageBytes;
+  }
+
   /** Whether a message has begun and not ended. */
   get inMessage(): boolean {
     return this.#receiver.inMessage;

@@ -46,6 +46,9 @@ const NO_BYTES = new Uint8Array(0);
 export class FrameReceiver {
   /** The work that {@linkcode next} may do before it stops; it counts down. */
   allowance = Infinity;
+  /** How many messages have come to their end, and how many bytes these have, after decompression. */
+  messages = 0;
+  messageBytes = 0;
 
   readonly #fromClient: boolean;
   readonly #deflate: PerMessageDeflate | undefined;
@@ -323,6 +326,8 @@ export class FrameReceiver {
   /** Ends the message with its last piece; a long text is then to be decoded. */
   #endMessage(piece: Uint8Array, from: number, to: number): Received | undefined {
     const data = this.#message.end(piece, from, to);
+    this.messages++;
+    this.messageBytes += this.#message.size;
     if (data === undefined) return undefined;
     this.allowance -= COPY_COST * data.length;
     return { type: "message", data };

@@ -15,9 +15,10 @@ import type { Deflater, PerMessageDeflate } from "./permessage_deflate/codec.ts"
 import type { PreparedMessage } from "./prepared_message.ts";
 import { encodeUtf8, encodeUtf8Into } from "./utf8.ts";
 
-/** Frames for the network, and how many bytes of messages are in them. */
+/** Frames for the network, how many messages are in them, and how many bytes these have. */
 export interface Output {
   frames: GrowingBuffer;
+  messages: number;
   messageBytes: number;
 }
 
@@ -67,8 +68,9 @@ function nextMask(): number {
 export class FrameSender {
   /** The latest frames. They are written after those in `#ready`. */
   output: GrowingBuffer = new GrowingBuffer();
-  /** Bytes of messages in `output`. */
+  /** How many messages are in `output`, and how many bytes these have. */
   #outputMessages = 0;
+  #outputMessageBytes = 0;
   /** What is to be written before `output`, in order. */
   #ready: Output[] = [];
 
@@ -95,7 +97,7 @@ export class FrameSender {
 
   /** Bytes of messages that were given, and not yet taken by {@linkcode takeOutput}. */
   get messageBytes(): number {
-    let bytes = this.#outputMessages + this.#jobMessages;
+    let bytes = this.#outputMessageBytes + this.#jobMessages;
     for (const { messageBytes } of this.#ready) bytes += messageBytes;
     return bytes;
   }
@@ -123,11 +125,23 @@ export class FrameSender {
   takeOutput(): Output | undefined {
     const first = this.#ready.shift();
     if (first !== undefined) return first;
-    if (this.output.length === 0) return undefined;
-    const output = { frames: this.output, messageBytes: this.#outputMessages };
+    return this.output.length === 0 ? undefined : this.#takeLatest();
+  }
+
+  #takeLatest(): Output {
+    const output = {
+      frames: this.output,
+      messages: this.#outputMessages,
+      messageBytes: this.#outputMessageBytes,
+    };
     this.output = new GrowingBuffer();
-    this.#outputMessages = 0;
+    this.#outputMessages = this.#outputMessageBytes = 0;
     return output;
+  }
+
+  #countMessage(bytes: number): void {
+    this.#outputMessages++;
+    this.#outputMessageBytes += bytes;
   }
 
   /**
@@ -150,7 +164,7 @@ export class FrameSender {
     if (!deflates) {
       const start = this.#beginFrame(data.length);
       encodeInto(data, this.output);
-      this.#outputMessages += this.#endFrame(start, data.length, firstByte(opcode, false));
+      this.#countMessage(this.#endFrame(start, data.length, firstByte(opcode, false)));
       return;
     }
     encoded.length = 0;
@@ -233,7 +247,7 @@ export class FrameSender {
       this.#long = undefined;
       this.#endJob();
       this.#closeOutput();
-      this.#ready.push({ frames: frame, messageBytes: bytes.length });
+      this.#ready.push({ frames: frame, messages: 1, messageBytes: bytes.length });
     }
     return deflate!.cost * (to - done);
   }
@@ -255,10 +269,7 @@ export class FrameSender {
 
   /** Moves the output to `#ready`, so that it goes before the frame that is added there next. */
   #closeOutput(): void {
-    if (this.output.length === 0) return;
-    this.#ready.push({ frames: this.output, messageBytes: this.#outputMessages });
-    this.output = new GrowingBuffer();
-    this.#outputMessages = 0;
+    if (this.output.length > 0) this.#ready.push(this.#takeLatest());
   }
 
   /** Forgets the messages that are not yet in the output. */
@@ -275,7 +286,7 @@ export class FrameSender {
     this.abandon();
     this.output.release();
     for (const { frames } of this.#ready.splice(0)) frames.release();
-    this.#outputMessages = 0;
+    this.#outputMessages = this.#outputMessageBytes = 0;
   }
 
   /** Writes a message. Returns whether it was compressed. */
@@ -293,7 +304,7 @@ export class FrameSender {
       deflate?.releaseContext();
       throw error;
     }
-    this.#outputMessages += bytes.length;
+    this.#countMessage(bytes.length);
     return compressed;
   }
 
@@ -306,7 +317,7 @@ export class FrameSender {
       this.output.append(payload);
       this.#endFrame(start, payload.length, first);
     }
-    this.#outputMessages += message.size;
+    this.#countMessage(message.size);
   }
 
   /** Leaves room for a header. The payload is expected to have `length` bytes. */

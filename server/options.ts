@@ -6,6 +6,7 @@
 
 import type { ShutdownOptions } from "./leaving.ts";
 import { MAX_TIMEOUT_MS, numberOption } from "../websocket/options.ts";
+import type { Refusal, ServerStats } from "./stats.ts";
 
 /** What a {@linkcode ServeHandler} learns besides the request. */
 export interface ServeHandlerInfo<Addr extends Deno.Addr = Deno.Addr> {
@@ -32,6 +33,12 @@ export interface ServeOptions<Addr extends Deno.Addr = Deno.Addr> {
   onListen?: (localAddr: Addr) => void;
   /** Answers for a handler that threw. By default the error is printed, and 500 the answer. */
   onError?: (error: unknown) => Response | Promise<Response>;
+  /**
+   * Called for what is refused without the handler: connections over a limit, TLS handshakes that fail, requests
+   * that are malformed. Whoever can connect can cause as many calls as connections: bound what each one does, such
+   * as a line in a log. An error that it throws is printed.
+   */
+  onRefused?: (refusal: Refusal) => void;
   /** Compression of the bodies of responses is a reverse proxy's, or the application's. */
   automaticCompression?: false;
   /** Longest head of a request, in bytes; longer ones get 431. @default {16384} */
@@ -134,6 +141,29 @@ export interface HttpServer<Addr extends Deno.Addr = Deno.Addr> extends AsyncDis
   readonly addr: Addr;
   /** Whether it serves and does not leave: what a readiness probe asks. False from `shutdown` on. */
   readonly ready: boolean;
+  /**
+   * What it has counted so far: messages and bytes of its WebSockets, which show what compression saves,
+   * connections, responses, refusals. Each read adds up all open WebSockets.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
+   *
+   * await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+   *   const { socket, response } = upgradeWebSocket(request);
+   *   socket.onmessage = () => socket.close(1000);
+   *   return response;
+   * });
+   *
+   * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`);
+   * socket.onopen = () => socket.send("hello ".repeat(1000));
+   * await new Promise((resolve) => socket.onclose = resolve);
+   * const { received } = server.stats;
+   * assert(received.messageBytes / received.wireBytes > 50);
+   * ```
+   */
+  readonly stats: ServerStats;
   /** Lets the process live on for this server's sake. */
   ref(): void;
   /** Lets the process end while this server listens. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { readForwarded } from "../protocol/forwarded.ts";
 import { type HeaderLines, HttpError } from "../protocol/http.ts";
 import { clientKey } from "../transport/address.ts";
@@ -26,12 +26,14 @@ import {
   type ServeHandler,
   type ServeLimits,
   serveLimits,
+  type ServeOptions,
   type ServeTcpOptions,
   type ServeUnixOptions,
 } from "./options.ts";
 import { Places } from "./places.ts";
 import type { Upgrade } from "./own_request.ts";
 import { isWebSocketRequest, type Origin } from "./request.ts";
+import { type RefusalReason, ServerCounters, type ServerStats } from "./stats.ts";
 import { TrustedProxies } from "./trusted_proxies.ts";
 import { startUpgraded } from "./upgrade.ts";
 
@@ -114,6 +116,8 @@ class Server implements HttpServer {
   readonly #proxies: TrustedProxies;
   readonly #proxyProtocol: boolean;
   readonly #connections = new Map<Incoming, Served>();
+  readonly #counters = new ServerCounters();
+  readonly #onRefused: ServeOptions["onRefused"];
   /** Connections in the middle of the TLS handshake: cut off at shutdown. */
   readonly #handshakes = new Set<Incoming>();
   /** Connections over the limit, which are told so. */
@@ -122,6 +126,7 @@ class Server implements HttpServer {
 
   constructor(options: ServeTcpOptions | ServeUnixOptions, handler: ServeHandler) {
     const { signal, onError } = options;
+    this.#onRefused = options.onRefused;
     const onListen = options.onListen as ((address: Deno.Addr) => void) | undefined;
     const listen = listenOptions(options);
     const limits = this.#limits = serveLimits(options);
@@ -139,6 +144,10 @@ class Server implements HttpServer {
     this.#http = new HttpConnections({
       ...limits,
       mayUpgrade: isWebSocketRequest,
+      onRefused: ({ status, message }, peer) => {
+        this.#counters.answered(status);
+        this.#countRefusal(reasonOf(status), peer, message);
+      },
       onRequest: (request) => this.#onRequest(request),
       onUpgrade: (request) => this.#onUpgrade(request),
     });
@@ -175,6 +184,10 @@ class Server implements HttpServer {
     const { scheme } = this.#origin;
     const { hostname, port } = this.addr;
     return `${scheme}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}/`;
+  }
+
+  get stats(): ServerStats {
+    return this.#counters.snapshot(this.#connections.size);
   }
 
   ref(): void {
@@ -231,14 +244,19 @@ class Server implements HttpServer {
     const hasPlace = this.#places.take(client);
     const served: Served = { session: undefined, client };
     this.#connections.set(incoming, served);
+    this.#counters.connected();
     incoming.onClosed = () => {
       this.#connections.delete(incoming);
       this.#refused.delete(incoming);
       if (hasPlace) this.#places.giveBack(served.client);
       this.#leaving.checkEmpty();
     };
-    if (this.#leaving.isDrained || this.#isOutsider(incoming)) return incoming.destroy();
+    if (this.#leaving.isDrained || this.#isOutsider(incoming)) {
+      this.#countRefusal(this.#leaving.isDrained ? "shuttingDown" : "untrustedPeer", incoming);
+      return incoming.destroy();
+    }
     if (!hasPlace) {
+      this.#countRefusal("tooManyConnections", incoming);
       if (this.#refused.size >= MAX_REFUSALS) return incoming.destroy();
       this.#refused.add(incoming);
     }
@@ -258,36 +276,63 @@ class Server implements HttpServer {
   /** Reads the PROXY header and completes the TLS handshake, and speaks HTTP from then on. Never rejects. */
   async #open(incoming: Incoming, served: Served): Promise<void> {
     this.#handshakes.add(incoming);
-    const timer = setTimeout(() => incoming.destroy(), this.#limits.handshakeTimeout);
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      incoming.destroy();
+    }, this.#limits.handshakeTimeout);
     const isOpen = await incoming.open((socket) => {
       if (this.#leaving.isDrained) return incoming.destroy();
       // Of a proxy among proxies, each request says more.
       if (served.client === undefined && !this.#proxies.has(incoming.remoteAddr)) {
         const client = clientKey(incoming.remoteAddr);
-        if (this.#places.count(client)) served.client = client;
-        else this.#refused.add(incoming);
+        if (this.#places.count(client)) {
+          served.client = client;
+        } else {
+          this.#refused.add(incoming);
+          this.#countRefusal("tooManyConnections", incoming);
+        }
       }
       this.#http.take(socket, incoming);
     });
     clearTimeout(timer);
     this.#handshakes.delete(incoming);
-    if (!isOpen) incoming.destroy();
+    if (isOpen) return;
+    incoming.destroy();
+    if (this.#leaving.isDrained) this.#countRefusal("shuttingDown", incoming);
+    else if (isLate) this.#countRefusal("handshakeTimeout", incoming);
+    else if (incoming.failure !== undefined) {
+      this.#countRefusal(incoming.failure.reason, incoming, incoming.failure.cause);
+    }
+  }
+
+  #countRefusal(reason: RefusalReason, { remoteAddr }: Incoming, cause = ""): void {
+    this.#counters.refused(reason);
+    try {
+      this.#onRefused?.({ reason, remoteAddr, cause });
+    } catch (error) {
+      console.error(error);
+    }
   }
 
   async #onRequest({ message, response, peer }: HttpRequest<Incoming>): Promise<void> {
     const client = this.#clientOf(message, peer);
     const key = this.#uncountedKey(peer, client);
-    if (this.#isRefused(peer, key)) return refuse(response, TOO_MANY_CONNECTIONS);
+    if (this.#isRefused(peer, key)) return this.#refuse(response);
     await answer({ message, response, client }, this.#answerOptions);
+    if (response.headersSent) this.#counters.answered(response.statusCode);
     if (key !== undefined) this.#places.uncount(key);
   }
 
   async #onUpgrade(request: UpgradeRequest<Incoming>): Promise<void> {
     const { message, response, peer, handover } = request;
-    if (!this.ready) return refuse(response, STOPPING, this.#leaving.retryAfter);
+    if (!this.ready) {
+      this.#countRefusal("shuttingDown", peer);
+      return this.#refuse(response, STOPPING, this.#leaving.retryAfter);
+    }
     const client = this.#clientOf(message, peer);
     const key = this.#uncountedKey(peer, client);
-    if (this.#isRefused(peer, key)) return refuse(response, TOO_MANY_CONNECTIONS);
+    if (this.#isRefused(peer, key)) return this.#refuse(response);
     let isCounted = false;
     const upgradeTo = async (upgrade: Upgrade, accepted: Response) => {
       const served = this.#connections.get(peer);
@@ -296,10 +341,13 @@ class Server implements HttpServer {
       isCounted = true;
       served.session = upgrade.session;
       response.detachSocket(message.socket);
+      this.#counters.accepted(upgrade.session);
+      this.#counters.answered(accepted.status);
       await startUpgraded(handover, client.address, upgrade, accepted);
       this.#leaving.opened(upgrade.session);
     };
     await answer({ message, response, client, upgradeTo }, this.#answerOptions);
+    if (response.headersSent) this.#counters.answered(response.statusCode);
     if (key !== undefined && !isCounted) this.#places.uncount(key);
   }
 
@@ -331,8 +379,25 @@ class Server implements HttpServer {
   }
 
   #isRefused(peer: Incoming, key: string | undefined): boolean {
-    return this.#refused.has(peer) || key !== undefined && !this.#places.count(key);
+    if (this.#refused.has(peer)) return true;
+    if (key === undefined || this.#places.count(key)) return false;
+    this.#countRefusal("tooManyConnections", peer);
+    return true;
   }
+
+  #refuse(
+    response: ServerResponse,
+    error: HttpError = TOO_MANY_CONNECTIONS,
+    retryAfter?: number,
+  ): void {
+    this.#counters.answered(error.status);
+    refuse(response, error, retryAfter);
+  }
+}
+
+/** Why a request was refused that is answered so. */
+function reasonOf(status: number): RefusalReason {
+  return status === 431 ? "headTooLarge" : status === 408 ? "headTimeout" : "badRequest";
 }
 
 const TOO_MANY_CONNECTIONS = new HttpError(

@@ -26,6 +26,7 @@ const FOLDERS = [
   "topics",
   "cli",
   "certs",
+  "examples",
   "tests",
 ];
 const FILES = ["mod.ts", "topics.ts", "server.ts", "client.ts"];

@@ -71,8 +71,16 @@ export function projectPath(file: string): string {
   return decodeURIComponent(new URL(`../${file}`, import.meta.url).pathname);
 }
 
-/** The program's own code, which its workers read. */
-const OWN_CODE = ["cli", "mod.ts", "protocol", "server", "transport", "websocket"];
+/** Files of the project that programs read: the server's own code, for its workers, and an example's page. */
+const OWN_FILES = [
+  "cli",
+  "examples/app/static",
+  "mod.ts",
+  "protocol",
+  "server",
+  "transport",
+  "websocket",
+];
 
 /** The arguments to Deno of a task's command, such that they work from any folder. */
 export function commandOf(task: Task): string[] {
@@ -84,10 +92,11 @@ export function commandOf(task: Task): string[] {
       return word.endsWith(".ts") ? projectPath(word) : word;
     }
     return `${flag}=${
-      paths.split(",").map((path) => OWN_CODE.includes(path) ? projectPath(path) : path)
+      paths.split(",").map((path) => OWN_FILES.includes(path) ? projectPath(path) : path)
     }`;
   });
-  return [subcommand!, `--config=${projectPath("deno.json")}`, ...located];
+  const file = task.startsWith("example:") ? "examples/deno.json" : "deno.json";
+  return [subcommand!, `--config=${projectPath(file)}`, ...located];
 }
 
 /** The flags of V8 that a task's command sets. */

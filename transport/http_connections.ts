@@ -25,6 +25,8 @@ export interface HttpConnectionsOptions<Peer> {
   headerTimeout: number;
   /** Longest time from an answer to the next request, in milliseconds. */
   keepAliveTimeout: number;
+  /** Called with what is answered here, as it is no request that can be served. */
+  onRefused(refusal: HttpError, peer: Peer): void;
   /** Answers a request. Its body may be yet to come. */
   onRequest(request: HttpRequest<Peer>): void;
   /** Whether the connection of a request that asks for an upgrade is given to `onUpgrade`. */
@@ -103,7 +105,7 @@ export class HttpConnections<Peer> {
     server.on("checkContinue", (message, response) => this.#onRequest(message, response));
     server.on("upgrade", (message, _socket, head) => this.#onUpgrade(message, head));
     server.on("connect", (_message, socket) => {
-      refuseConnection(socket as Socket, new HttpError(501, 'Cannot serve method "CONNECT"'));
+      this.#refuse(socket as Socket, new HttpError(501, 'Cannot serve method "CONNECT"'));
     });
     server.on("clientError", (error: Error & { code?: string }, socket) => {
       this.#onClientError(error, socket as Socket);
@@ -116,11 +118,13 @@ export class HttpConnections<Peer> {
   take(open: OpenSocket, peer: Peer): void {
     const { socket } = open;
     const forget = () => void this.#connections.delete(socket);
+    const onEnd = () => this.#onEnd(socket);
     const hold = () => holdNetwork(open, true);
     const goOn = () => holdNetwork(open, false);
-    socket.on("close", forget);
+    socket.on("close", forget).on("end", onEnd);
     if (open.source !== socket) socket.on("pause", hold).on("resume", goOn);
-    const { destroySoon } = socket;
+    const { destroySoon, _write } = socket;
+    completeEmptyWrites(socket);
     // After its last answer, the server would end a connection at once: see `linger`.
     socket.destroySoon = () => this.#linger(socket);
     this.#connections.set(socket, {
@@ -130,8 +134,8 @@ export class HttpConnections<Peer> {
       message: undefined,
       isServed: true,
       release() {
-        socket.off("close", forget).off("pause", hold).off("resume", goOn);
-        socket.destroySoon = destroySoon;
+        socket.off("close", forget).off("end", onEnd).off("pause", hold).off("resume", goOn);
+        Object.assign(socket, { destroySoon, _write });
       },
     });
     this.#server.emit("connection", socket);
@@ -159,9 +163,20 @@ export class HttpConnections<Peer> {
       (this.#options.mayUpgrade(message) ? NOT_UPGRADABLE : undefined);
     if (refusal !== undefined) {
       connection.isServed = false;
+      this.#options.onRefused(refusal, connection.peer);
       return refuse(response, refusal);
     }
     this.#options.onRequest({ message, response, peer: connection.peer });
+  }
+
+  /** The peer has ended its side: what it has asked for whole is answered yet, and nothing more. */
+  #onEnd(socket: Socket): void {
+    const connection = this.#connections.get(socket);
+    // One that was taken over has no connection here.
+    if (connection === undefined) return;
+    // Deno tells nothing of a body that ends too early, as the server allows half-open connections.
+    if (connection.message?.complete === false) socket.destroy();
+    else if (connection.requests === 0) socket.end();
   }
 
   #linger(socket: Socket): void {
@@ -226,8 +241,27 @@ export class HttpConnections<Peer> {
       : status === 431
       ? `it is over ${maxHeaderBytes} bytes`
       : "it is malformed";
-    refuseConnection(socket, new HttpError(status, `Cannot read request: ${problem}`));
+    this.#refuse(socket, new HttpError(status, `Cannot read request: ${problem}`));
   }
+
+  /** Answers what could not be read as a request to be served. */
+  #refuse(socket: Socket, refusal: HttpError): void {
+    const connection = this.#connections.get(socket);
+    if (connection !== undefined) this.#options.onRefused(refusal, connection.peer);
+    refuseConnection(socket, refusal);
+  }
+}
+
+/**
+ * The server ends an answer that is not chunked by an empty write when the last part is not written yet. Over
+ * TLS, Deno never calls back for one: neither the answer nor its connection would end.
+ */
+function completeEmptyWrites(socket: Socket): void {
+  const write = socket._write;
+  socket._write = (chunk, encoding, callback) => {
+    if (chunk.length === 0) callback();
+    else write.call(socket, chunk, encoding, callback);
+  };
 }
 
 /** Whether a body follows the head of a request (RFC 9112 section 6.3). */
@@ -251,7 +285,7 @@ export function refuse(
   response.end(body);
 }
 
-/** Likewise, where the request could not be read. */
+/** Likewise, where there is no request to answer. */
 function refuseConnection(socket: Socket, { status, message }: HttpError): void {
   const lines = [`HTTP/1.1 ${status} ${http().STATUS_CODES[status] ?? ""}`];
   for (const [name, value] of Object.entries(headersOf(status))) lines.push(`${name}: ${value}`);

@@ -37,6 +37,14 @@ export interface ListenOptions {
   proxyProtocol?: boolean;
 }
 
+/** Why an {@linkcode Incoming} could not be opened. */
+export interface OpeningFailure {
+  /** What went wrong. */
+  reason: "proxyHeader" | "tlsHandshake";
+  /** The message of the error. */
+  cause: string;
+}
+
 /** A connection that has been accepted, before any byte of it was read. */
 export interface Incoming {
   /** The peer's address; once it is open, that of the client which a PROXY header names. */
@@ -48,6 +56,8 @@ export interface Incoming {
    * @returns Whether the peer came to the end of them.
    */
   open(take: (socket: OpenSocket) => void): Promise<boolean>;
+  /** Why it could not be opened; `undefined` where the peer, or this end, has left before anything went wrong. */
+  readonly failure: OpeningFailure | undefined;
   /** Ends it at once. */
   destroy(): void;
   /** Called when its file descriptor has been given back. */
@@ -152,6 +162,7 @@ class IncomingSocket implements Incoming {
   readonly #onFreed: () => void;
   readonly #proxyProtocol: boolean;
   isClosed = false;
+  failure: OpeningFailure | undefined;
   /** Made when it is asked for: an idle connection owns nothing that it does not need. */
   #closed: PromiseWithResolvers<void> | undefined;
 
@@ -194,8 +205,9 @@ class IncomingSocket implements Incoming {
     } catch (error) {
       // It sent something else. Nothing that a client could read is said before TLS.
       this.#socket.destroy();
-      if (error instanceof ProxyHeaderError) return false;
-      throw error;
+      if (!(error instanceof ProxyHeaderError)) throw error;
+      this.failure = { reason: "proxyHeader", cause: error.message };
+      return false;
     } finally {
       reader.release();
     }
@@ -219,7 +231,10 @@ class IncomingSocket implements Incoming {
         socket.destroy();
         resolve(false);
       };
-      secured.on("error", leave);
+      secured.on("error", ({ message }: Error) => {
+        this.failure ??= { reason: "tlsHandshake", cause: message };
+        leave();
+      });
       secured.on("end", leave);
       secured.on("close", fail);
       secured.once("secure", () => {

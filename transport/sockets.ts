@@ -384,8 +384,11 @@ class Trial implements Receiver {
   }
 }
 
-/** The protocol of the application, as TLS names it (RFC 7301): WebSocket starts with HTTP/1.1. */
+/** What a client offers as the protocol of the application (RFC 7301): WebSocket starts with HTTP/1.1. */
 export const ALPN_PROTOCOLS = ["http/1.1"];
+
+/** What a server takes of a client's protocols: TLS ends a handshake that offers none of them. */
+const SERVED_ALPN_PROTOCOLS = [...ALPN_PROTOCOLS, "http/1.0"];
 
 /** What a server's sockets need for TLS. */
 export function secureContext(cert: string, key: string): unknown {
@@ -400,7 +403,7 @@ export function secureServerSocket(socket: Socket | Duplex, context: unknown): S
   return new TLSSocket(socket, {
     isServer: true,
     secureContext: context,
-    ALPNProtocols: ALPN_PROTOCOLS,
+    ALPNProtocols: SERVED_ALPN_PROTOCOLS,
     allowHalfOpen: true,
   });
 }

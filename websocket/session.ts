@@ -21,6 +21,7 @@ import { clientKey } from "../transport/address.ts";
 import { endSweep, sweepContexts } from "./context_sweep.ts";
 import { Liveness, type LivenessOwner } from "./liveness.ts";
 import type { SocketLimits } from "./options.ts";
+import type { SocketStats } from "./stats.ts";
 import { type Continuing, tasks } from "./tasks.ts";
 
 /** The web's `readyState`. */
@@ -53,6 +54,16 @@ export interface SessionListener {
   onEnd(ending: Ending): void;
   /** Whether the owner can take no message now; it calls `goOn` when it can. */
   readonly isBusy: boolean;
+}
+
+/** What is told of the end of each of many sessions. */
+export interface SessionWatcher {
+  /**
+   * The session has ended: what it counts changes no more.
+   *
+   * @param code The code that this end has failed the connection with, else the peer's.
+   */
+  sessionEnded(session: Session, code: number): void;
 }
 
 /** Why nothing more is handled for now. */
@@ -100,6 +111,8 @@ const CLOSE_TIMEOUT_MS = 10_000;
 export class Session implements Receiver, LivenessOwner, Continuing {
   /** The owner, which is told what happens; set before the session starts. */
   listener!: SessionListener;
+  /** Told of the end, if there. */
+  watcher: SessionWatcher | undefined;
   readonly server: boolean;
   readonly limits: SocketLimits;
   /** What was agreed on in the opening handshake. */
@@ -135,7 +148,8 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #messageTimer: ReturnType<typeof setTimeout> | undefined;
   /** How many messages had come when the message timer was set. */
   #messagesAtTimer = 0;
-  #messages = 0;
+  /** Bytes that have come from the network. */
+  #receivedBytes = 0;
 
   // Writing
   /** What is being written, and where the part starts that the network has not taken. */
@@ -144,6 +158,10 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   /** Where the write ends that is under way. */
   #writeEnd = 0;
   #writing = false;
+  /** What the network has taken: whole outputs of the protocol, and bytes. */
+  #sentMessages = 0;
+  #sentMessageBytes = 0;
+  #sentBytes = 0;
   #flushScheduled = false;
   /** Whether more was unsent than the high-water mark, and `drain` is due once it is not. */
   #drainDue = false;
@@ -191,6 +209,23 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   /** The peer's address, once there is one. */
   get remoteAddr(): Deno.Addr | undefined {
     return this.#connection?.remoteAddr;
+  }
+
+  /** What the connection has carried so far. */
+  get stats(): SocketStats {
+    const started = this.#connection !== undefined;
+    return Object.freeze({
+      received: Object.freeze({
+        messages: started ? this.#protocol.receivedMessages : 0,
+        messageBytes: started ? this.#protocol.receivedMessageBytes : 0,
+        wireBytes: this.#receivedBytes,
+      }),
+      sent: Object.freeze({
+        messages: this.#sentMessages,
+        messageBytes: this.#sentMessageBytes,
+        wireBytes: this.#sentBytes,
+      }),
+    });
   }
 
   /** Resolves when the connection has ended. */
@@ -255,6 +290,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   // Reading
 
   onBytes(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#receivedBytes += bytes.length;
     this.#liveness.seen();
     if (this.#linger !== undefined) return this.#linger.drop(bytes.length);
     this.#sending?.came(bytes.length);
@@ -333,7 +369,6 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #take(event: ProtocolEvent): void {
     switch (event.type) {
       case "message":
-        this.#messages++;
         if (this.#state !== State.OPEN) return;
         if (this.listener.isBusy) {
           this.#heldMessage = event.data;
@@ -490,11 +525,12 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     if (!this.#protocol.inMessage || this.#messageTimer !== undefined || messageTimeout === 0) {
       return;
     }
-    this.#messagesAtTimer = this.#messages;
+    this.#messagesAtTimer = this.#protocol.receivedMessages;
     this.#messageTimer = setTimeout(() => {
       this.#messageTimer = undefined;
       // While nothing is read, it is not the peer that lets it wait.
-      const late = this.#messages === this.#messagesAtTimer && this.#wait < Wait.BACK_PRESSURE;
+      const late = this.#protocol.receivedMessages === this.#messagesAtTimer &&
+        this.#wait < Wait.BACK_PRESSURE;
       if (late && this.#protocol.inMessage) {
         this.#refuse(
           new ProtocolError(
@@ -660,8 +696,11 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   /** The network has taken what is before `to`; lets go of what has been written whole. */
   #endWrite(to: number): void {
     const current = this.#current!;
+    this.#sentBytes += to - this.#at;
     this.#at = to;
     if (to < current.frames.length) return;
+    this.#sentMessages += current.messages;
+    this.#sentMessageBytes += current.messageBytes;
     current.frames.release();
     this.#current = undefined;
     this.#at = 0;
@@ -879,6 +918,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       reason: this.#closeReason,
       error,
     };
+    this.watcher?.sessionEnded(this, error instanceof ProtocolError ? error.code : this.#closeCode);
     this.#tellEnd();
   }
 

@@ -15,6 +15,7 @@ import type { ProtocolsOrOptions } from "./opening_options.ts";
 import type { SendOptions } from "./options.ts";
 import { type Ending, type Session, type SessionListener, State, STATE_NAMES } from "./session.ts";
 import { SocketParts } from "./socket_parts.ts";
+import type { SocketStats } from "./stats.ts";
 import { MessageReader, MessageWriter, type StreamedSocket } from "./streams.ts";
 import { defineConstant, defineInspection, makeEnumerable } from "./web_idl.ts";
 
@@ -185,6 +186,35 @@ export class WebSocket<Data = unknown> extends EventTarget implements globalThis
   /** Bytes of messages that were given to {@linkcode send} and not yet to the network. */
   get bufferedAmount(): number {
     return this.#session.bufferedAmount + (this.#blobs?.bytes ?? 0) + this.#lost;
+  }
+
+  /**
+   * What this connection has carried so far, so that what compression saves can be seen. A socket that
+   * `Deno.upgradeWebSocket` has made, for a request that came by `Deno.serve`, does not have it.
+   *
+   * @example
+   * ```ts
+   * import { assert, assertEquals } from "@std/assert";
+   * import { serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
+   *
+   * await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+   *   const { socket, response } = upgradeWebSocket(request);
+   *   socket.onopen = () => socket.send("x".repeat(10_000));
+   *   return response;
+   * });
+   *
+   * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`);
+   * await new Promise((resolve) => socket.onmessage = resolve);
+   * const { received } = socket.stats;
+   * assertEquals([received.messages, received.messageBytes], [1, 10_000]);
+   * assert(received.wireBytes < 200);
+   * const closed = new Promise((resolve) => socket.onclose = resolve);
+   * socket.close(1000);
+   * await closed;
+   * ```
+   */
+  get stats(): SocketStats {
+    return this.#session.stats;
   }
 
   /** The peer's address, once there is one. */

@@ -10,6 +10,8 @@ import { readKeyPair } from "../../transport/key_pair.ts";
 import type { CertificatePair } from "../certificates.ts";
 import { RequestHandler, type RequestHandlerOptions } from "./request_handler.ts";
 import type { Logger } from "./log.ts";
+import { EventLoopDelay } from "./event_loop_delay.ts";
+import type { Report } from "./report.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
 
@@ -32,6 +34,8 @@ export interface ListenerOptions {
   "proxy-protocol": boolean;
   "idle-timeout": number;
   grace: number;
+  /** There if the delay of the event loop is to be measured. */
+  metrics?: unknown;
   /** How many workers listen on the port. @default {1} */
   workers?: number;
 }
@@ -47,6 +51,8 @@ export interface Listener {
   renew(pair: CertificatePair): Promise<void>;
   /** Has `/healthz` say that no more clients are to be sent here; all else goes on. */
   unready(): void | Promise<void>;
+  /** What has been counted so far, also once it has stopped; the runtime's own server counts nothing. */
+  report(): Promise<Report | undefined>;
   /** Leaves in order, and ends within the grace period after that. */
   stop(options: compressing.ShutdownOptions): Promise<void>;
 }
@@ -67,6 +73,7 @@ interface Transport {
       trustProxy: string[];
       proxyProtocol: boolean;
       gracePeriod: number;
+      onRefused: RequestHandler["refused"];
     },
     handler: RequestHandler["handle"],
   ): Server;
@@ -77,8 +84,9 @@ interface Server {
   addr: Deno.NetAddr;
   /** The runtime's own takes no options. */
   shutdown(options?: compressing.ShutdownOptions): Promise<void>;
-  /** Only this project's server has it. */
+  /** Only this project's server has these two. */
   setCertificate?(cert: string, key: string): Promise<void>;
+  stats?: compressing.ServerStats;
 }
 
 /** All interfaces: both IP versions if the machine has them, else IPv4 alone. */
@@ -115,8 +123,15 @@ export function startListener(
   // Deno's own server takes blocks alone, and the server's certificate first.
   const ordered = readKeyPair(pair.cert, pair.key);
   const server = listen(transport, options, ordered, shared, requests, sentences);
+  const delay = new EventLoopDelay();
+  if (options.metrics !== undefined) delay.start();
   return {
     port: server.addr.port,
+    // deno-lint-ignore require-await
+    async report() {
+      const { stats } = server;
+      return stats && { server: stats, eventLoopDelay: delay.histogram };
+    },
     async renew({ cert, key }) {
       if (server.setCertificate === undefined) throw new Failure(sentences.server.restartToRenew);
       await server.setCertificate(cert, key);
@@ -129,6 +144,7 @@ export function startListener(
       const stopped = server.shutdown(leaving);
       if (transport === compressing) await stopped;
       requests.flushLog();
+      delay[Symbol.dispose]();
     },
   };
 }
@@ -159,24 +175,39 @@ function listen(
         trustProxy: options["trust-proxy"],
         proxyProtocol: options["proxy-protocol"],
         gracePeriod: options.grace,
+        onRefused: requests.refused,
       }, requests.handle);
     } catch (error) {
       failure = error;
       if (error instanceof Deno.errors.AddrInUse) break;
     }
   }
-  throw new Failure(listenFailure(failure, hosts[0]!, port, sentences));
+  const wanted = { hostname: hosts[0]!, port, flag: "--port" };
+  throw new Failure(listenFailure(failure, wanted, sentences));
 }
 
-/** Explains why the port cannot be listened on, and what to do about it. */
-function listenFailure(error: unknown, host: string, port: number, { failure }: Sentences): string {
-  if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port });
+/**
+ * Explains why an address cannot be listened on, and what to do about it.
+ *
+ * @param wanted The address, and the flag that sets its port.
+ */
+export function listenFailure(
+  error: unknown,
+  { hostname: host, port, flag }: { hostname: string; port: number; flag: string },
+  { failure }: Sentences,
+): string {
+  if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port, flag });
   if (error instanceof Deno.errors.NotCapable) return fill(failure.netNotAllowed, { host });
-  if (error instanceof Deno.errors.PermissionDenied) return fill(failure.portDenied, { port });
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return fill(failure.portDenied, { port, flag });
+  }
   if (
     error instanceof Deno.errors.AddrNotAvailable || causeOf(error).includes("lookup address")
   ) {
-    return fill(failure.hostUnavailable, { host });
+    return fill(
+      flag === "--port" ? failure.hostUnavailable : failure.metricsUnavailable,
+      { host },
+    );
   }
   return causeOf(error);
 }

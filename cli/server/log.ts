@@ -25,10 +25,20 @@ export const LOG_LEVELS = ["info", "debug", "warning", "error"] as const;
 export interface LogOptions {
   /** Lowest level written. */
   level: typeof LOG_LEVELS[number];
-  /** `text`: the message alone. `json`: one object a line. */
+  /**
+   * `text`: the message alone; at level `debug`, a line about a client begins with the number of its connection
+   * and its address. `json`: one object a line.
+   */
   format: "text" | "json";
   /** Whether a line of text begins with the date and time (ISO 8601, UTC); JSON always has them. */
   timestamps: boolean;
+}
+
+/** The client that a line is about, as `#2 192.0.2.1:50000 `, of the second worker as `#2.2 192.0.2.1:50000 `. */
+function clientOf({ properties: { client, connection, worker } }: LogRecord): string {
+  if (client === undefined) return "";
+  if (connection === undefined) return `${client} `;
+  return `#${worker === undefined ? "" : `${worker}.`}${connection} ${client} `;
 }
 
 /**
@@ -41,7 +51,8 @@ export function openLog(options: LogOptions, output: Output): Logger {
   const format = options.format === "json"
     ? (record: LogRecord) => asJson(record).trimEnd()
     : (record: LogRecord) => {
-      const line = record.message.join("");
+      const client = options.level === "debug" ? clientOf(record) : "";
+      const line = client + record.message.join("");
       return options.timestamps ? `${new Date(record.timestamp).toISOString()} ${line}` : line;
     };
   const toError: ReadonlySet<LogLevel> = new Set(["warning", "error", "fatal"]);

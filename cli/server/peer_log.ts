@@ -11,6 +11,8 @@ import { LogLimit, REPORT_MS } from "./log_limit.ts";
 
 /** What a peer does, by the name of its sentence. */
 type PeerEvent =
+  | "notFound"
+  | "refused"
   | "handshake"
   | "upgradeFailed"
   | "open"
@@ -27,6 +29,8 @@ export interface LoggedPeer {
   name: string;
   /** The address, or the network of an IPv6 one. */
   address: string;
+  /** The number of its opening handshake; absent where there is none. */
+  connection?: number;
 }
 
 /**
@@ -72,7 +76,13 @@ export class PeerLog {
     const details = properties?.();
     const length = (details?.data ?? details?.reason ?? "").length;
     if (length > LINE_LENGTH) this.#limit.charge(peer.address, Math.floor(length / LINE_LENGTH));
-    this.#logger[level](this.#sentences[event], { event, client: peer.name, ...details });
+    const { name: client, connection } = peer;
+    this.#logger[level](this.#sentences[event], {
+      event,
+      client,
+      ...(connection !== undefined && { connection }),
+      ...details,
+    });
   }
 
   /** Reports the lines left out so far. */

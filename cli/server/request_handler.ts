@@ -8,7 +8,12 @@
  */
 
 import { deadline } from "@std/async/deadline";
-import { checkUpgrade, type CompressionOptions, type ShutdownOptions } from "../../mod.ts";
+import {
+  checkUpgrade,
+  type CompressionOptions,
+  type Refusal,
+  type ShutdownOptions,
+} from "../../mod.ts";
 import { retryAfter } from "../../server/leaving.ts";
 import { Spread } from "../../server/spread.ts";
 import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts";
@@ -67,6 +72,8 @@ export class RequestHandler {
   /** When a drain ends that {@linkcode RequestHandler.close} has begun. */
   #drainEnd: number | undefined;
   #stopping = false;
+  /** How many opening handshakes there were, each of which is the next connection of the log. */
+  #handshakes = 0;
 
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
@@ -89,7 +96,13 @@ export class RequestHandler {
     if (pathname === "/*" && request.method === "OPTIONS") {
       return textResponse(200, "The server is running.", { Allow: "GET, HEAD, OPTIONS" });
     }
-    if (pathname !== "/healthz") return textResponse(404, "There is nothing at this path.");
+    if (pathname !== "/healthz") {
+      this.#log.write("debug", "notFound", PeerLog.peerAt(remoteAddr), () => ({
+        method: printable(request.method),
+        path: printable(pathname),
+      }));
+      return textResponse(404, "There is nothing at this path.");
+    }
     if (request.method !== "GET" && request.method !== "HEAD") {
       return textResponse(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
     }
@@ -102,6 +115,13 @@ export class RequestHandler {
   unready(): void {
     this.#ready = false;
   }
+
+  /** Logs what the server has refused without asking. */
+  readonly refused = ({ reason, remoteAddr, cause }: Refusal): void => {
+    this.#log.write("debug", "refused", PeerLog.peerAt(remoteAddr), () => ({
+      reason: fill(sentenceOf(reason, cause, this.#options.sentences), { cause: printable(cause) }),
+    }));
+  };
 
   /**
    * Leaves as `HttpServer.shutdown` does, for a server that cannot: refuses upgrades while it drains, and then
@@ -144,7 +164,7 @@ export class RequestHandler {
       return textResponse(503, "The server is stopping.", { "Retry-After": String(seconds) });
     }
     const log = this.#log;
-    const peer = PeerLog.peerAt(remoteAddr);
+    const peer = { ...PeerLog.peerAt(remoteAddr), connection: ++this.#handshakes };
     log.write("info", "handshake", peer);
 
     const refusal = invalid ?? this.#checkAccess(request);
@@ -235,8 +255,15 @@ export class RequestHandler {
   }
 }
 
+/** Says why something was refused; of TLS, in plain words where the client's reason is known. */
+function sentenceOf(reason: Refusal["reason"], cause: string, { refused }: Sentences): string {
+  if (reason !== "tlsHandshake") return refused[reason];
+  if (/alert: (UnknownCA|BadCertificate|Certificate\w+)/.test(cause)) return refused.distrusted;
+  return cause.includes("InvalidContentType") ? refused.notTls : refused.tlsHandshake;
+}
+
 /** A response whose body is one plain sentence. */
-function textResponse(
+export function textResponse(
   status: number,
   body: string,
   headers: Record<string, string> = {},

@@ -12,6 +12,7 @@ import { causeOf } from "../failure.ts";
 import { terminal } from "../output.ts";
 import { dropPermissions } from "./permissions.ts";
 import { type Listener, type ListenerOptions, startListener } from "./listener.ts";
+import type { Report } from "./report.ts";
 
 /** What a worker must do. */
 export type Order =
@@ -26,6 +27,7 @@ export type Order =
   }
   | { type: "renew"; pair: CertificatePair }
   | { type: "unready" }
+  | { type: "report" }
   | { type: "stop"; options: ShutdownOptions };
 
 /** A worker's answer to an order. */
@@ -33,6 +35,8 @@ export interface Outcome {
   order: Order["type"];
   /** The port it listens on; present after a start that succeeded. */
   port?: number;
+  /** What it has counted so far, if it counts; present after a report and a stop. */
+  report?: Report | undefined;
   /** Why the order failed, if it did. */
   failure?: string;
 }
@@ -60,8 +64,11 @@ async function obey(order: Order): Promise<Outcome> {
     case "unready":
       await listener!.unready();
       break;
+    case "report":
+      return { order: order.type, report: await listener!.report() };
     case "stop":
       await listener!.stop(order.options);
+      return { order: order.type, report: await listener!.report() };
   }
   return { order: order.type };
 }

@@ -14,6 +14,7 @@ import type { Logger, LogOptions } from "./log.ts";
 import { type Language, type Sentences, sentencesIn } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
 import type { Listener, ListenerOptions } from "./listener.ts";
+import { pastOf, type Report, sumOf } from "./report.ts";
 import type { Order, Outcome } from "./worker.ts";
 
 /** The options of {@linkcode Workers.start}. */
@@ -29,11 +30,18 @@ export interface WorkersOptions {
 /** How long a worker may take to report what it has done besides that, in milliseconds. */
 const REPORT_MARGIN_MS = 1000;
 
+/** How long a report waits for workers that are busy, in milliseconds; then their last one counts. */
+const REPORT_MS = 2000;
+
 /** A thread, and the orders it has not answered yet. */
 class Thread {
   readonly #worker: Worker;
   /** The orders without an outcome. A worker answers orders of one type in the order it got them. */
   #pending: { order: Order["type"]; resolve(outcome: Outcome): void }[] = [];
+  /** What it has reported last, if it has. */
+  latest: Report | undefined;
+  /** The report that is under way: a thread that is busy is not asked for another. */
+  #reporting: Promise<unknown> | undefined;
   /** Resolves with the reason when the thread crashes. */
   readonly crashed: Promise<string>;
 
@@ -42,6 +50,7 @@ class Thread {
     const crashed = Promise.withResolvers<string>();
     this.crashed = crashed.promise;
     this.#worker.onmessage = ({ data: outcome }: MessageEvent<Outcome>) => {
+      this.latest = outcome.report ?? this.latest;
       const at = this.#pending.findIndex(({ order }) => order === outcome.order);
       this.#pending.splice(at, 1)[0]?.resolve(outcome);
     };
@@ -57,6 +66,13 @@ class Thread {
     return new Promise((resolve) => {
       this.#pending.push({ order: order.type, resolve });
       this.#worker.postMessage(order);
+    });
+  }
+
+  /** Has it bring `latest` up to date. Never rejects. */
+  report(): Promise<unknown> {
+    return this.#reporting ??= this.ask({ type: "report" }).then(() => {
+      this.#reporting = undefined;
     });
   }
 
@@ -84,6 +100,8 @@ export class Workers implements Listener {
   #pair: CertificatePair;
   /** The threads by their number; undefined while a crashed one is not replaced yet. */
   readonly #threads: (Thread | undefined)[];
+  /** What the threads have counted that have ended, as far as they had reported it. */
+  #past: Report | undefined;
   /** The crashes of each worker and its replacements. */
   readonly #crashes: CrashHistory[];
   readonly #stop = new AbortController();
@@ -139,8 +157,7 @@ export class Workers implements Listener {
       language,
     });
     if (outcome.port === undefined) {
-      this.#threads[i] = undefined;
-      thread.terminate();
+      this.#end(i);
       throw new Failure(outcome.failure!);
     }
     this.port = outcome.port;
@@ -152,8 +169,7 @@ export class Workers implements Listener {
     const startedAt = performance.now();
     let reason = await thread.crashed;
     let lifetime = performance.now() - startedAt;
-    this.#threads[i] = undefined;
-    thread.terminate();
+    this.#end(i);
     const { signal } = this.#stop;
     while (!signal.aborted) {
       const ms = this.#crashes[i]!.record(lifetime);
@@ -204,17 +220,44 @@ export class Workers implements Listener {
     this.#terminateAll();
   }
 
-  /** Waits for the outcomes, or until one is late. */
+  /** Waits for the outcomes, or until one is late: a worker that does not report is ended with the others. */
   async #askAllWithin(order: Order, ms: number): Promise<void> {
-    try {
-      await deadline(this.#askAll(order), ms + REPORT_MARGIN_MS);
-    } catch {
-      // A worker that does not report is ended with the others.
-    }
+    await settledWithin(this.#askAll(order), ms + REPORT_MARGIN_MS);
+  }
+
+  async report(): Promise<Report | undefined> {
+    const reports = this.#threads.map((thread) => thread?.report());
+    await settledWithin(Promise.all(reports), REPORT_MS);
+    const latest = this.#threads.map((thread) => thread?.latest);
+    return sumOfAll([this.#past, ...latest]);
   }
 
   #terminateAll(): void {
     this.#stop.abort();
-    for (const thread of this.#threads) thread?.terminate();
+    for (const i of this.#threads.keys()) this.#end(i);
+  }
+
+  /** Ends the worker of an index, if there is one. */
+  #end(i: number): void {
+    const thread = this.#threads[i];
+    this.#threads[i] = undefined;
+    thread?.terminate();
+    const past = thread?.latest && pastOf(thread.latest);
+    this.#past = sumOfAll([this.#past, past]);
+  }
+}
+
+/** The sum of the reports that there are. */
+function sumOfAll(reports: (Report | undefined)[]): Report | undefined {
+  const given = reports.filter((report) => report !== undefined);
+  return given.length === 0 ? undefined : given.reduce(sumOf);
+}
+
+/** Waits for `work`, which never rejects, but no longer than `ms` milliseconds. */
+async function settledWithin(work: Promise<unknown>, ms: number): Promise<void> {
+  try {
+    await deadline(work, ms);
+  } catch {
+    // It is late.
   }
 }

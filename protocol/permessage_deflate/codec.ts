@@ -263,6 +263,11 @@ export function contextCount(): number {
   return contexts.size;
 }
 
+/** How many there are, and the bytes they take. */
+export function heldContexts(): { count: number; bytes: number } {
+  return { count: contexts.size, bytes: contexts.bytes };
+}
+
 /**
  * Sets what the contexts of all connections may take.
  *

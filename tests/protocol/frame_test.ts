@@ -41,6 +41,7 @@ Deno.test("CloseCode has the values of the registry (RFC 6455 section 7.4.1)", (
     MESSAGE_TOO_BIG: 1009,
     MANDATORY_EXTENSION: 1010,
     INTERNAL_ERROR: 1011,
+    SERVICE_RESTART: 1012,
     TRY_AGAIN_LATER: 1013,
   });
 });

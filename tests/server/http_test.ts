@@ -1,7 +1,16 @@
 /** HTTP/1.1 beside WebSocket: kept connections, bodies both ways, and what could smuggle a request. */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { deadline } from "@std/async/deadline";
+import { Readable } from "node:stream";
 import { serve, type ServeHandler, type ServeTcpOptions, upgradeWebSocket } from "../../mod.ts";
+import { developmentCertificates } from "../programs.ts";
 import { concat, frame, TEXT } from "../protocol/driver.ts";
 import { handshake, RawClient } from "../websocket/peers.ts";
 
@@ -115,6 +124,64 @@ Deno.test("serve() gives a body up that stops coming with 408, and one that is c
   using next = await RawClient.connect(server.addr.port);
   await next.write(LAST);
   assertStringIncludes(await next.rest(), "GET 0");
+});
+
+Deno.test("serve() fails a body that its client has cut off, and ends a connection without a request", async () => {
+  const failed = Promise.withResolvers<unknown>();
+  await using server = start(async (request) => {
+    try {
+      return await measure(request);
+    } catch (error) {
+      failed.resolve(error);
+      throw error;
+    }
+  }, {
+    bodyTimeout: 60_000,
+    keepAliveTimeout: 60_000,
+    headerTimeout: 60_000,
+    onError: Response.error,
+  });
+  using cut = await RawClient.connect(server.addr.port);
+  await cut.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+  await cut.connection.closeWrite();
+  assertInstanceOf(await deadline(failed.promise, 10_000), Deno.errors.ConnectionReset);
+  assertEquals(await cut.rest(), "");
+
+  using kept = await RawClient.connect(server.addr.port);
+  await kept.write(GET);
+  await kept.head();
+  await kept.connection.closeWrite();
+  assertEquals(await kept.rest(), "GET 0");
+
+  using half = await RawClient.connect(server.addr.port);
+  await half.write("GET / HTTP/1.1\r\nHo");
+  await half.connection.closeWrite();
+  assertEquals(await half.rest(), "");
+});
+
+Deno.test("serve() ends an answer over TLS whose end follows its last part at once", async () => {
+  const { ca, cert, key } = await developmentCertificates();
+  await using server = start(({ url }) => {
+    const headers = url.endsWith("/length") ? { "Content-Length": "900" } : undefined;
+    // Neither all of it is there at once, nor does the end come in a later turn.
+    const body = Readable.from([new Uint8Array(900)]) as unknown as BodyInit;
+    return new Response(body, headers && { headers });
+  }, { cert, key });
+  const { port } = server.addr;
+  const connect = async () =>
+    new RawClient(await Deno.connectTls({ hostname: "127.0.0.1", port, caCerts: [ca] }));
+
+  using kept = await connect();
+  await kept.write("GET /length HTTP/1.1\r\nHost: a\r\n\r\n");
+  await kept.head();
+  await kept.bytes(900);
+  await kept.write(LAST);
+  assertMatch(await deadline(kept.rest(), 10_000), /^HTTP\/1\.1 200 /);
+
+  using old = await connect();
+  await old.write("GET / HTTP/1.0\r\n\r\n");
+  const answer = await deadline(old.rest(), 10_000);
+  assertEquals(answer.length - answer.indexOf("\r\n\r\n") - 4, 900);
 });
 
 Deno.test("serve() answers before a body has come, and takes no request from what is left of it", async () => {

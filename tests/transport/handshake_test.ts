@@ -132,26 +132,35 @@ onEachWay(
   },
 );
 
-onEachWay("Listener answers ALPN with http/1.1, and serves clients that do without", async () => {
-  const { ca, cert, key } = await developmentCertificates();
-  const ends = new Set<End>();
-  using listener = listen(echo(ends), { pair: { cert, key } });
-  for (const [offered, chosen] of [[["h2", "http/1.1"], "http/1.1"], [undefined, null]] as const) {
-    const options = offered && { alpnProtocols: [...offered] };
-    using peer = await Deno.connectTls({
-      hostname: "127.0.0.1",
-      port: portOf(listener),
-      caCerts: [ca],
-      ...options,
-    });
-    const { alpnProtocol } = await peer.handshake();
-    assertEquals(alpnProtocol ?? null, chosen);
-    await peer.write(pattern(10));
-    const buffer = new Uint8Array(100);
-    assertEquals(buffer.subarray(0, await peer.read(buffer) ?? 0), pattern(10));
-  }
-  await endAll(ends);
-});
+onEachWay(
+  "Listener answers ALPN with HTTP/1.1 or 1.0, and serves clients that do without",
+  async () => {
+    const { ca, cert, key } = await developmentCertificates();
+    const ends = new Set<End>();
+    using listener = listen(echo(ends), { pair: { cert, key } });
+    const cases = [
+      [["h2", "http/1.1"], "http/1.1"],
+      // As curl asks with `--http1.0`.
+      [["http/1.0"], "http/1.0"],
+      [undefined, null],
+    ] as const;
+    for (const [offered, chosen] of cases) {
+      const options = offered && { alpnProtocols: [...offered] };
+      using peer = await Deno.connectTls({
+        hostname: "127.0.0.1",
+        port: portOf(listener),
+        caCerts: [ca],
+        ...options,
+      });
+      const { alpnProtocol } = await peer.handshake();
+      assertEquals(alpnProtocol ?? null, chosen);
+      await peer.write(pattern(10));
+      const buffer = new Uint8Array(100);
+      assertEquals(buffer.subarray(0, await peer.read(buffer) ?? 0), pattern(10));
+    }
+    await endAll(ends);
+  },
+);
 
 onEachWay("Listener speaks TLS 1.2 and 1.3", async () => {
   const { ca, cert, key } = await developmentCertificates();

@@ -30,7 +30,7 @@ const described = (object: object) => Object.getOwnPropertyDescriptors(object);
 /** Ours beside the web's. */
 const ADDITIONS = [
   ...["addEventListener", "removeEventListener", "ondrain", "onpong", "ping"],
-  ...["data", "readable", "remoteAddr", "terminate", "writable"],
+  ...["data", "readable", "remoteAddr", "stats", "terminate", "writable"],
 ];
 const CONSTANTS = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
 

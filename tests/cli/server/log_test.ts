@@ -55,6 +55,22 @@ Deno.test("openLog() puts the time before each line if it is asked to", () => {
   }
 });
 
+Deno.test("openLog() names connection and client before a line of text, at debug alone", () => {
+  const about = (log: Logger) => {
+    log.info("opened", { connection: 7, client: "192.0.2.1:50000" });
+    log.with({ worker: 2 }).info("closed", { connection: 8, client: "192.0.2.1:50001" });
+    log.info("refused", { client: "192.0.2.1:50002" });
+    log.info("listening");
+  };
+  assertEquals(logged({ level: "debug" }, about).out, [
+    "#7 192.0.2.1:50000 opened",
+    "#2.8 192.0.2.1:50001 closed",
+    "192.0.2.1:50002 refused",
+    "listening",
+  ]);
+  assertEquals(logged({}, about).out, ["opened", "closed", "refused", "listening"]);
+});
+
 Deno.test("openLog() writes one JSON object a line", () => {
   const { out, err } = logged({ format: "json" }, (log) => {
     log.info("a {data}", { event: "received", data: "x\ny" });

@@ -2,6 +2,7 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { RequestHandler, type RequestHandlerOptions } from "../../../cli/server/request_handler.ts";
 import { openLog } from "../../../cli/server/log.ts";
 import { sentencesIn } from "../../../cli/sentences.ts";
+import type { Refusal } from "../../../mod.ts";
 import { FakeSocket } from "../fake_socket.ts";
 
 const LOCAL: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 4000 };
@@ -14,7 +15,11 @@ class Fixture {
   readonly upgrades: unknown[] = [];
   readonly handler: RequestHandler;
 
-  constructor(options: Partial<RequestHandlerOptions> = {}, format: "text" | "json" = "text") {
+  constructor(
+    options: Partial<RequestHandlerOptions> = {},
+    format: "text" | "json" = "text",
+    level: "info" | "debug" = "info",
+  ) {
     const output = {
       out: (line: string) => void this.out.push(line),
       err: (line: string) => void this.err.push(line),
@@ -32,7 +37,7 @@ class Fixture {
         this.upgrades.push(upgradeOptions);
         return { socket: fake.asWebSocket, response: new Response("upgraded") };
       },
-      log: openLog({ level: "info", format, timestamps: false }, output),
+      log: openLog({ level, format, timestamps: false }, output),
       sentences: sentencesIn("en"),
       ...options,
     });
@@ -261,8 +266,60 @@ Deno.test("RequestHandler names the client in its records", () => {
   for (const [address, name] of addresses) {
     const fixture = new Fixture({}, "json");
     fixture.handle("/ws", { headers: HANDSHAKE }, address);
-    assertEquals(JSON.parse(fixture.out[0]!).properties, { event: "handshake", client: name });
+    const expected = { event: "handshake", client: name, connection: 1 };
+    assertEquals(JSON.parse(fixture.out[0]!).properties, expected);
   }
+});
+
+Deno.test("RequestHandler numbers connections, and tells of 404s, at debug", () => {
+  const fixture = new Fixture({}, "text", "debug");
+  fixture.handle("/ws", { headers: HANDSHAKE });
+  fixture.handle("/ws", { headers: HANDSHAKE }, { ...LOCAL, port: 4001 });
+  fixture.handle("/favicon.ico?token=secret");
+  fixture.handle(`/${"x".repeat(1000)}`, { method: "POST" });
+  assertEquals(fixture.out.slice(0, 3), [
+    "#1 127.0.0.1:4000 Handshake received",
+    "#2 127.0.0.1:4001 Handshake received",
+    "127.0.0.1:4000 Nothing at /favicon.ico (GET)",
+  ]);
+  assertEquals(fixture.out[3]!.length < 400, true);
+  const silent = new Fixture();
+  silent.handle("/favicon.ico");
+  assertEquals(silent.out, []);
+});
+
+Deno.test("RequestHandler.refused() says at debug why something was refused, within the log's limit", () => {
+  const causes: [Refusal["reason"], string, string][] = [
+    [
+      "tlsHandshake",
+      "received fatal alert: UnknownCA",
+      "the client does not accept the certificate (received fatal alert: UnknownCA)",
+    ],
+    [
+      "tlsHandshake",
+      "received corrupt message of type InvalidContentType (SSL routines)",
+      "the client does not speak TLS, as with ws:// in place of wss://",
+    ],
+    ["tlsHandshake", "peer\x1b", "the TLS handshake failed (peer\\u{1b})"],
+    ["tooManyConnections", "", "there are too many connections"],
+    [
+      "badRequest",
+      "Cannot read request: it is malformed",
+      "the request cannot be served (Cannot read request: it is malformed)",
+    ],
+  ];
+  const fixture = new Fixture({}, "text", "debug");
+  for (const [reason, cause] of causes) {
+    fixture.handler.refused({ reason, remoteAddr: LOCAL, cause });
+  }
+  assertEquals(fixture.out, causes.map(([, , line]) => `127.0.0.1:4000 Refused: ${line}`));
+  const refusal: Refusal = { reason: "handshakeTimeout", remoteAddr: LOCAL, cause: "" };
+  for (let i = 0; i < 40_000; i++) fixture.handler.refused(refusal);
+  assertEquals(fixture.out.length < 31_000, true);
+  fixture.handler.flushLog();
+  const silent = new Fixture();
+  silent.handler.refused(refusal);
+  assertEquals([silent.out, silent.err], [[], []]);
 });
 
 Deno.test("RequestHandler.close() closes every open socket with 1001 and waits for them", async () => {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { generateCertificates } from "../../../certs/generate.ts";
 import type { Logger } from "../../../cli/server/log.ts";
-import { sentencesIn } from "../../../cli/sentences.ts";
+import { fill, sentencesIn } from "../../../cli/sentences.ts";
 import { Failure } from "../../../cli/failure.ts";
 import type { ListenerOptions } from "../../../cli/server/listener.ts";
 import { Workers, type WorkersOptions } from "../../../cli/server/workers.ts";
@@ -104,7 +104,7 @@ workers("Workers.start() fails with the failure of a worker", async (start) => {
     Failure,
   );
   const { portInUse } = sentencesIn("en").failure;
-  assertEquals(message, portInUse.replace("{port}", String(port)));
+  assertEquals(message, fill(portInUse, { port, flag: "--port" }));
 });
 
 workers(
@@ -190,6 +190,39 @@ workers(
     assert(second! >= 500 && second! <= 1000, `${second} ms`);
     assert(third! >= 1000 && third! <= 2000, `${third} ms`);
     await started.stop({});
+  },
+);
+
+/** Has a worker send a message back, and waits for the end of the connection. */
+async function exchange(socket: WebSocket): Promise<void> {
+  const answer = next(socket, "message");
+  socket.send("hello");
+  await answer;
+  const closed = next(socket, "close");
+  socket.close();
+  await closed;
+}
+
+workers(
+  "Workers.report() adds up what all workers count, those that have ended too",
+  async (start, records) => {
+    const module = new URL("crashing_worker.ts", import.meta.url).href;
+    const { started, open } = await start({ module });
+    for (let i = 0; i < 6; i++) await exchange(await open());
+    const before = (await started.report())!.server;
+    assertEquals([before.sockets.total, before.received.messages], [6, 6]);
+    assertEquals(before.memory.limit, LISTENER["max-memory"]);
+    await assertRejects(() => started.renew({ cert: "crash", key: "crash" }), Failure);
+    await records.until(2);
+    const crashed = (await started.report())!.server;
+    assertEquals([crashed.sockets.total, crashed.received.messages], [6, 6]);
+    assertEquals(crashed.memory.limit < LISTENER["max-memory"], true);
+    let socket = await open();
+    while (socket.readyState !== WebSocket.OPEN) socket = await open();
+    await exchange(socket);
+    await started.stop({});
+    const { sockets, sent } = (await started.report())!.server;
+    assertEquals([sockets.open, sockets.total, sent.messageBytes], [0, 7, 35]);
   },
 );
 

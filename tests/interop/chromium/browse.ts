@@ -7,23 +7,10 @@
  * @module
  */
 
-import { chromium } from "playwright-core";
+import { launch } from "./launch.ts";
 
 const [url, folder, ...expressions] = Deno.args;
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-proxy-server",
-  ],
-  env: { ...Deno.env.toObject(), HOME: folder! },
-});
+const browser = await launch(folder!);
 try {
   // The development authority is not one of Chromium's.
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
