@@ -23,7 +23,7 @@ import {
 import { LANGUAGES } from "../sentences.ts";
 import { checkProxy, withoutCredentials } from "./proxy.ts";
 
-/** Deno's own WebSocket neither pings nor bounds a message. */
+/** Deno's own WebSocket neither pings nor bounds a message, and chooses its address and name in TLS itself. */
 const NO_COMPRESSION: [flag: string, text: string] = ["compression", "off"];
 
 /** The shells that `--completion` knows. */
@@ -101,7 +101,7 @@ export const flags = {
   insecure: toggle("k"),
   cert: { ...optional("FILE"), with: "key" },
   key: { ...optional("FILE"), with: "cert" },
-  sni: { ...hostName("NAME"), without: "proxy" },
+  sni: { ...hostName("NAME"), without: "proxy", unless: NO_COMPRESSION },
 
   resolve: {
     ...list("HOST:PORT:ADDRESS", ",", (text) => {
@@ -109,9 +109,10 @@ export const flags = {
       return text;
     }),
     without: ["proxy", "unix"],
+    unless: NO_COMPRESSION,
   },
-  ipv4: { ...toggle("4"), without: ["proxy", "unix", "ipv6"] },
-  ipv6: { ...toggle("6"), without: ["proxy", "unix"] },
+  ipv4: { ...toggle("4"), without: ["proxy", "unix", "ipv6"], unless: NO_COMPRESSION },
+  ipv6: { ...toggle("6"), without: ["proxy", "unix"], unless: NO_COMPRESSION },
   proxy: {
     ...optional("URL"),
     parse(texts: string[]) {
