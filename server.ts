@@ -27,6 +27,7 @@ import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
 import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { dropPermissions } from "./cli/server/permissions.ts";
 import { type Listener, startListener } from "./cli/server/listener.ts";
+import { backplaneFlag } from "./cli/server/modes/backplane.ts";
 import { metricsFlag, serveMetrics } from "./cli/server/metrics.ts";
 import type { Report } from "./cli/server/report.ts";
 import { Workers } from "./cli/server/workers.ts";
@@ -50,11 +51,17 @@ function limit(flag: Flag<number>): Flag<number> {
   return { ...flag, unless: ["compression", "off"] };
 }
 
-const proxyList = list("ADDRESS[/BITS]", ",", (name) => {
+const proxyList = list("ADDRESS", ",", (name) => {
   if (!isProxyName(name)) throw new BadValue("trustedProxy", {}, name);
   return name;
 });
 
+/** A flag of the rooms. */
+function ofRooms<T>(flag: Flag<T>): Flag<T> {
+  return { ...flag, with: "mode=broadcast" };
+}
+
+/** In the order of `--help`, where `sentences.server.headings` begins a group. */
 const flags = {
   host: optional("ADDRESS"),
   port: integer("PORT", 8443, 0, 65535),
@@ -66,18 +73,25 @@ const flags = {
   }),
   cert: value("FILE", DEFAULT_PAIR.cert, notEmpty),
   key: optional("FILE"),
+  mode: { ...oneOf("reply", "echo", "broadcast"), placeholder: "MODE" },
+  reply: {
+    ...value("TEXT", "Retorno do servidor!", (text) => text),
+    unless: ["mode", "broadcast"],
+  } satisfies Flag<string>,
+  "max-rooms": ofRooms(integer("N", 16_384, 1, 1_000_000)),
+  history: ofRooms(integer("N", 0, 0, 1000)),
+  backplane: ofRooms(backplaneFlag),
+  compression: compressionFlag,
   origin: list("ORIGIN", ",", (origin) => {
     if (!isOrigin(origin)) throw new BadValue("origin", {}, origin);
     return origin.toLowerCase();
   }),
   token: optional("SECRET"),
-  mode: oneOf("reply", "echo"),
-  reply: value("TEXT", "Retorno do servidor!", (text) => text),
-  compression: compressionFlag,
   "max-message-size": limit(size("BYTES", 16 * 1024 * 1024, 1, 2 ** 30)),
   "max-connections": shared(limit(integer("N", 16_384, 1, 1_000_000))),
   "max-per-address": shared(limit(integer("N", 8192, 1, 1_000_000))),
   "max-memory": shared(limit(size("BYTES", 128 * 1024 * 1024, 1, 2 ** 40))),
+  "idle-timeout": duration("s", 30, 0, 86_400),
   "trust-proxy": {
     ...proxyList,
     // Also several in one, as in the variable.
@@ -85,13 +99,12 @@ const flags = {
     unless: ["compression", "off"],
   } satisfies Flag<string[]>,
   "proxy-protocol": { ...toggle(), unless: ["compression", "off"] } satisfies Flag<boolean>,
-  "idle-timeout": duration("s", 30, 0, 86_400),
+  workers: integer("N", 1, 1, 256),
+  metrics: { ...metricsFlag, unless: ["compression", "off"] } satisfies typeof metricsFlag,
   drain: duration("ms", 0, 0, 600_000),
   spread: duration("ms", 0, 0, 600_000),
   "close-code": oneOf("1001", "1012"),
   grace: duration("ms", 5000, 0, 600_000),
-  workers: integer("N", 1, 1, 256),
-  metrics: { ...metricsFlag, unless: ["compression", "off"] } satisfies typeof metricsFlag,
   lang: oneOf(...LANGUAGES),
   "log-level": { ...oneOf(...LOG_LEVELS), placeholder: "LEVEL" },
   "log-format": oneOf("text", "json"),
@@ -118,7 +131,8 @@ export function main(
   return runProgram(args, output, async (sentences) => {
     const options = parseFlags(flags, args, sentences);
     if (options.help) {
-      output.out(helpText(sentences.server.usage, flags, sentences.server.flags));
+      const { usage, flags: descriptions, headings } = sentences.server;
+      output.out(helpText(usage, flags, descriptions, headings));
       return 0;
     }
     if (options.version) {
@@ -142,7 +156,7 @@ export function main(
         ? undefined
         : await serveMetrics(options.metrics, () => report(), sentences);
       const listener: Listener = options.workers === 1
-        ? startListener(options, pair, false, log, sentences)
+        ? await startListener(options, pair, false, log, sentences)
         : await Workers.start(
           { count: options.workers, listener: options, log: logOptions, language: options.lang },
           pair,

@@ -44,7 +44,7 @@ const SWITCHES: ReadonlySet<Name> = new Set(["serverNoContextTakeover", "clientN
 
 /** The flag. Its value is `false` for off. */
 export const compressionFlag: Flag<false | CompressionOptions> = value(
-  "on|off|fast|small|PARAMS",
+  "PRESET",
   "on",
   (text) => {
     if (text === "off") return false;

@@ -32,7 +32,7 @@ export interface Flag<T> {
   unless?: [flag: string, text: string];
   /** Another flag, a number, whose value is the minimum of this one. */
   atLeast?: string;
-  /** Other flags, without all of which this one has no effect. */
+  /** Other flags, or `flag=text` for one with that text, without all of which this one has no effect. */
   with?: string | readonly string[];
   /** Other flags that cannot be given together with this one. */
   without?: string | readonly string[];
@@ -269,7 +269,7 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
     }
   }
   refuseWithoutEffect(flags, lastTexts, sources, sentences);
-  refuseCombinations(flags, sources, sentences);
+  refuseCombinations(flags, lastTexts, sources, sentences);
   refuseTooSmall(flags, values, sources, sentences);
   return values as Values<F> & { _: string[] };
 }
@@ -297,12 +297,17 @@ function refuseWithoutEffect(
 /** Refuses flags that lack another one, and those that exclude one another. */
 function refuseCombinations(
   flags: Record<string, Flag<unknown>>,
+  lastTexts: Map<string, string | undefined>,
   sources: Map<string, string>,
   { usage }: Sentences,
 ): void {
   for (const [name, source] of sources) {
     const { with: needed, without: excluded } = flags[name]!;
-    if (needed !== undefined && !namesOf(needed).some((other) => sources.has(other))) {
+    const isThere = (other: string) => {
+      const [flag, text] = other.split("=");
+      return text === undefined ? sources.has(flag!) : lastTexts.get(flag!) === text;
+    };
+    if (needed !== undefined && !namesOf(needed).some(isThere)) {
       const other = namesOf(needed).map((other) => `--${other}`).join(" | ");
       throw new UsageError(fill(usage.incomplete, { flag: source, other }));
     }
@@ -411,18 +416,27 @@ function beforeEnd(args: string[]): string[] {
  * @param usage The first lines: what the program is and how it is called.
  * @param flags The table.
  * @param descriptions One line for each flag.
+ * @param headings Lines that stand before a flag, with which a group begins.
  */
 export function helpText<F extends Record<string, Flag<unknown>>>(
   usage: string,
   flags: F,
   descriptions: Record<keyof F & string, string>,
+  headings: Partial<Record<keyof F & string, string>> = {},
 ): string {
   const rows = Object.entries(flags).map(([name, flag]) => {
     const alias = flag.alias === undefined ? "" : `-${flag.alias}, `;
     const value = flag.placeholder === undefined ? "" : `=${flag.placeholder}`;
     const fallback = flag.fallback === undefined || value === "" ? "" : ` [${flag.fallback}]`;
-    return { flag: `${alias}--${name}${value}`, text: `${descriptions[name]}${fallback}` };
+    const heading = headings[name] === undefined ? "" : `${headings[name]}\n`;
+    return {
+      heading,
+      flag: `${alias}--${name}${value}`,
+      text: `${descriptions[name]}${fallback}`,
+    };
   });
-  const width = Math.max(...rows.map((row) => row.flag.length));
-  return `${usage}\n\n${rows.map((row) => `  ${row.flag.padEnd(width)}  ${row.text}`).join("\n")}`;
+  const width = Math.max(...rows.map(({ flag }) => flag.length));
+  const lines = rows.map(({ heading, flag, text }) => `${heading}  ${flag.padEnd(width)}  ${text}`);
+  // A heading sets the flags off as an empty line does.
+  return `${usage}\n${rows[0]!.heading === "" ? "\n" : ""}${lines.join("\n")}`;
 }

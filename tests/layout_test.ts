@@ -29,7 +29,7 @@ const FOLDERS = [
   "examples",
   "tests",
 ];
-const FILES = ["mod.ts", "topics.ts", "server.ts", "client.ts"];
+const FILES = ["mod.ts", "topics.ts", "nats.ts", "redis.ts", "server.ts", "client.ts"];
 
 /** All files of the library and the programs. */
 function sources(): Source[] {
@@ -73,21 +73,52 @@ const ARROWS: Record<string, { rooms: string[]; node: string[] }> = {
   },
   "topics": { rooms: ["topics", "websocket", "transport", "protocol"], node: [] },
   "topics.ts": { rooms: ["topics"], node: [] },
+  "nats.ts": { rooms: ["topics"], node: [] },
+  "redis.ts": { rooms: ["topics"], node: [] },
   "mod.ts": { rooms: ["server", "websocket", "transport", "protocol"], node: [] },
 };
 
+/** The clients of engines: what each may import besides, and the only file that may import it. */
+const ENGINES: Record<string, { imports: string[]; entry: string }> = {
+  "topics/nats.ts": { imports: ["node:net", "node:tls", "npm:@nats-io"], entry: "nats.ts" },
+  "topics/redis.ts": { imports: ["node:buffer", "npm:@redis"], entry: "redis.ts" },
+};
+
 Deno.test({
-  name: "Imports of the library point one way, and to nothing from npm",
+  name: "Imports of the library point one way, and to npm from the engines' clients alone",
   ignore,
   fn() {
     const wrong = sources().flatMap(({ path, room, imports }) => {
       const allowed = ARROWS[room];
       if (allowed === undefined) return [];
-      const may = [...allowed.rooms, ...allowed.node.map((name) => `node:${name}`)];
+      const may = [
+        ...allowed.rooms,
+        ...allowed.node.map((name) => `node:${name}`),
+        ...ENGINES[path]?.imports ?? [],
+      ];
       return imports.filter((name) => !may.includes(name.split("/")[0]!))
         .map((name) => `${path} imports ${name}`);
     });
     assertEquals(wrong, []);
+  },
+});
+
+Deno.test({
+  name: "An engine's client is loaded by its own entry alone",
+  ignore,
+  fn() {
+    const wrong = sources().flatMap(({ path, imports }) =>
+      imports.filter((name) => name in ENGINES && ENGINES[name]!.entry !== path)
+        .map((name) => `${path} imports ${name}`)
+    );
+    assertEquals(wrong, []);
+    // Every task downloads all that is in the lock file.
+    for (const file of ["deno.json", "deno.lock"]) {
+      const text = Deno.readTextFileSync(projectPath(file));
+      for (const name of ["@nats-io", "@redis"]) {
+        assert(!text.includes(name), `${file} has ${name}`);
+      }
+    }
   },
 });
 

@@ -75,9 +75,14 @@ export function projectPath(file: string): string {
 const OWN_FILES = [
   "cli",
   "examples/app/static",
+  "examples/chat",
   "mod.ts",
+  "nats.ts",
   "protocol",
+  "redis.ts",
   "server",
+  "topics",
+  "topics.ts",
   "transport",
   "websocket",
 ];
@@ -88,6 +93,7 @@ export function commandOf(task: Task): string[] {
   const [subcommand, ...words] = command.split(" ");
   const located = words.map((word) => {
     const [flag, paths] = word.split("=");
+    if (flag === "--config") return `${flag}=${projectPath(paths!)}`;
     if (flag !== "--allow-read" || paths === undefined) {
       return word.endsWith(".ts") ? projectPath(word) : word;
     }
@@ -95,6 +101,7 @@ export function commandOf(task: Task): string[] {
       paths.split(",").map((path) => OWN_FILES.includes(path) ? projectPath(path) : path)
     }`;
   });
+  if (command.includes("--config=")) return [subcommand!, ...located];
   const file = task.startsWith("example:") ? "examples/deno.json" : "deno.json";
   return [subcommand!, `--config=${projectPath(file)}`, ...located];
 }
@@ -314,8 +321,9 @@ export interface RunningServer {
 export async function startServer(
   args: string[],
   options: RunOptions,
+  task: Task = "serve",
 ): Promise<RunningServer & AsyncDisposable> {
-  const program = Program.task("serve", ["--host=127.0.0.1", "--port=0", ...args], options);
+  const program = Program.task(task, ["--host=127.0.0.1", "--port=0", ...args], options);
   try {
     const port = await listeningPort(program);
     return { program, port, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };

@@ -593,14 +593,19 @@ once("server.ts --log-timestamps puts the time before each line", async () => {
 once("server.ts --help names every flag, in both languages", async () => {
   await using folder = new Folder();
   const names = [
-    ..."host port path cert key origin mode reply compression idle-timeout drain spread close-code grace"
+    ..."host port path cert key mode reply max-rooms history backplane compression origin token"
       .split(" "),
+    ..."max-message-size max-connections max-per-address max-memory idle-timeout".split(" "),
+    ..."trust-proxy proxy-protocol workers drain spread close-code grace".split(" "),
     ..."lang log-level log-format log-timestamps help version".split(" "),
   ];
   const texts = await Promise.all(
     [["--help"], ["-h", "--lang=en"]].map(async (args) => {
       const { code, stdout, stderr } = await run("serve", args, { cwd: folder.path });
       assertEquals([code, stderr], [0, []]);
+      // It fits one screen.
+      assert(stdout.length < 40, `${stdout.length} lines`);
+      assertEquals(stdout.filter((line) => line.length > 80), []);
       return stdout.join("\n");
     }),
   );
@@ -667,7 +672,7 @@ Deno.test("server.ts refuses what it does not understand", async () => {
       ["--compression=gzip"],
       'Valor inválido em --compression: "gzip", deve ser on, off, fast, small ou parâmetros como level=6;threshold=128;server_no_context_takeover;client_max_window_bits=12',
     ],
-    [["--mode=both"], 'Valor inválido em --mode: "both", deve ser um de: reply, echo'],
+    [["--mode=both"], 'Valor inválido em --mode: "both", deve ser um de: reply, echo, broadcast'],
     [
       ["--idle-timeout=-1"],
       'Valor inválido em --idle-timeout: "-1", deve ser um número inteiro de 0 a 86400',
@@ -683,6 +688,16 @@ Deno.test("server.ts refuses what it does not understand", async () => {
       ],
       'Sem efeito com --compression=off: "--max-message-size", "--max-connections", "--max-per-address", "--max-memory"; ' +
       "retire isso, ou use --compression=on",
+    ],
+    [
+      ["--mode=broadcast", "--reply=x"],
+      'Sem efeito com --mode=broadcast: "--reply"; retire isso, ou use --mode=reply',
+    ],
+    [["--max-rooms=1"], "--max-rooms não tem efeito sem --mode=broadcast"],
+    [["--mode=echo", "--history=1"], "--history não tem efeito sem --mode=broadcast"],
+    [
+      ["--mode=broadcast", "--history=1001"],
+      'Valor inválido em --history: "1001", deve ser um número inteiro de 0 a 1000',
     ],
     ...["max-connections", "max-per-address", "max-memory"].map((name) =>
       [

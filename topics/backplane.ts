@@ -14,11 +14,17 @@ export interface BackplaneListener {
    */
   onMessage(topic: string, envelope: Uint8Array<ArrayBuffer>): void;
   /**
-   * The backplane works, or no longer does.
+   * The backplane works, or no longer does, or does not yet. Told once, until it is otherwise.
    *
    * @param error Why it does not, without a secret in it.
    */
   onState(isConnected: boolean, error?: unknown): void;
+  /**
+   * The engine refuses something, such as a subscription that it does not permit; all else goes on.
+   *
+   * @param error What it refuses and why, without a secret in it.
+   */
+  onRefusal(error: unknown): void;
 }
 
 /**

@@ -23,6 +23,9 @@ const ENVELOPE_BYTES = 15;
 
 const ORIGIN_BYTES = 8;
 
+/** One for all: to make one for each message would take longer than to decode it. */
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /** What an envelope says. */
 export interface Envelope {
   data: string | Uint8Array<ArrayBuffer>;
@@ -78,7 +81,7 @@ export function readEnvelope(
   let data: Envelope["data"] = payload;
   if ((first & BINARY) === 0) {
     try {
-      data = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(payload);
+      data = decoder.decode(payload);
     } catch {
       // A peer would have to fail a connection whose text is not valid.
       return undefined;

@@ -101,11 +101,13 @@ export class SkipEvent extends Event {
   }
 }
 
-/** The event `backplane` of {@linkcode Topics}: the backplane works, or no longer does. */
+/**
+ * The event `backplane` of {@linkcode Topics}: the backplane works, or no longer does, or its engine refuses something.
+ */
 export class BackplaneEvent extends Event {
   /** Whether it works. */
   readonly isConnected: boolean;
-  /** Why it does not. */
+  /** Why it does not; where it does, what the engine refuses, such as a subscription that it does not permit. */
   readonly error: unknown;
 
   /** Makes the event. */
@@ -188,7 +190,8 @@ export class Topics extends EventTarget implements AsyncDisposable {
   readonly #envelopes = new EnvelopeWriter();
   /** Origins and numbers of the latest messages that came by the backplane, oldest first. */
   readonly #remembered = new Set<string>();
-  #isConnected: boolean;
+  /** What the backplane told last; `undefined` before. */
+  #isConnected: boolean | undefined;
   #isClosed = false;
   #published = 0;
   #received = 0;
@@ -218,11 +221,12 @@ export class Topics extends EventTarget implements AsyncDisposable {
       maxMessageSize: limit("maxMessageSize", 16 * 1024 * 1024),
       maxTopicsPerSocket: limit("maxTopicsPerSocket", 1024),
     };
-    this.#isConnected = backplane === undefined;
+    this.#isConnected = backplane === undefined ? true : undefined;
     this.#backplane = backplane;
     backplane?.start({
       onMessage: (topic, envelope) => this.#onMessage(topic, envelope),
       onState: (isConnected, error) => this.#onState(isConnected, error),
+      onRefusal: (error) => this.#onRefusal(error),
     });
   }
 
@@ -327,7 +331,7 @@ export class Topics extends EventTarget implements AsyncDisposable {
       skipped: this.#skipped,
       lost: this.#lost,
       waiting: this.#delivery.waiting,
-      isConnected: this.#isConnected,
+      isConnected: this.#isConnected === true,
     };
   }
 
@@ -440,11 +444,11 @@ export class Topics extends EventTarget implements AsyncDisposable {
 
   /**
    * Whether a message has come before: an engine sends it once for each subscription that matches. Without a pattern
-   * there is one.
+   * there is one; but of those that came while there was one, the second may come still.
    */
   #isRepeated(id: string): boolean {
-    if (this.#patterns.size === 0) return false;
     if (this.#remembered.has(id)) return true;
+    if (this.#patterns.size === 0) return false;
     this.#remembered.add(id);
     if (this.#remembered.size > REMEMBERED) {
       for (const oldest of this.#remembered) {
@@ -459,6 +463,10 @@ export class Topics extends EventTarget implements AsyncDisposable {
     if (isConnected === this.#isConnected || this.#isClosed) return;
     this.#isConnected = isConnected;
     this.dispatchEvent(new BackplaneEvent(isConnected, error));
+  }
+
+  #onRefusal(error: unknown): void {
+    if (!this.#isClosed) this.dispatchEvent(new BackplaneEvent(this.#isConnected === true, error));
   }
 }
 

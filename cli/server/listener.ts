@@ -12,6 +12,10 @@ import { RequestHandler, type RequestHandlerOptions } from "./request_handler.ts
 import type { Logger } from "./log.ts";
 import { EventLoopDelay } from "./event_loop_delay.ts";
 import type { Report } from "./report.ts";
+import { AnswerMode } from "./modes/answer.ts";
+import { makeBackplane } from "./modes/backplane.ts";
+import { BroadcastMode } from "./modes/broadcast.ts";
+import type { Mode } from "./modes/mode.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
 
@@ -22,8 +26,12 @@ export interface ListenerOptions {
   path: string;
   origin: string[];
   token: string | undefined;
-  mode: "reply" | "echo";
+  mode: "reply" | "echo" | "broadcast";
   reply: string;
+  "max-rooms": number;
+  history: number;
+  /** The servers of an engine. */
+  backplane: string[] | undefined;
   /** `false` for the runtime's own server, which has none. */
   compression: false | compressing.CompressionOptions;
   "max-message-size": number;
@@ -96,22 +104,22 @@ const ALL_INTERFACES = ["::", "0.0.0.0"];
  * Starts to serve.
  *
  * @param shared Whether other workers listen on the same port; needs `--unstable-net`.
- * @throws {Failure} With the remedy, if the port cannot be listened on.
+ * @throws {Failure} With the remedy, if the port cannot be listened on, or the backplane cannot be used.
  */
-export function startListener(
+export async function startListener(
   options: ListenerOptions,
   pair: CertificatePair,
   shared: boolean,
   log: Logger,
   sentences: Sentences,
-): Listener {
+): Promise<Listener> {
   const transport: Transport = options.compression === false ? Deno : compressing;
+  const mode = await modeOf(options, log, sentences);
   const requests = new RequestHandler({
     path: options.path,
     origins: options.origin,
     token: options.token,
-    mode: options.mode,
-    reply: options.reply,
+    mode,
     idleTimeout: options["idle-timeout"],
     maxMessageSize: options["max-message-size"],
     ...(options.compression !== false && { compression: options.compression }),
@@ -122,7 +130,13 @@ export function startListener(
   });
   // Deno's own server takes blocks alone, and the server's certificate first.
   const ordered = readKeyPair(pair.cert, pair.key);
-  const server = listen(transport, options, ordered, shared, requests, sentences);
+  let server: Server;
+  try {
+    server = listen(transport, options, ordered, shared, requests, sentences);
+  } catch (error) {
+    void mode.close();
+    throw error;
+  }
   const delay = new EventLoopDelay();
   if (options.metrics !== undefined) delay.start();
   return {
@@ -143,6 +157,7 @@ export function startListener(
       if (transport === Deno) await requests.close(leaving, options.grace);
       const stopped = server.shutdown(leaving);
       if (transport === compressing) await stopped;
+      await mode.close();
       requests.flushLog();
       delay[Symbol.dispose]();
     },
@@ -210,4 +225,23 @@ export function listenFailure(
     );
   }
   return causeOf(error);
+}
+
+/** What `--mode` chooses. */
+async function modeOf(
+  options: ListenerOptions,
+  log: Logger,
+  sentences: Sentences,
+): Promise<Mode> {
+  const { mode, reply, workers, backplane } = options;
+  if (mode !== "broadcast") return new AnswerMode(mode === "echo" ? undefined : reply);
+  return new BroadcastMode({
+    maxRooms: options["max-rooms"],
+    history: options.history,
+    maxMessageSize: options["max-message-size"],
+    backplane: await makeBackplane(backplane, workers !== undefined, sentences),
+    log,
+    sentences,
+    workers,
+  });
 }

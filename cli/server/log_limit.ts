@@ -8,6 +8,8 @@
  * @module
  */
 
+import { Tally } from "./tally.ts";
+
 /** A bucket: the lines it holds when full, and the lines it gains in a second. */
 interface Rate {
   burst: number;
@@ -25,9 +27,6 @@ const TOTAL: Rate = { burst: 100_000, perSecond: 1000 };
 
 /** Most addresses remembered. An entry takes some 100 bytes. */
 const MAX_ADDRESSES = 10_000;
-
-/** At most one report of lines left out in this time, in milliseconds. */
-export const REPORT_MS = 10_000;
 
 /** Holds lines, and fills up with time. */
 class Bucket {
@@ -60,17 +59,13 @@ class Bucket {
 
 /** Decides which lines are logged, and reports how many were not. */
 export class LogLimit {
-  readonly #report: (leftOut: number) => void;
   readonly #perAddress: Rate;
   readonly #total: Bucket;
   readonly #addresses = new Map<string, Bucket>();
-  /** The lines left out since the last report. */
-  #leftOut = 0;
-  /** Runs while lines left out wait to be reported. */
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #leftOut: Tally;
 
   /**
-   * @param report Called with the number of lines left out, every {@linkcode REPORT_MS} at most.
+   * @param report Called with the number of lines left out, as {@linkcode Tally} does.
    * @param workers How many workers share the limit.
    */
   constructor(report: (leftOut: number) => void, workers = 1, now: number = performance.now()) {
@@ -78,7 +73,7 @@ export class LogLimit {
       burst: Math.ceil(burst / workers),
       perSecond: perSecond / workers,
     });
-    this.#report = report;
+    this.#leftOut = new Tally(report);
     this.#perAddress = share(PER_ADDRESS);
     this.#total = new Bucket(share(TOTAL), now);
   }
@@ -93,7 +88,7 @@ export class LogLimit {
   take(address: string, now: number = performance.now()): boolean {
     const bucket = this.#bucketOf(address, now);
     if (bucket.at(now) < 1 || this.#total.at(now) < 1) {
-      this.#leaveOut();
+      this.#leftOut.add();
       return false;
     }
     bucket.take(1);
@@ -109,19 +104,7 @@ export class LogLimit {
 
   /** Reports the lines left out since the last report, if there are any. */
   flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const leftOut = this.#leftOut;
-    this.#leftOut = 0;
-    if (leftOut > 0) this.#report(leftOut);
-  }
-
-  #leaveOut(): void {
-    this.#leftOut++;
-    if (this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => this.flush(), REPORT_MS);
-    // A report must not keep the process alive.
-    Deno.unrefTimer(this.#timer as unknown as number);
+    this.#leftOut.flush();
   }
 
   #bucketOf(address: string, now: number): Bucket {

@@ -7,7 +7,8 @@
 import { clientKey } from "../../transport/address.ts";
 import type { Sentences } from "../sentences.ts";
 import type { Logger } from "./log.ts";
-import { LogLimit, REPORT_MS } from "./log_limit.ts";
+import { LogLimit } from "./log_limit.ts";
+import { REPORT_MS } from "./tally.ts";
 
 /** What a peer does, by the name of its sentence. */
 type PeerEvent =
@@ -19,6 +20,9 @@ type PeerEvent =
   | "agreed"
   | "received"
   | "sent"
+  | "joined"
+  | "published"
+  | "left"
   | "sendFailed"
   | "readFailed"
   | "closed";

@@ -1,6 +1,6 @@
 /**
- * Answers each HTTP request with a sentence and each WebSocket message with one message, and logs every
- * step.
+ * Answers each HTTP request with a sentence, hands sockets and their messages to the server's mode, and logs
+ * every step.
  *
  * It works with either WebSocket: it is given the `upgradeWebSocket` to use.
  *
@@ -18,10 +18,14 @@ import { retryAfter } from "../../server/leaving.ts";
 import { Spread } from "../../server/spread.ts";
 import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts";
 import type { Logger } from "./log.ts";
+import type { Endpoint, Mode, SocketLog } from "./modes/mode.ts";
 import { type LoggedPeer, PeerLog } from "./peer_log.ts";
 import { fill, type Sentences, sentencesIn } from "../sentences.ts";
 import { causeOf } from "../failure.ts";
 import { printable } from "../printable.ts";
+
+/** When to ask for a room again if there are as many as there may be, in seconds. */
+const RETRY_AFTER = "5";
 
 /** How {@linkcode RequestHandler} behaves. */
 export interface RequestHandlerOptions {
@@ -34,10 +38,8 @@ export interface RequestHandlerOptions {
   origins: string[];
   /** The bearer token that a request must carry, if any. */
   token?: string | undefined;
-  /** `reply` answers every message with {@linkcode RequestHandlerOptions.reply}, `echo` with itself. */
-  mode: "reply" | "echo";
-  /** The answer of mode `reply`. */
-  reply: string;
+  /** What is done with sockets and their messages. */
+  mode: Mode;
   /** Longest silence of a peer before its connection is ended, in seconds. */
   idleTimeout: number;
   /** Longest message received, in bytes. */
@@ -64,8 +66,6 @@ export interface RequestHandlerOptions {
 export class RequestHandler {
   readonly #options: RequestHandlerOptions;
   readonly #log: PeerLog;
-  /** The answer to a binary message in mode `reply`. */
-  readonly #replyBytes: Uint8Array<ArrayBuffer>;
   /** The open sockets, each with a promise that resolves when the socket has closed. */
   readonly #sockets = new Map<WebSocket, Promise<void>>();
   #ready = true;
@@ -78,7 +78,6 @@ export class RequestHandler {
   constructor(options: RequestHandlerOptions) {
     this.#options = options;
     this.#log = new PeerLog(options.log, options.sentences, options.workers ?? 1);
-    this.#replyBytes = new TextEncoder().encode(options.reply);
   }
 
   /** Answers one request. */
@@ -91,12 +90,15 @@ export class RequestHandler {
   #answer(request: Request, remoteAddr: Deno.Addr): Response {
     if (this.#stopping) return textResponse(503, "The server is stopping.", { "Retry-After": "5" });
     const { pathname } = new URL(request.url);
-    if (pathname === this.#options.path) return this.#upgrade(request, remoteAddr);
+    const { mode, path } = this.#options;
+    if (pathname === path) return this.#upgrade(request, remoteAddr, mode.endpoint("")!);
     // `OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7).
     if (pathname === "/*" && request.method === "OPTIONS") {
       return textResponse(200, "The server is running.", { Allow: "GET, HEAD, OPTIONS" });
     }
     if (pathname !== "/healthz") {
+      const endpoint = this.#endpointBelow(pathname);
+      if (endpoint !== undefined) return this.#upgrade(request, remoteAddr, endpoint);
       this.#log.write("debug", "notFound", PeerLog.peerAt(remoteAddr), () => ({
         method: printable(request.method),
         path: printable(pathname),
@@ -106,9 +108,21 @@ export class RequestHandler {
     if (request.method !== "GET" && request.method !== "HEAD") {
       return textResponse(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
     }
-    return this.#ready
-      ? textResponse(200, "The server is running.")
-      : textResponse(503, "The server is stopping.");
+    if (!this.#ready) return textResponse(503, "The server is stopping.");
+    const { trouble } = mode;
+    return textResponse(
+      200,
+      `The server is running${trouble === undefined ? "" : `, but ${trouble}`}.`,
+    );
+  }
+
+  /** What the mode has at a path below that of the WebSocket. */
+  #endpointBelow(pathname: string): Endpoint | undefined {
+    const { mode, path } = this.#options;
+    const above = path.replace(/\/$/, "");
+    return pathname.startsWith(`${above}/`)
+      ? mode.endpoint(pathname.slice(above.length))
+      : undefined;
   }
 
   /** Has `/healthz` say from now on that no more clients are to be sent here. */
@@ -155,7 +169,7 @@ export class RequestHandler {
     this.#log.flush();
   }
 
-  #upgrade(request: Request, remoteAddr: Deno.Addr): Response {
+  #upgrade(request: Request, remoteAddr: Deno.Addr, endpoint: Endpoint): Response {
     const { sentences, idleTimeout, maxMessageSize, compression, token, upgradeWebSocket } =
       this.#options;
     const invalid = checkUpgrade(request);
@@ -167,7 +181,7 @@ export class RequestHandler {
     const peer = { ...PeerLog.peerAt(remoteAddr), connection: ++this.#handshakes };
     log.write("info", "handshake", peer);
 
-    const refusal = invalid ?? this.#checkAccess(request);
+    const refusal = invalid ?? this.#checkAccess(request, endpoint);
     if (refusal !== undefined) {
       const value = { value: JSON.stringify(printable(refusal.value)) };
       const reason = fill(sentences.refusal[refusal.reason], value);
@@ -184,7 +198,7 @@ export class RequestHandler {
         ...(compression !== undefined && { compression }),
         ...(protocol !== undefined && { protocol }),
       });
-      this.#serve(socket, peer);
+      this.#serve(socket, peer, endpoint);
       return response;
     } catch (error) {
       // The error of the runtime's own function names the subprotocol, which may contain the token.
@@ -198,7 +212,7 @@ export class RequestHandler {
     }
   }
 
-  #checkAccess(request: Request) {
+  #checkAccess(request: Request, { refusal }: Endpoint) {
     const { origins, token } = this.#options;
     const origin = request.headers.get("Origin");
     if (origin !== null && origins.length > 0 && !isAllowedOrigin(origin, origins)) {
@@ -208,37 +222,36 @@ export class RequestHandler {
       const headers = { "WWW-Authenticate": "Bearer" };
       return { reason: "token" as const, value: "", status: 401, headers };
     }
+    if (refusal !== undefined) {
+      return { reason: refusal, value: "", status: 503, headers: { "Retry-After": RETRY_AFTER } };
+    }
     return undefined;
   }
 
-  #serve(socket: WebSocket, peer: LoggedPeer): void {
-    const { mode, reply } = this.#options;
-    const log = this.#log;
+  #serve(socket: WebSocket, peer: LoggedPeer, endpoint: Endpoint): void {
+    const log: SocketLog = (level, event, properties) =>
+      this.#log.write(level, event, peer, properties);
     const closed = Promise.withResolvers<void>();
     this.#sockets.set(socket, closed.promise);
     socket.binaryType = "arraybuffer";
+    endpoint.accept?.(socket);
 
     socket.onopen = () => {
       const { extensions } = socket;
-      log.write("info", "open", peer, () => ({ extensions }));
-      log.write("debug", "agreed", peer, () => ({ extensions: extensions || "-" }));
+      log("info", "open", () => ({ extensions }));
+      log("debug", "agreed", () => ({ extensions: extensions || "-" }));
+      endpoint.opened?.(socket, log);
     };
 
     socket.onmessage = ({ data }) => {
-      const text = typeof data === "string";
-      log.write("info", "received", peer, () => ({
-        data: printable(text ? data : new Uint8Array(data)),
+      log("info", "received", () => ({
+        data: printable(typeof data === "string" ? data : new Uint8Array(data)),
       }));
-      const answer = mode === "echo" ? data : text ? reply : this.#replyBytes;
       try {
-        socket.send(answer);
+        endpoint.received(socket, data, log);
       } catch (error) {
-        log.write("error", "sendFailed", peer, () => ({ reason: printable(causeOf(error)) }));
-        return;
+        log("error", "sendFailed", () => ({ reason: printable(causeOf(error)) }));
       }
-      log.write("info", "sent", peer, () => ({
-        data: printable(text ? answer : new Uint8Array(answer)),
-      }));
     };
 
     let failure: string | undefined;
@@ -248,9 +261,10 @@ export class RequestHandler {
       closed.resolve();
       if (failure !== undefined || !wasClean) {
         const cause = failure || `${code} ${reason}`.trim();
-        log.write("error", "readFailed", peer, () => ({ reason: printable(cause) }));
+        log("error", "readFailed", () => ({ reason: printable(cause) }));
       }
-      log.write("info", "closed", peer, () => ({ code, reason: printable(reason) }));
+      log("info", "closed", () => ({ code, reason: printable(reason) }));
+      endpoint.closed?.(log);
     };
   }
 }

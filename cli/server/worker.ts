@@ -54,7 +54,13 @@ async function obey(order: Order): Promise<Outcome> {
   switch (order.type) {
     case "start": {
       const log = openLog(order.log, terminal).with({ worker: order.worker });
-      listener = startListener(order.options, order.pair, true, log, sentencesIn(order.language));
+      listener = await startListener(
+        order.options,
+        order.pair,
+        true,
+        log,
+        sentencesIn(order.language),
+      );
       await dropPermissions();
       return { order: order.type, port: listener.port };
     }

@@ -276,6 +276,8 @@ Deno.test("parseFlags() refuses a flag without the one that it needs, and with t
     cert: { ...optional("FILE"), with: "key" },
     key: optional("FILE"),
     unix: { ...optional("PATH"), without: "key" },
+    mode: oneOf("reply", "rooms"),
+    history: { ...optional("N"), with: "mode=rooms" },
   };
   const parse = (args: string[], environment: Record<string, string> = {}) =>
     parseFlags(table, args, sentencesIn("en"), 0, (name) => environment[name]);
@@ -287,6 +289,10 @@ Deno.test("parseFlags() refuses a flag without the one that it needs, and with t
   );
   assertEquals(parse(["--cert=a"], { WSS_KEY: "b" }).cert, "a");
   assertEquals(parse(["--unix=a"]).unix, "a");
+  for (const args of [["--history=1"], ["--history=1", "--mode=reply"]]) {
+    assertThrows(() => parse(args), UsageError, "--history has no effect without --mode=rooms");
+  }
+  assertEquals(parse(["--history=1"], { WSS_MODE: "rooms" }).history, "1");
 });
 
 Deno.test("parseFlags() takes one of several flags that another needs, and refuses any it excludes", () => {
@@ -377,5 +383,19 @@ Deno.test("helpText() gives every flag a line: letter, value, description, defau
   --message=TEXT          about message
   --json                  about json
   -h, --help              about help`,
+  );
+});
+
+Deno.test("helpText() has a heading in the place of the empty line, and before each further group", () => {
+  const table = { host: optional("ADDRESS"), port: optional("PORT"), help: toggle("h") };
+  const descriptions = { host: "a", port: "b", help: "c" };
+  assertEquals(
+    helpText("How to use it", table, descriptions, { host: "Network:", help: "Others:" }),
+    `How to use it
+Network:
+  --host=ADDRESS  a
+  --port=PORT     b
+Others:
+  -h, --help      c`,
   );
 });

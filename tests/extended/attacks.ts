@@ -5,19 +5,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { certificatesFolder, developmentCertificates, startServer } from "../programs.ts";
 import { descriptorsOf, mib, sendBomb, sendWithoutReading, served, Victim } from "../attacks.ts";
+import { Namespace, output } from "../namespace.ts";
 import { deflated, frame, RSV1, TEXT } from "../protocol/driver.ts";
 import { closed, handshake, next, opened, RawClient } from "../websocket/peers.ts";
 import { extended, LIMIT_MS, MIB, wait } from "./extended.ts";
-
-/** What a command writes; nothing where there is no such command. */
-function output(command: string, ...args: string[]): string | undefined {
-  try {
-    const { success, stdout } = new Deno.Command(command, { args, stderr: "null" }).outputSync();
-    return success ? new TextDecoder().decode(stdout) : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 extended("100 clients that send and never read cost the server a bounded memory", async () => {
   for (const native of [true, false]) {
@@ -196,35 +187,6 @@ extended("A peer that stops reading for a minute gets all of it in the end", asy
     await writing;
   });
 });
-
-/** A network namespace whose cable can be pulled: root alone may make one. */
-class Namespace implements Disposable {
-  static readonly possible = output("id", "-u")?.trim() === "0" &&
-    output("ip", "netns", "add", "wss-probe") !== undefined &&
-    output("ip", "netns", "del", "wss-probe") !== undefined;
-  readonly name = `wss-${Deno.pid}`;
-  readonly #link = `wss${Deno.pid}`;
-
-  constructor() {
-    const run = (...args: string[]) => assert(output("ip", ...args) !== undefined, args.join(" "));
-    run("netns", "add", this.name);
-    run("link", "add", this.#link, "type", "veth", "peer", "name", "far", "netns", this.name);
-    run("addr", "add", "10.213.77.1/30", "dev", this.#link);
-    run("link", "set", this.#link, "up");
-    run("-n", this.name, "addr", "add", "10.213.77.2/30", "dev", "far");
-    run("-n", this.name, "link", "set", "far", "up");
-    run("-n", this.name, "link", "set", "lo", "up");
-  }
-
-  pull(): void {
-    assert(output("ip", "link", "set", this.#link, "down") !== undefined);
-  }
-
-  [Symbol.dispose](): void {
-    output("ip", "link", "del", this.#link);
-    output("ip", "netns", "del", this.name);
-  }
-}
 
 extended(
   "Both ends find that the cable was pulled within the idle timeout",

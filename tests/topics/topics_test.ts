@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { BackplaneEvent, type SkipEvent, Topics } from "../../topics.ts";
+import { BackplaneEvent, type BackplaneListener, type SkipEvent, Topics } from "../../topics.ts";
+import { EnvelopeWriter } from "../../topics/envelope.ts";
 import { turns } from "../../transport/turns.ts";
 import { acceptSockets, closed, next, opened } from "../websocket/peers.ts";
 import { FakeBackplane, FakeEngine, FakeSocket } from "./fakes.ts";
@@ -256,6 +257,41 @@ Deno.test("Topics goes on here while the backplane is away, and tells what is lo
   backplane.listener!.onState(true);
   assertEquals(events, [[false, error], [true, undefined]]);
   assertEquals(socket.sent, ["here"]);
+});
+
+Deno.test("Topics tells of a backplane that is away from the start, and of what its engine refuses", () => {
+  let listener: BackplaneListener;
+  const backplane = Object.assign(new FakeBackplane(new FakeEngine()), {
+    start: (given: BackplaneListener) => listener = given,
+  });
+  const topics = new Topics({ backplane });
+  assertEquals(topics.stats.isConnected, false);
+  const events: [boolean, unknown][] = [];
+  topics.addEventListener("backplane", (event) => {
+    const { isConnected, error } = event as BackplaneEvent;
+    events.push([isConnected, error]);
+  });
+  listener!.onState(false, "away");
+  listener!.onState(false, "away still");
+  listener!.onState(true);
+  listener!.onRefusal("not permitted");
+  assertEquals(events, [[false, "away"], [true, undefined], [true, "not permitted"]]);
+});
+
+Deno.test("Topics drops the second of a message whose pattern has ended in between", () => {
+  const engine = new FakeEngine();
+  const backplane = new FakeBackplane(engine);
+  const topics = new Topics({ backplane });
+  const other = new EnvelopeWriter();
+  const socket = new FakeSocket();
+  topics.subscribe(socket, "x");
+  topics.subscribe(socket, "*", { pattern: true });
+  const bytes = other.write("once", true);
+  backplane.listener!.onMessage("x", bytes.slice());
+  topics.unsubscribe(socket, "*");
+  backplane.listener!.onMessage("x", bytes.slice());
+  backplane.listener!.onMessage("x", other.write("next", true));
+  assertEquals(socket.sent, ["once", "next"]);
 });
 
 Deno.test("Topics.close() ends subscriptions and backplane, and leaves sockets as they are", async () => {

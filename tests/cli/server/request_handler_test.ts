@@ -1,5 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { RequestHandler, type RequestHandlerOptions } from "../../../cli/server/request_handler.ts";
+import { AnswerMode } from "../../../cli/server/modes/answer.ts";
+import type { Endpoint, Mode } from "../../../cli/server/modes/mode.ts";
 import { openLog } from "../../../cli/server/log.ts";
 import { sentencesIn } from "../../../cli/sentences.ts";
 import type { Refusal } from "../../../mod.ts";
@@ -27,8 +29,7 @@ class Fixture {
     this.handler = new RequestHandler({
       path: "/ws",
       origins: [],
-      mode: "reply",
-      reply: "answer",
+      mode: new AnswerMode("answer"),
       idleTimeout: 7,
       maxMessageSize: 99,
       upgradeWebSocket: (_request, upgradeOptions) => {
@@ -208,7 +209,7 @@ Deno.test("RequestHandler answers each message in its type", () => {
   const socket = fixture.connect();
   socket.receive("text");
   socket.receive(new Uint8Array([1, 2]));
-  assertEquals(socket.sent, ["answer", new TextEncoder().encode("answer")]);
+  assertEquals(socket.sent, ["answer", new TextEncoder().encode("answer").buffer]);
   assertEquals(fixture.out, [
     "Message received from the client: text",
     "Message sent back to the client: answer",
@@ -218,11 +219,84 @@ Deno.test("RequestHandler answers each message in its type", () => {
 });
 
 Deno.test("RequestHandler echoes in mode echo", () => {
-  const socket = new Fixture({ mode: "echo" }).connect();
+  const socket = new Fixture({ mode: new AnswerMode(undefined) }).connect();
   const bytes = new Uint8Array([1, 2]);
   socket.receive("text");
   socket.receive(bytes);
   assertEquals(socket.sent, ["text", bytes.buffer]);
+});
+
+/** A mode that has something at `/room`. */
+function modeWith(endpoint: Partial<Endpoint>, trouble?: string): Mode {
+  return {
+    endpoint: (below) =>
+      below === "" || below === "/room" ? { received() {}, ...endpoint } : undefined,
+    trouble,
+    close: () => Promise.resolve(),
+  };
+}
+
+Deno.test("RequestHandler asks its mode what is below its path", () => {
+  const headers = HANDSHAKE;
+  for (const [path, above] of [["/ws", "/ws"], ["/", ""], ["/a/", "/a"]] as const) {
+    const fixture = new Fixture({ path, mode: modeWith({}) });
+    const statuses = [path, `${above}/room`, `${above}/room/`, `${above}/other`, "/elsewhere"]
+      .map((path) => fixture.handle(path, { headers }).status);
+    assertEquals(statuses, [200, 200, 404, 404, 404], path);
+    assertEquals(fixture.handle(`${above}/room`).status, 426);
+    assertEquals(fixture.handle("/healthz", { headers }).status, 200);
+    assertEquals(fixture.sockets.length, 2);
+  }
+});
+
+Deno.test("RequestHandler has its mode take part in the life of a socket", () => {
+  const calls: string[] = [];
+  const fixture = new Fixture({
+    mode: modeWith({
+      accept: ({ binaryType }) => void calls.push(`accept ${binaryType}`),
+      opened: (_, log) => log("info", "joined", () => ({ room: "room" })),
+      received: (_, data) => void calls.push(`received ${data}`),
+      closed: (log) => log("info", "left", () => ({ room: "room" })),
+    }),
+  });
+  fixture.handle("/ws/room", { headers: HANDSHAKE });
+  const socket = fixture.sockets[0]!;
+  socket.onopen?.();
+  socket.receive("text");
+  socket.end(1000);
+  assertEquals(calls, ["accept arraybuffer", "received text"]);
+  assertEquals(fixture.out, [
+    "Handshake received",
+    "WebSocket connection established!",
+    'Joined room "room"',
+    "Message received from the client: text",
+    "WebSocket connection closed!",
+    'Left room "room"',
+  ]);
+});
+
+Deno.test("RequestHandler answers 503 with Retry-After if its mode lets nobody in", async () => {
+  const fixture = new Fixture({ mode: modeWith({ refusal: "rooms" }), token: "secret" });
+  assertEquals(fixture.handle("/ws/room", { headers: HANDSHAKE }).status, 401);
+  const headers = { ...HANDSHAKE, Authorization: "Bearer secret" };
+  const response = fixture.handle("/ws/room", { headers });
+  assertEquals([response.status, response.headers.get("Retry-After")], [503, "5"]);
+  assertEquals(
+    await response.text(),
+    "Cannot upgrade to WebSocket: there are as many rooms as there may be.\n",
+  );
+  assertEquals(fixture.sockets, []);
+});
+
+Deno.test("RequestHandler is alive when something of its mode does not work, and says so", async () => {
+  const fixture = new Fixture({ mode: modeWith({}, "its backplane is away") });
+  const response = fixture.handle("/healthz");
+  assertEquals(
+    [response.status, await response.text()],
+    [200, "The server is running, but its backplane is away.\n"],
+  );
+  fixture.handler.unready();
+  assertEquals(fixture.handle("/healthz").status, 503);
 });
 
 Deno.test("RequestHandler logs an answer that cannot be sent as an error, and not as sent", () => {

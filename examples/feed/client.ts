@@ -1,0 +1,54 @@
+/**
+ * Follows the feed of `server.ts` for as long as it is wanted, and misses nothing that the server still keeps.
+ *
+ * @module
+ */
+
+import { WebSocket } from "../../mod.ts";
+
+/** An entry of the feed. */
+export interface Entry {
+  number: number;
+  text: string;
+}
+
+/** Longest wait before it connects again, in milliseconds. */
+const LONGEST_WAIT_MS = 5000;
+
+/**
+ * Gives each entry once, in order.
+ *
+ * @param url The feed's URL.
+ * @param signal Ends it.
+ */
+export async function* follow(
+  url: string,
+  signal: AbortSignal,
+  options: { caCerts?: string[] } = {},
+): AsyncGenerator<Entry> {
+  /** The number of the latest entry that was given. */
+  let after = 0;
+  for (let wait = 250; !signal.aborted; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
+    const socket = new WebSocket(`${url}?after=${after}`, options);
+    const end = () => socket.close();
+    signal.addEventListener("abort", end);
+    try {
+      for await (const message of socket.readable) {
+        wait = 250;
+        const event: Entry | { reset: number } = JSON.parse(message as string);
+        if ("reset" in event) {
+          after = event.reset;
+        } else if (event.number > after) {
+          after = event.number;
+          yield event;
+        }
+      }
+    } catch {
+      // The connection is lost, or could not be made.
+    } finally {
+      signal.removeEventListener("abort", end);
+      end();
+    }
+    if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+}

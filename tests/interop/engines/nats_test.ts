@@ -1,0 +1,4 @@
+import { testEngine } from "./behaviour.ts";
+import { NATS } from "./engines.ts";
+
+testEngine(NATS);

@@ -1,0 +1,4 @@
+import { testEngine } from "./behaviour.ts";
+import { REDIS } from "./engines.ts";
+
+testEngine(REDIS);
