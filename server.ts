@@ -8,6 +8,7 @@ import { FOLDER, lockCertificates, makeMissingCertificates } from "./certs/gener
 import { type CertificatePair, keyPath, readCertificatePair } from "./cli/certificates.ts";
 import {
   BadValue,
+  duration,
   type Flag,
   helpText,
   integer,
@@ -16,6 +17,7 @@ import {
   oneOf,
   optional,
   parseFlags,
+  size,
   toggle,
   value,
 } from "./cli/flags.ts";
@@ -45,8 +47,8 @@ function shared(flag: Flag<number>): Flag<number> {
 }
 
 /** A limit that the runtime's own server does not have: not with `--compression=off`. */
-function limit(placeholder: string, fallback: number, max: number): Flag<number> {
-  return { ...integer(placeholder, fallback, 1, max), unless: ["compression", "off"] };
+function limit(flag: Flag<number>): Flag<number> {
+  return { ...flag, unless: ["compression", "off"] };
 }
 
 const proxyList = list("ADDRESS", ",", (name) => {
@@ -56,7 +58,7 @@ const proxyList = list("ADDRESS", ",", (name) => {
 
 /** A flag of the rooms. */
 function ofRooms<T>(flag: Flag<T>): Flag<T> {
-  return { ...flag, with: ["mode", "broadcast"] };
+  return { ...flag, with: "mode=broadcast" };
 }
 
 /** In the order of `--help`, where `sentences.server.headings` begins a group. */
@@ -85,11 +87,11 @@ const flags = {
     return origin.toLowerCase();
   }),
   token: optional("SECRET"),
-  "max-message-size": limit("BYTES", 16 * 1024 * 1024, 2 ** 30),
-  "max-connections": shared(limit("N", 16_384, 1_000_000)),
-  "max-per-address": shared(limit("N", 8192, 1_000_000)),
-  "max-memory": shared(limit("BYTES", 128 * 1024 * 1024, 2 ** 40)),
-  "idle-timeout": integer("SECONDS", 30, 0, 86_400),
+  "max-message-size": limit(size("BYTES", 16 * 1024 * 1024, 1, 2 ** 30)),
+  "max-connections": shared(limit(integer("N", 16_384, 1, 1_000_000))),
+  "max-per-address": shared(limit(integer("N", 8192, 1, 1_000_000))),
+  "max-memory": shared(limit(size("BYTES", 128 * 1024 * 1024, 1, 2 ** 40))),
+  "idle-timeout": duration("s", 30, 0, 86_400),
   "trust-proxy": {
     ...proxyList,
     // Also several in one, as in the variable.
@@ -99,10 +101,10 @@ const flags = {
   "proxy-protocol": { ...toggle(), unless: ["compression", "off"] } satisfies Flag<boolean>,
   workers: integer("N", 1, 1, 256),
   metrics: { ...metricsFlag, unless: ["compression", "off"] } satisfies typeof metricsFlag,
-  drain: integer("MS", 0, 0, 600_000),
-  spread: integer("MS", 0, 0, 600_000),
+  drain: duration("ms", 0, 0, 600_000),
+  spread: duration("ms", 0, 0, 600_000),
   "close-code": oneOf("1001", "1012"),
-  grace: integer("MS", 5000, 0, 600_000),
+  grace: duration("ms", 5000, 0, 600_000),
   lang: oneOf(...LANGUAGES),
   "log-level": { ...oneOf(...LOG_LEVELS), placeholder: "LEVEL" },
   "log-format": oneOf("text", "json"),

@@ -7,7 +7,8 @@
 import { terminal } from "./output.ts";
 
 /**
- * Unlike the tasks, a binary may use the whole network and read every file. A binary cannot be given more
+ * Unlike the tasks, a binary may use the whole network and read every file; the client also writes where
+ * `--output` says. A binary cannot be given more
  * permissions when it runs, and what `--host`, a URL, `--cert` and `--cacert` name is known only then.
  */
 const PERMISSIONS = ["--no-prompt", "--allow-net"];
@@ -25,7 +26,7 @@ const PROGRAMS = {
     // As the task has it.
     "--v8-flags=--max-semi-space-size=4",
   ],
-  client: [`--allow-env=WSS_*,${PROXIES},REQUEST_METHOD`, "--allow-read"],
+  client: [`--allow-env=WSS_*,${PROXIES},REQUEST_METHOD`, "--allow-read", "--allow-write"],
 };
 
 async function main(): Promise<number> {
