@@ -22,6 +22,10 @@ const portuguese = {
     handshake: "Handshake recebido",
     open: "Conexão WebSocket estabelecida!",
     agreed: "Extensões acordadas: {extensions}",
+    frameSent:
+      "Frame enviado: {frame}, {wireLength} bytes na rede, payload de {payloadLength} bytes",
+    frameReceived:
+      "Frame recebido: {frame}, {wireLength} bytes na rede, payload de {payloadLength} bytes",
     received: "Mensagem recebida do cliente: {data}",
     sent: "Mensagem enviada de volta para o cliente: {data}",
     closed: "Conexão WebSocket encerrada!",
@@ -297,6 +301,10 @@ const english: Sentences = {
     handshake: "Handshake received",
     open: "WebSocket connection established!",
     agreed: "Extensions agreed on: {extensions}",
+    frameSent:
+      "Frame sent: {frame}, {wireLength} bytes on the wire, payload of {payloadLength} bytes",
+    frameReceived:
+      "Frame received: {frame}, {wireLength} bytes on the wire, payload of {payloadLength} bytes",
     received: "Message received from the client: {data}",
     sent: "Message sent back to the client: {data}",
     closed: "WebSocket connection closed!",
