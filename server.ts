@@ -8,6 +8,7 @@ import { FOLDER, lockCertificates, makeMissingCertificates } from "./certs/gener
 import { type CertificatePair, keyPath, readCertificatePair } from "./cli/certificates.ts";
 import {
   BadValue,
+  duration,
   type Flag,
   helpText,
   integer,
@@ -16,6 +17,7 @@ import {
   oneOf,
   optional,
   parseFlags,
+  size,
   toggle,
   value,
 } from "./cli/flags.ts";
@@ -44,8 +46,8 @@ function shared(flag: Flag<number>): Flag<number> {
 }
 
 /** A limit that the runtime's own server does not have: not with `--compression=off`. */
-function limit(placeholder: string, fallback: number, max: number): Flag<number> {
-  return { ...integer(placeholder, fallback, 1, max), unless: ["compression", "off"] };
+function limit(flag: Flag<number>): Flag<number> {
+  return { ...flag, unless: ["compression", "off"] };
 }
 
 const proxyList = list("ADDRESS[/BITS]", ",", (name) => {
@@ -72,10 +74,10 @@ const flags = {
   mode: oneOf("reply", "echo"),
   reply: value("TEXT", "Retorno do servidor!", (text) => text),
   compression: compressionFlag,
-  "max-message-size": limit("BYTES", 16 * 1024 * 1024, 2 ** 30),
-  "max-connections": shared(limit("N", 16_384, 1_000_000)),
-  "max-per-address": shared(limit("N", 8192, 1_000_000)),
-  "max-memory": shared(limit("BYTES", 128 * 1024 * 1024, 2 ** 40)),
+  "max-message-size": limit(size("BYTES", 16 * 1024 * 1024, 1, 2 ** 30)),
+  "max-connections": shared(limit(integer("N", 16_384, 1, 1_000_000))),
+  "max-per-address": shared(limit(integer("N", 8192, 1, 1_000_000))),
+  "max-memory": shared(limit(size("BYTES", 128 * 1024 * 1024, 1, 2 ** 40))),
   "trust-proxy": {
     ...proxyList,
     // Also several in one, as in the variable.
@@ -83,11 +85,11 @@ const flags = {
     unless: ["compression", "off"],
   } satisfies Flag<string[]>,
   "proxy-protocol": { ...toggle(), unless: ["compression", "off"] } satisfies Flag<boolean>,
-  "idle-timeout": integer("SECONDS", 30, 0, 86_400),
-  drain: integer("MS", 0, 0, 600_000),
-  spread: integer("MS", 0, 0, 600_000),
+  "idle-timeout": duration("s", 30, 0, 86_400),
+  drain: duration("ms", 0, 0, 600_000),
+  spread: duration("ms", 0, 0, 600_000),
   "close-code": oneOf("1001", "1012"),
-  grace: integer("MS", 5000, 0, 600_000),
+  grace: duration("ms", 5000, 0, 600_000),
   workers: integer("N", 1, 1, 256),
   metrics: { ...metricsFlag, unless: ["compression", "off"] } satisfies typeof metricsFlag,
   lang: oneOf(...LANGUAGES),

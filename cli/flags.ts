@@ -10,6 +10,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import { nearest } from "./nearest.ts";
 import { fill, type Sentences } from "./sentences.ts";
 import { Failure } from "./failure.ts";
 
@@ -21,6 +22,8 @@ export interface Flag<T> {
   placeholder?: string;
   /** The value's text when neither command line nor environment gives one. */
   fallback?: string;
+  /** `false` for a flag that the environment does not give. */
+  hasVariable?: boolean;
   /** One letter that also names the flag. */
   alias?: string;
   /** Present if the flag may be repeated: separates the values in its variable. */
@@ -29,10 +32,10 @@ export interface Flag<T> {
   unless?: [flag: string, text: string];
   /** Another flag, a number, whose value is the minimum of this one. */
   atLeast?: string;
-  /** Another flag without which this one has no effect. */
-  with?: string;
-  /** Another flag that cannot be given together with this one. */
-  without?: string;
+  /** Other flags, without all of which this one has no effect. */
+  with?: string | readonly string[];
+  /** Other flags that cannot be given together with this one. */
+  without?: string | readonly string[];
   /** Hides the secret in a refused text; absent if the flag holds no secret. */
   show?: (text: string) => string;
 }
@@ -117,6 +120,55 @@ export function integer(
   });
 }
 
+/** What the units of {@linkcode size} are, in bytes. As in curl and most tools, K is 1024. */
+const SIZE_UNITS = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
+
+/** What the units of {@linkcode duration} are, in milliseconds. */
+const TIME_UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A number of bytes, from `min` to `max`, which may have a unit: `16M`, `64KiB`. */
+export function size(
+  placeholder: string,
+  fallback: number,
+  min: number,
+  max: number,
+): Flag<number> {
+  return value(placeholder, String(fallback), (text) => {
+    const [, digits = "", unit = ""] = /^(\d{1,15}(?:\.\d{1,3})?)([kmgt]?)(?:i?b)?$/i.exec(text) ??
+      [];
+    const number = Number(digits) * SIZE_UNITS[unit.toLowerCase() as keyof typeof SIZE_UNITS];
+    if (digits === "" || !isWithin(number, min, max)) throw new BadValue("size", { min, max });
+    return number;
+  });
+}
+
+/**
+ * A time from `min` to `max`, which may have a unit: `500ms`, `30s`, `5m`, `1h`.
+ *
+ * @param unit That of a number without one, and of the value.
+ */
+export function duration(
+  unit: "ms" | "s",
+  fallback: number,
+  min: number,
+  max: number,
+): Flag<number> {
+  const placeholder = unit === "ms" ? "MS" : "SECONDS";
+  return value(placeholder, String(fallback), (text) => {
+    const [, digits = "", given = unit] = /^(\d{1,15}(?:\.\d{1,3})?)(ms|s|m|h)?$/.exec(text) ?? [];
+    const ms = Number(digits) * TIME_UNITS[given as keyof typeof TIME_UNITS];
+    const number = ms / TIME_UNITS[unit];
+    if (digits === "" || !isWithin(number, min, max)) {
+      throw new BadValue("duration", { min, max, unit });
+    }
+    return number;
+  });
+}
+
+function isWithin(number: number, min: number, max: number): boolean {
+  return Number.isInteger(number) && number >= min && number <= max;
+}
+
 /** One of `choices`; the first is the default. */
 export function oneOf<const C extends string>(...choices: C[]): Flag<C> {
   return value(choices.join("|"), choices[0]!, (text) => {
@@ -166,12 +218,14 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
   const usage = sentences.usage;
   const names = Object.keys(flags);
   const withValue = names.filter((name) => flags[name]!.placeholder !== undefined);
-  refuseMissingValue(withValue, args, sentences);
+  const [first, second] = args;
+  if (first === "--" && second?.startsWith("-")) {
+    throw new UsageError(fill(usage.separator, { flag: second.split("=")[0]! }));
+  }
+  refuseMissingValue(flags, args, sentences);
   // `parseArgs` takes `--no-port=1` for `--port=1`.
   const negated = beforeEnd(args).find((argument) => argument.startsWith("--no-"));
-  if (negated !== undefined) {
-    throw new UsageError(fill(usage.unknownFlag, { flag: negated.split("=")[0]! }));
-  }
+  if (negated !== undefined) throw unknownFlag(negated, names, sentences);
 
   const parsed = parseArgs(args, {
     boolean: names.filter((name) => !withValue.includes(name)),
@@ -182,9 +236,7 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
       return alias === undefined ? [] : [[alias, name]];
     })),
     unknown(argument, key) {
-      if (key !== undefined) {
-        throw new UsageError(fill(usage.unknownFlag, { flag: argument.split("=")[0]! }));
-      }
+      if (key !== undefined) throw unknownFlag(argument, names, sentences);
     },
   });
   const unwanted = parsed._[positionals];
@@ -250,12 +302,20 @@ function refuseCombinations(
 ): void {
   for (const [name, source] of sources) {
     const { with: needed, without: excluded } = flags[name]!;
-    if (needed !== undefined && !sources.has(needed)) {
-      throw new UsageError(fill(usage.incomplete, { flag: source, other: `--${needed}` }));
+    if (needed !== undefined && !namesOf(needed).some((other) => sources.has(other))) {
+      const other = namesOf(needed).map((other) => `--${other}`).join(" | ");
+      throw new UsageError(fill(usage.incomplete, { flag: source, other }));
     }
-    const other = excluded && sources.get(excluded);
-    if (other !== undefined) throw new UsageError(fill(usage.excluded, { flag: source, other }));
+    const other = namesOf(excluded).find((other) => sources.has(other));
+    if (other !== undefined) {
+      const details = { flag: source, other: sources.get(other)! };
+      throw new UsageError(fill(usage.excluded, details));
+    }
   }
+}
+
+function namesOf(names: string | readonly string[] = []): readonly string[] {
+  return typeof names === "string" ? [names] : names;
 }
 
 /** Refuses a number below the value of the flag that is its minimum. */
@@ -294,7 +354,7 @@ function givenTexts(
   if (given.length > 0) return { source: `--${name}`, texts: given };
 
   const variable = variableOf(name);
-  const value = environment(variable);
+  const value = flag.hasVariable === false ? undefined : environment(variable);
   if (value !== undefined) {
     if (flag.separator !== undefined) {
       const texts = value.split(flag.separator).map((part) => part.trim()).filter(Boolean);
@@ -308,14 +368,34 @@ function givenTexts(
   return { source: `--${name}`, texts, isDefault: true };
 }
 
+/** The error for a flag that is not in the table, with the one that was meant if one is near. */
+function unknownFlag(argument: string, names: string[], { usage }: Sentences): UsageError {
+  const flag = argument.split("=")[0]!;
+  const near = nearest(flag.replace(/^-+/, ""), names);
+  return new UsageError(
+    near === undefined
+      ? fill(usage.unknownFlag, { flag })
+      : fill(usage.unknownFlagNear, { flag, near: `--${near}` }),
+  );
+}
+
 /** Refuses a flag without its value. `parseArgs` would read `--port --host=x` as an empty port. */
-function refuseMissingValue(withValue: string[], args: string[], sentences: Sentences): void {
+function refuseMissingValue(
+  flags: Record<string, Flag<unknown>>,
+  args: string[],
+  { usage }: Sentences,
+): void {
+  const withValue = Object.entries(flags).filter(([, flag]) => flag.placeholder !== undefined)
+    .flatMap(([name, { alias }]) =>
+      alias === undefined ? [`--${name}`] : [`--${name}`, `-${alias}`]
+    );
   const flagsOnly = beforeEnd(args);
   flagsOnly.forEach((argument, index) => {
-    if (!argument.startsWith("--") || !withValue.includes(argument.slice(2))) return;
+    if (!withValue.includes(argument)) return;
     const next = flagsOnly[index + 1];
-    if (next === undefined || next === "" || next.startsWith("-")) {
-      throw new UsageError(fill(sentences.usage.missingValue, { flag: argument }));
+    // A single `-` stands for standard input.
+    if (next === undefined || next === "" || next.startsWith("-") && next !== "-") {
+      throw new UsageError(fill(usage.missingValue, { flag: argument }));
     }
   });
 }

@@ -10,6 +10,8 @@ export interface Output {
   out(line: string): void;
   /** Writes to standard error: failures, and remarks for the person who watches. */
   err(line: string): void;
+  /** Writes bytes to standard output as they are; absent where there are only lines. */
+  bytes?(bytes: Uint8Array): void;
 }
 
 /** The process's own standard output and standard error. */

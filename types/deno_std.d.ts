@@ -55,3 +55,11 @@ declare module "@std/cli/parse-args" {
     options?: ParseOptions,
   ): { [name: string]: unknown; _: string[] };
 }
+
+declare module "@std/text/closest-string" {
+  export function closestString(givenWord: string, possibleWords: readonly string[]): string;
+}
+
+declare module "@std/text/levenshtein-distance" {
+  export function levenshteinDistance(a: string, b: string): number;
+}

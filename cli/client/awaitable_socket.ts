@@ -6,6 +6,7 @@
  */
 
 import { deadline } from "@std/async/deadline";
+import { WebSocket as CompressingWebSocket } from "../../mod.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { Failure } from "../failure.ts";
 import { printable } from "../printable.ts";
@@ -15,6 +16,17 @@ export interface Closing {
   code: number;
   reason: string;
   wasClean: boolean;
+}
+
+/** The exit code when an answer did not come in time. */
+export const NO_ANSWER = 3;
+
+/** The server closed the connection. */
+export class ClosedByServer extends Failure {
+  override name = "ClosedByServer";
+  constructor(message: string, readonly code: number, exitCode: number = 1) {
+    super(message, exitCode);
+  }
 }
 
 /** One connection, whose steps are awaited in the order in which the program takes them. */
@@ -28,6 +40,8 @@ export class AwaitableSocket {
   readonly #closed = Promise.withResolvers<Closing>();
   /** Resolves when a message arrives or the connection closes; undefined until `nextMessage()` waits. */
   #arrival: PromiseWithResolvers<void> | undefined;
+  /** Reads the messages once {@linkcode takeMessage} is used; of Deno's own WebSocket there is none. */
+  #reader: ReadableStreamDefaultReader<string | Uint8Array<ArrayBuffer>> | undefined;
   /** What the socket's error event told. */
   #error: unknown = "";
 
@@ -45,6 +59,7 @@ export class AwaitableSocket {
       if (event instanceof ErrorEvent) this.#error = event.error ?? event.message;
     };
     socket.onmessage = ({ data }) => {
+      if (this.#reader !== undefined) return;
       this.#arrived.push(typeof data === "string" ? data : new Uint8Array(data));
       this.#arrival?.resolve();
     };
@@ -84,11 +99,55 @@ export class AwaitableSocket {
     if (this.#arrived.length === 0 && this.#socket.readyState !== WebSocket.CLOSED) {
       this.#arrival = Promise.withResolvers();
       const timeoutSentence = fill(this.#sentences.failure.noAnswer, { ms: this.#timeout });
-      await this.#within(this.#arrival.promise, timeoutSentence);
+      await this.#within(this.#arrival.promise, timeoutSentence, NO_ANSWER);
     }
     const message = this.#arrived.shift();
-    if (message === undefined) throw new Failure(this.#ending(await this.#closed.promise));
+    if (message === undefined) throw this.#failureOf(await this.#closed.promise);
     return message;
+  }
+
+  /**
+   * Waits for the next message, however long it takes. While nobody waits, no more is read from the network; Deno's
+   * own WebSocket reads all the same, and keeps what it has read.
+   *
+   * @returns Undefined at the connection's end.
+   */
+  async takeMessage(): Promise<string | Uint8Array<ArrayBuffer> | undefined> {
+    if (this.#socket instanceof CompressingWebSocket) {
+      this.#reader ??= this.#socket.readable.getReader();
+    }
+    if (this.#arrived.length > 0) return this.#arrived.shift();
+    if (this.#reader !== undefined) {
+      try {
+        return (await this.#reader.read()).value;
+      } catch {
+        // How it ended, `ended()` tells.
+        return undefined;
+      }
+    }
+    if (this.#socket.readyState === WebSocket.CLOSED) return undefined;
+    this.#arrival = Promise.withResolvers();
+    await this.#arrival.promise;
+    return this.#arrived.shift();
+  }
+
+  /** How the connection ended, once it has. */
+  get ended(): Promise<Closing> {
+    return this.#closed.promise;
+  }
+
+  /**
+   * Checks how the connection has ended.
+   *
+   * @param isEarly Whether something was still awaited.
+   * @throws {Failure} If the connection was lost, closed with another code than 1000, or early.
+   */
+  checkEnding(closing: Closing, isEarly: boolean): void {
+    if (isEarly || !closing.wasClean) throw this.#failureOf(closing);
+    // 1005 is for a Close frame without a code.
+    if (closing.code === 1000 || closing.code === 1005) return;
+    const sentence = this.#told(closing, this.#sentences.failure.closedByServer);
+    throw new ClosedByServer(sentence, closing.code, 0);
   }
 
   /**
@@ -98,24 +157,31 @@ export class AwaitableSocket {
    */
   async close(): Promise<Closing> {
     this.#socket.close(1000);
+    // What has come and was not read would keep the Close frame behind it from being read.
+    this.#reader?.cancel().catch(() => {});
     const timeoutSentence = fill(this.#sentences.failure.noClose, { ms: this.#timeout });
     const closing = await this.#within(this.#closed.promise, timeoutSentence);
-    if (!closing.wasClean) throw new Failure(this.#ending(closing));
+    if (!closing.wasClean) throw this.#failureOf(closing);
     return closing;
   }
 
-  #ending({ code, reason, wasClean }: Closing): string {
+  #failureOf(closing: Closing): Failure {
     const { failure } = this.#sentences;
-    if (!wasClean) return fill(failure.lost, { code });
-    return fill(failure.closedEarly, { code, reason: reason && `, "${printable(reason)}"` });
+    const { code, wasClean } = closing;
+    if (!wasClean) return new Failure(fill(failure.lost, { code }));
+    return new ClosedByServer(this.#told(closing, failure.closedEarly), code);
   }
 
-  async #within<T>(promise: Promise<T>, timeoutSentence: string): Promise<T> {
+  #told({ code, reason }: Closing, sentence: string): string {
+    return fill(sentence, { code, reason: reason && `, "${printable(reason)}"` });
+  }
+
+  async #within<T>(promise: Promise<T>, timeoutSentence: string, exitCode = 1): Promise<T> {
     try {
       return await deadline(promise, this.#timeout);
     } catch (error) {
       if (error instanceof DOMException && error.name === "TimeoutError") {
-        throw new Failure(timeoutSentence);
+        throw new Failure(timeoutSentence, exitCode);
       }
       throw error;
     }

@@ -16,7 +16,7 @@ import type { CertificatePair } from "../certificates.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
 import { printable } from "../printable.ts";
-import { proxyOptions } from "./proxy.ts";
+import { type ProxyOptions, proxyOptions } from "./proxy.ts";
 import { Refusal } from "./refusal.ts";
 
 /** How {@linkcode dial} connects. */
@@ -31,6 +31,12 @@ export interface DialOptions {
   insecure: boolean;
   /** The client's own certificate. */
   pair?: CertificatePair | undefined;
+  /** The name in TLS, and of the certificate, where that is another than the URL's. */
+  serverName?: string | undefined;
+  /** Where the server is reached, where that is elsewhere than the URL says. */
+  address?: { hostname: string; port: number } | undefined;
+  /** Longest message received, in bytes. */
+  maxMessageSize?: number | undefined;
   /** The path of a Unix socket to connect to. */
   unix?: string | undefined;
   /** The URL of a proxy; without it, the environment decides. */
@@ -51,13 +57,37 @@ export interface Dialled {
 
 /** Starts to connect. */
 export function dial(url: URL, options: DialOptions, sentences: Sentences): Dialled {
+  const { serverName } = options;
+  if (serverName !== undefined) [url, options] = underName(serverName, url, options);
   return options.compression !== false
     ? dialCompressing(url, options, sentences)
     : dialBuiltIn(url, options, sentences);
 }
 
+/** The same server under another name: it is reached where it was, and asked for the host that it was asked for. */
+function underName(name: string, url: URL, options: DialOptions): [URL, DialOptions] {
+  const renamed = new URL(url);
+  renamed.hostname = name;
+  const hostname = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const { unix, address = { hostname, port: Number(url.port || 443) } } = options;
+  const hasHost = options.headers.some(([name]) => name.toLowerCase() === "host");
+  return [renamed, {
+    ...options,
+    headers: hasHost ? options.headers : [...options.headers, ["Host", url.host]],
+    address: unix === undefined ? address : undefined,
+  }];
+}
+
+/** The way to the server, for the library's WebSocket. */
+function routeOptions(url: URL, options: DialOptions, sentences: Sentences): ProxyOptions {
+  const { unix, address, proxy } = options;
+  if (unix !== undefined) return { unix };
+  if (address !== undefined) return { proxy: { transport: "tcp", ...address } };
+  return proxyOptions(url, proxy, sentences);
+}
+
 function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): Dialled {
-  const { compression, pair, unix, proxy, protocols, headers, caCerts, insecure } = options;
+  const { compression, pair, protocols, headers, caCerts, insecure, maxMessageSize } = options;
   let socket: CompressingWebSocket;
   try {
     socket = new CompressingWebSocket(url, {
@@ -67,7 +97,8 @@ function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): 
       caCerts,
       insecure,
       ...pair && { cert: pair.cert, key: pair.key },
-      ...unix === undefined ? proxyOptions(url, proxy, sentences) : { unix },
+      ...maxMessageSize !== undefined && { maxMessageSize },
+      ...routeOptions(url, options, sentences),
     });
   } catch (error) {
     // What is not allowed is told at once.
@@ -97,9 +128,12 @@ function explainError(
 }
 
 /** What the runtime's own WebSocket connects with. */
-function httpClient({ caCerts, pair, unix, proxy }: DialOptions, http2: boolean): Deno.HttpClient {
+function httpClient(options: DialOptions, http2: boolean): Deno.HttpClient {
+  const { caCerts, pair, unix, address, proxy } = options;
   const route = unix !== undefined
     ? { transport: "unix" as const, path: unix }
+    : address !== undefined
+    ? { transport: "tcp" as const, ...address }
     : proxy !== undefined
     ? { url: proxy }
     : undefined;

@@ -4,96 +4,108 @@
  * @module
  */
 
-import { withoutToken } from "../bearer_subprotocol.ts";
 import type { Failure } from "../failure.ts";
 import { printable } from "../printable.ts";
-import { fill, type Sentences } from "../sentences.ts";
-import type { AwaitableSocket } from "./awaitable_socket.ts";
-import type { Dialled } from "./dial.ts";
-import { Refusal } from "./refusal.ts";
-import type { Report } from "./report.ts";
+import { fill } from "../sentences.ts";
+import { Stopped, unlessStopped } from "../signals.ts";
+import type { Opened } from "./connector.ts";
+import { messagesOf, type OwnMessage, ownMessage } from "./messages.ts";
+import { exitCodeOf, type Mode, type Run } from "./mode.ts";
+import { reconnecting } from "./reconnect.ts";
+import type { Step } from "./report.ts";
+
+/** What the demo's client sends. */
+const DEFAULT_MESSAGE = "Olá, servidor WebSocket!";
+
+/** Sends each message of the command line, awaits each answer, and closes. */
+export const exchange: Mode = async (run) => {
+  const { options, sentences } = run;
+  const given = await messagesOf(options, sentences);
+  const isDemo = given.length === 0 && !options["connect-only"];
+  const exchange = new Exchange(isDemo ? [ownMessage(DEFAULT_MESSAGE, options)] : given, run);
+  try {
+    await reconnecting(run, {
+      attempt: () => exchange.attempt(),
+      failed: (failure) => exchange.fail(failure),
+    });
+    return 0;
+  } catch (error) {
+    const code = exitCodeOf(error, options);
+    const wasStopped = error instanceof Stopped && error.exitCode !== 0;
+    if (wasStopped || options.reconnect > 0) exchange.summarize();
+    return code;
+  }
+};
 
 /** The messages of one run of the client, over as many connections as they need. */
-export class Exchange {
+class Exchange {
+  readonly #messages: OwnMessage[];
+  readonly #run: Run;
   /** How many messages have been answered. */
-  answered = 0;
+  #answered = 0;
+  /** How many of them before the current attempt. */
+  #answeredBefore = 0;
   /** How many have been sent. */
   #sent = 0;
-  /** The sentence for a failure in the current step. */
-  #step: "connectFailed" | "sendFailed" | "readFailed" | "closeFailed" = "connectFailed";
+  #step: Step = "connectFailed";
 
-  constructor(
-    readonly texts: string[],
-    readonly binary: boolean,
-    readonly report: Report,
-    readonly sentences: Sentences,
-  ) {}
+  constructor(messages: OwnMessage[], run: Run) {
+    this.#messages = messages;
+    this.#run = run;
+  }
 
-  /** Sends each message that has no answer yet and waits for one, then closes. */
-  async run(
-    host: string,
-    { socket, explain }: Dialled,
-    connection: AwaitableSocket,
-  ): Promise<void> {
-    const { report, texts, sentences: { client } } = this;
+  /** Connects, sends each message that has no answer yet and waits for one, then closes. */
+  async attempt(): Promise<void> {
+    const { connector, stop } = this.#run;
     this.#step = "connectFailed";
-    await connection.opened(host, explain);
-    const { protocol, extensions } = socket;
-    report.json({ event: "open", protocol: withoutToken(protocol), extensions });
+    this.#answeredBefore = this.#answered;
+    using opened = await connector.open(stop);
+    await unlessStopped(this.#exchange(opened), stop);
+  }
 
-    while (this.answered < texts.length) {
+  async #exchange({ socket, connection }: Opened): Promise<void> {
+    const { report, statistics, options, sentences: { client } } = this.#run;
+    this.#step = "readFailed";
+    for (let left = options.skip; left > 0; left--) report.received(await connection.nextMessage());
+    while (this.#answered < this.#messages.length) {
       this.#step = "sendFailed";
-      const text = texts[this.answered]!;
-      const message = this.binary ? new TextEncoder().encode(text) : text;
-      const data = printable(message);
-      if (this.#sent > this.answered) {
+      const message = this.#messages[this.#answered]!;
+      if (this.#sent > this.#answered) {
+        const data = printable(message);
         report.err(fill(client.resending, { data }), { event: "resending", data });
       }
       socket.send(message);
-      this.#sent = this.answered + 1;
-      report.err(fill(client.sent, { data }), dataEvent("sent", message));
+      statistics?.sent();
+      this.#sent = this.#answered + 1;
+      report.sent(message);
       this.#step = "readFailed";
       const answer = await connection.nextMessage();
-      this.answered++;
-      const line = fill(client.received, { data: printable(answer) });
-      report.out(line, dataEvent("received", answer));
+      statistics?.received();
+      this.#answered++;
+      report.received(answer);
     }
     this.#step = "closeFailed";
-    const closing = await connection.close();
-    report.err(client.closed, { event: "closed", ...closing });
+    report.closed(await connection.close());
   }
 
-  /** Reports a failure; of a response that refuses, what it tells besides. */
-  fail(failure: Failure): void {
-    const { message } = failure;
-    const { client } = this.sentences;
-    const { status, told: headers = {}, body = "" } = failure instanceof Refusal ? failure : {};
-    const details = Object.entries(headers).map(([name, value]) => `${name}: ${printable(value)}`);
-    const reason = [message, ...details].join("; ");
-    this.report.err(fill(client[this.#step], { reason }), {
-      event: "error",
-      step: this.#step,
-      message,
-      ...status !== undefined && { status, headers, body },
-    });
-    if (body !== "") this.report.remark(fill(client.refusalBody, { body: printable(body.trim()) }));
+  /**
+   * Reports a failure.
+   *
+   * @returns Whether there was an answer before it: so the server works.
+   */
+  fail(failure: Failure): boolean {
+    this.#run.report.failed(this.#step, failure);
+    return this.#answered > this.#answeredBefore;
   }
 
   /** Reports how many messages were answered, not answered, and not sent. */
   summarize(): void {
+    const { report, sentences } = this.#run;
     const counts = {
-      answered: this.answered,
-      unanswered: this.#sent - this.answered,
-      unsent: this.texts.length - this.#sent,
+      answered: this.#answered,
+      unanswered: this.#sent - this.#answered,
+      unsent: this.#messages.length - this.#sent,
     };
-    const line = fill(this.sentences.client.summary, counts);
-    this.report.err(line, { event: "summary", ...counts });
+    report.err(fill(sentences.client.summary, counts), { event: "summary", ...counts });
   }
-}
-
-/** The JSON of a message. */
-function dataEvent(event: string, data: string | Uint8Array): Record<string, unknown> {
-  return typeof data === "string"
-    ? { event, type: "text", data }
-    : { event, type: "binary", base64: data.toBase64() };
 }

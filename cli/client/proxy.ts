@@ -14,6 +14,7 @@ import { fill, type Sentences } from "../sentences.ts";
 
 /** What {@linkcode WebSocket} of the library is to use. */
 export interface ProxyOptions {
+  unix?: string;
   proxy?: Deno.Proxy;
   connect?: Connect;
 }

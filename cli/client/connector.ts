@@ -1,0 +1,133 @@
+/**
+ * Makes connections as the client's flags say: with what is trusted, the credentials, and redirects.
+ *
+ * @module
+ */
+
+import { FOLDER, isThere } from "../../certs/generate.ts";
+import { isBearer, withoutToken } from "../bearer_subprotocol.ts";
+import { Failure } from "../failure.ts";
+import { readAuthority, readCertificatePair } from "../certificates.ts";
+import { fill, type Sentences } from "../sentences.ts";
+import { unlessStopped } from "../signals.ts";
+import { AwaitableSocket } from "./awaitable_socket.ts";
+import { dial, type Dialled, type DialOptions } from "./dial.ts";
+import { UsageError } from "../flags.ts";
+import { addressOf } from "./address.ts";
+import { headersOf } from "./credentials.ts";
+import type { Options } from "./flags.ts";
+import { startPings } from "./pings.ts";
+import { Refusal } from "./refusal.ts";
+import type { Report } from "./report.ts";
+import type { Statistics } from "./statistics.ts";
+import { isRedirect, redirectTarget, withoutSecrets } from "./url.ts";
+
+/** A connection that is open. Disposing of it ends it. */
+export interface Opened extends Disposable {
+  socket: WebSocket;
+  /** The socket's steps, to be awaited. */
+  connection: AwaitableSocket;
+}
+
+/** Connects to the server of the command line, as often as it is asked. */
+export class Connector {
+  constructor(
+    readonly url: URL,
+    readonly options: Options,
+    readonly report: Report,
+    readonly sentences: Sentences,
+    /** Counts what the connections carry, if that is asked for. */
+    readonly statistics?: Statistics,
+  ) {}
+
+  /**
+   * Connects, and waits until the connection is open. Reports both.
+   *
+   * @throws {Failure} If there is no connection.
+   * @throws {Stopped} If `stop` aborts first.
+   */
+  async open(stop: AbortSignal): Promise<Opened> {
+    const { options, report, sentences } = this;
+    for (let target = this.url, redirects = 0;;) {
+      const dialled = await this.#connect(target);
+      const { socket } = dialled;
+      try {
+        const connection = new AwaitableSocket(socket, options.timeout, sentences);
+        await unlessStopped(connection.opened(target.host, dialled.explain), stop);
+        const { protocol, extensions } = socket;
+        this.#checkProtocol(protocol);
+        report.json({ event: "open", protocol: withoutToken(protocol), extensions });
+        const stopPings = startPings(socket, options.ping, report, sentences);
+        return {
+          socket,
+          connection,
+          [Symbol.dispose]: () => {
+            stopPings();
+            this.statistics?.add(socket);
+            dialled[Symbol.dispose]();
+          },
+        };
+      } catch (error) {
+        dialled[Symbol.dispose]();
+        if (!options.location || !(error instanceof Refusal) || !isRedirect(error)) throw error;
+        target = redirectTarget(target, error, ++redirects, sentences);
+      }
+    }
+  }
+
+  /** Refuses a server that chose none of the subprotocols offered; of Deno's own WebSocket, it would not be told. */
+  #checkProtocol(chosen: string): void {
+    const offered = this.options.protocol;
+    if (offered.length === 0 || chosen !== "") return;
+    const protocols = withoutToken(offered.map((protocol) => `"${protocol}"`).join(", "));
+    throw new Failure(fill(this.sentences.failure.noProtocol, { protocols }));
+  }
+
+  /** Starts to connect, and reports it. */
+  async #connect(target: URL): Promise<Dialled> {
+    const { options, report, sentences } = this;
+    const shown = withoutSecrets(target.href);
+    report.out(fill(sentences.client.connecting, { url: shown }), {
+      event: "connecting",
+      url: shown,
+    });
+    if (options.insecure) report.err(sentences.client.insecure, { event: "insecure" });
+    return dial(target, await this.dialOptions(target), sentences);
+  }
+
+  /** How to connect to `target`: the URL of the command line, or one that it redirects to. */
+  async dialOptions(target: URL): Promise<DialOptions> {
+    const { options, sentences } = this;
+    const { cert, key, unix, proxy, compression, insecure, sni } = options;
+    if (sni !== undefined && target.protocol === "ws:") {
+      throw new UsageError(fill(sentences.usage.incomplete, { flag: "--sni", other: "wss://" }));
+    }
+    const caCerts = await authorities(options.cacert, sentences);
+    // Another server must not be shown what was meant for the first.
+    const isOwn = target.origin === this.url.origin;
+    return {
+      compression,
+      protocols: options.protocol.filter((protocol) => isOwn || !isBearer(protocol)),
+      headers: isOwn ? await headersOf(options, sentences) : [],
+      caCerts,
+      insecure,
+      pair: isOwn && cert !== undefined && key !== undefined
+        ? await readCertificatePair({ cert, key }, sentences)
+        : undefined,
+      serverName: isOwn ? sni : undefined,
+      address: await addressOf(target, options, sentences),
+      maxMessageSize: options["max-message-size"],
+      unix,
+      proxy,
+    };
+  }
+}
+
+/** The authority that the user named, or else the development one if it exists. */
+async function authorities(cacert: string | undefined, sentences: Sentences): Promise<string[]> {
+  if (cacert !== undefined) return [await readAuthority(cacert, sentences)];
+  const development = `${FOLDER}/ca.crt`;
+  const { state } = await Deno.permissions.query({ name: "read", path: development });
+  if (state !== "granted" || !await isThere(development)) return [];
+  return [await readAuthority(development, sentences)];
+}

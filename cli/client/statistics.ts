@@ -1,0 +1,143 @@
+/**
+ * What a run of the client has sent and received, for `--stats`.
+ *
+ * @module
+ */
+
+import { WebSocket as CompressingWebSocket } from "../../mod.ts";
+import { fill, type Sentences } from "../sentences.ts";
+import type { Report } from "./report.ts";
+
+/** Most answers that are awaited at a time and measured; those of further messages are not. */
+const MAX_PENDING = 65_536;
+
+/** How many times of answers are kept: beyond these, a random sample of all. */
+const SAMPLES = 65_536;
+
+/** Counts messages and bytes, and measures answers: the nth message received is taken for the answer to the nth. */
+export class Statistics {
+  /** When the messages that have no answer yet were sent, from `#first` on; in milliseconds. */
+  readonly #pending: number[] = [];
+  #first = 0;
+  readonly #times: number[] = [];
+  /** How many times there were. */
+  #measured = 0;
+  readonly #now: () => number;
+  readonly #sent = new Sum();
+  readonly #received = new Sum();
+
+  /** @param now The current time, in milliseconds. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  /** A message was sent. */
+  sent(): void {
+    if (this.#pending.length - this.#first < MAX_PENDING) this.#pending.push(this.#now());
+  }
+
+  /** A message was received. */
+  received(): void {
+    const start = this.#pending[this.#first];
+    if (start === undefined) return;
+    this.#first++;
+    if (this.#first === MAX_PENDING) {
+      this.#pending.splice(0, this.#first);
+      this.#first = 0;
+    }
+    const index = this.#measured < SAMPLES
+      ? this.#measured
+      : Math.floor(Math.random() * this.#measured);
+    this.#measured++;
+    if (index < SAMPLES) this.#times[index] = this.#now() - start;
+  }
+
+  /** Adds what a connection has carried; of Deno's own WebSocket, that is not known. */
+  add(socket: WebSocket): void {
+    if (!(socket instanceof CompressingWebSocket)) return;
+    const { stats } = socket as { stats?: { sent: Traffic; received: Traffic } };
+    if (stats === undefined) return;
+    this.#sent.add(stats.sent);
+    this.#received.add(stats.received);
+  }
+
+  /** Reports all of it. */
+  tell(report: Report, { client }: Sentences): void {
+    const times = this.#times.toSorted((a, b) => a - b);
+    const answers = times.length === 0
+      ? undefined
+      : { p50: percentile(times, 0.5), p99: percentile(times, 0.99) };
+    report.json({
+      event: "stats",
+      sent: this.#sent.toJSON(),
+      received: this.#received.toJSON(),
+      ...answers && { answers },
+    });
+    report.remark(fill(client.statsSent, this.#sent.words()));
+    report.remark(fill(client.statsReceived, this.#received.words()));
+    if (answers !== undefined) report.remark(fill(client.statsAnswers, answers));
+  }
+}
+
+/** What a connection has carried one way. */
+interface Traffic {
+  messages: number;
+  messageBytes: number;
+  wireBytes: number;
+}
+
+/** What all connections have carried one way. */
+class Sum {
+  #messages = 0;
+  #messageBytes = 0;
+  #wireBytes = 0;
+
+  add(traffic: Traffic): void {
+    this.#messages += traffic.messages;
+    this.#messageBytes += traffic.messageBytes;
+    this.#wireBytes += traffic.wireBytes;
+  }
+
+  toJSON(): Record<string, number> {
+    return {
+      messages: this.#messages,
+      messageBytes: this.#messageBytes,
+      wireBytes: this.#wireBytes,
+    };
+  }
+
+  words(): Record<string, string | number> {
+    const share = this.#messageBytes === 0 ? 0 : this.#wireBytes / this.#messageBytes;
+    return {
+      messages: this.#messages,
+      bytes: sizeText(this.#messageBytes),
+      wire: sizeText(this.#wireBytes),
+      percent: Math.round(share * 100),
+    };
+  }
+}
+
+/** The time that a share of sorted times does not exceed, in milliseconds with two decimals. */
+function percentile(sorted: number[], share: number): number {
+  const time = sorted[Math.ceil(sorted.length * share) - 1]!;
+  return Math.round(time * 100) / 100;
+}
+
+/**
+ * A size in decimal units.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { sizeText } from "./statistics.ts";
+ *
+ * assertEquals(sizeText(999), "999 B");
+ * assertEquals(sizeText(4_123_000), "4.1 MB");
+ * ```
+ */
+export function sizeText(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  const units = ["kB", "MB", "GB", "TB"];
+  const power = Math.min(Math.floor(Math.log10(bytes) / 3), units.length);
+  return `${(bytes / 1000 ** power).toFixed(1)} ${units[power - 1]}`;
+}
