@@ -61,8 +61,10 @@ export interface LeavingServer {
   stopAccepting(): void;
   /** The sessions that are open. */
   sessions(): Session[];
-  /** Whether no connection is left. */
+  /** Whether no connection is left, and every socket has been told of its end. */
   isEmpty(): boolean;
+  /** Whether there has been a socket. */
+  hadSockets(): boolean;
   /** Ends every connection that is left. */
   cutOff(): void;
 }
@@ -161,9 +163,11 @@ export class Leaving {
   }
 
   #finish(): void {
-    clearTimeout(this.#timer);
     this.#sockets.stop();
-    this.#finished.resolve();
+    clearTimeout(this.#timer);
+    // What the last handlers of `close` do at once comes first.
+    if (this.#server.hadSockets()) this.#wait(0, () => this.#finished.resolve());
+    else this.#finished.resolve();
   }
 
   #wait(ms: number, callback: () => void): void {

@@ -116,7 +116,7 @@ class Server implements HttpServer {
   readonly #proxies: TrustedProxies;
   readonly #proxyProtocol: boolean;
   readonly #connections = new Map<Incoming, Served>();
-  readonly #counters = new ServerCounters();
+  readonly #counters = new ServerCounters(() => this.#leaving.checkEmpty());
   readonly #onRefused: ServeOptions["onRefused"];
   /** Connections in the middle of the TLS handshake: cut off at shutdown. */
   readonly #handshakes = new Set<Incoming>();
@@ -216,7 +216,8 @@ class Server implements HttpServer {
         for (const incoming of this.#handshakes) incoming.destroy();
       },
       sessions: () => Array.from(connections.values(), ({ session }) => session ?? []).flat(),
-      isEmpty: () => connections.size === 0,
+      isEmpty: () => connections.size === 0 && this.#counters.openSockets === 0,
+      hadSockets: () => this.#counters.hadSockets,
       cutOff: () => {
         for (const [incoming, { session }] of connections) {
           session?.fail(new Error("Connection lost: the server has stopped"));

@@ -107,6 +107,7 @@ export class ServerCounters implements SessionWatcher {
   readonly #open = new Set<Session>();
   #connections = 0;
   #sockets = 0;
+  readonly #onSessionEnded: () => void;
   /** Of the WebSockets that have ended. */
   readonly #ended = { received: noTraffic(), sent: noTraffic() };
   readonly #responses: Record<StatusClass, number> = {
@@ -146,6 +147,21 @@ export class ServerCounters implements SessionWatcher {
     "4xxx": 0,
   };
 
+  /** @param onSessionEnded Called when a WebSocket has been told of its end. */
+  constructor(onSessionEnded: () => void) {
+    this.#onSessionEnded = onSessionEnded;
+  }
+
+  /** How many WebSockets have not been told of their end. */
+  get openSockets(): number {
+    return this.#open.size;
+  }
+
+  /** Whether there has been a WebSocket. */
+  get hadSockets(): boolean {
+    return this.#sockets > 0;
+  }
+
   /** A connection has come. */
   connected(): void {
     this.#connections++;
@@ -172,6 +188,7 @@ export class ServerCounters implements SessionWatcher {
     this.#open.delete(session);
     add(this.#ended, session.stats);
     this.#closes[classOf(code)]++;
+    this.#onSessionEnded();
   }
 
   /** @param openConnections How many connections there are. */

@@ -59,7 +59,7 @@ export interface SessionListener {
 /** What is told of the end of each of many sessions. */
 export interface SessionWatcher {
   /**
-   * The session has ended: what it counts changes no more.
+   * The session has ended, and its owner has been told: what it counts changes no more.
    *
    * @param code The code that this end has failed the connection with, else the peer's.
    */
@@ -926,7 +926,6 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       reason: this.#closeReason,
       error,
     };
-    this.watcher?.sessionEnded(this, error instanceof ProtocolError ? error.code : this.#closeCode);
     this.#tellEnd();
   }
 
@@ -942,8 +941,13 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       return this.#tell(() => this.listener.onError(ending.error));
     }
     this.#ending = undefined;
-    this.listener.onEnd(ending);
-    this.#ended?.resolve();
+    try {
+      this.listener.onEnd(ending);
+    } finally {
+      const { code, error } = ending;
+      this.watcher?.sessionEnded(this, error instanceof ProtocolError ? error.code : code);
+      this.#ended?.resolve();
+    }
   }
 
   // Life signs and leaving

@@ -16,7 +16,15 @@ import {
   WebSocket,
 } from "../../mod.ts";
 import { CLOSE } from "../protocol/driver.ts";
-import { echo, handshake, next, opened, RawClient } from "../websocket/peers.ts";
+import {
+  acceptSockets,
+  closed,
+  echo,
+  handshake,
+  next,
+  opened,
+  RawClient,
+} from "../websocket/peers.ts";
 
 /** Longer than any test: what waits for it waits for ever. */
 const LONG = 600_000;
@@ -206,4 +214,18 @@ Deno.test("HttpServer.shutdown() rejects what is out of range, and goes on servi
     GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"),
   );
   assertStringIncludes(answer, "served");
+});
+
+Deno.test("HttpServer.shutdown() resolves after the handlers of close, and what they await at once", async () => {
+  const said: string[] = [];
+  const server = acceptSockets((socket) => {
+    socket.onclose = async () => {
+      for (let i = 0; i < 20; i++) await undefined;
+      said.push("close");
+    };
+  });
+  const client = await opened(server.url);
+  await closed(client);
+  await server.shutdown();
+  assertEquals(said, ["close"]);
 });

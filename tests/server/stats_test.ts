@@ -162,7 +162,7 @@ Deno.test("serve() tells onRefused of requests that no handler hears of", async 
 
 Deno.test("serve() tells onRefused of TLS handshakes that fail, and why, but not of health checks", async () => {
   const { cert, key } = await developmentCertificates();
-  await using server = refusing({ cert, key, handshakeTimeout: 200 });
+  await using server = refusing({ cert, key, handshakeTimeout: 1500 });
   const { port } = server.addr;
   // It connects and leaves, as load balancers do.
   (await RawClient.connect(port))[Symbol.dispose]();
