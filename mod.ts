@@ -29,6 +29,7 @@ export type { Message } from "./protocol/message.ts";
 export type { CompressionOptions } from "./protocol/permessage_deflate/options.ts";
 export { prepare, type PreparedMessage } from "./protocol/prepared_message.ts";
 export { ProtocolError, type Violation } from "./protocol/protocol_error.ts";
+export { attach, type Attachment, type AttachOptions } from "./server/attach.ts";
 export type { ShutdownOptions } from "./server/leaving.ts";
 export type {
   HttpServer,

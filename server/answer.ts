@@ -10,7 +10,7 @@ import { refuse } from "../transport/http_connections.ts";
 import { Misuse, tellOnce } from "./misuse.ts";
 import type { ServeHandler, ServeHandlerInfo, ServeLimits, ServeOptions } from "./options.ts";
 import { type Origin, type RequestBody, requestOf } from "./request.ts";
-import { checkResponse, sendResponse } from "./response.ts";
+import { checkResponse, ClientGone, sendResponse } from "./response.ts";
 import { OwnRequest, type Upgrade } from "./own_request.ts";
 
 /** How requests are answered. */
@@ -65,7 +65,7 @@ export async function answer(exchange: Exchange, options: AnswerOptions): Promis
       await upgradeTo!(upgrade, response);
     } else {
       if (!options.keepsConnections()) out.shouldKeepAlive = false;
-      await sendResponse(out, response, gone.signal, limits.responseTimeout);
+      await send(out, response, gone.signal, options);
     }
     completed.resolve();
   } catch (error) {
@@ -108,6 +108,26 @@ async function respond(
     }
   } finally {
     own.end();
+  }
+}
+
+/** Sends a response. A body that fails is told to `onError`, whose own response comes too late. */
+async function send(
+  out: ServerResponse,
+  response: Response,
+  signal: AbortSignal,
+  { limits, onError = printError }: AnswerOptions,
+): Promise<void> {
+  try {
+    await sendResponse(out, response, signal, limits.responseTimeout);
+  } catch (error) {
+    if (error instanceof ClientGone || error instanceof HttpError) throw error;
+    try {
+      await onError(error);
+    } catch (second) {
+      printError(second);
+    }
+    throw error;
   }
 }
 

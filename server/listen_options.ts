@@ -5,6 +5,7 @@
  */
 
 import type { ListenOptions } from "../transport/listener.ts";
+import type { KeyPair } from "../transport/key_pair.ts";
 import { numberOption } from "../websocket/options.ts";
 import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
 
@@ -58,18 +59,46 @@ export function listenOptions(options: ServeTcpOptions | ServeUnixOptions): List
     throw new TypeError(`Cannot serve: proxyProtocol is "${proxyProtocol}", must be true or false`);
   }
   if (path !== undefined) {
-    for (const name of ["port", "hostname", "reusePort", "tcpBacklog", "cert", "key"]) {
+    for (
+      const name of ["port", "hostname", "reusePort", "tcpBacklog", "cert", "key", "certificates"]
+    ) {
       if (given[name]) refuse(name, "leave it out beside path: a Unix socket has none");
     }
   }
   const { hostname = "0.0.0.0", port, reusePort = false, tcpBacklog } = options as ServeTcpOptions;
   return {
     hostname,
-    port: numberOption("serve", "port", port, 8000, 65_535),
+    port: portOf(port),
     reusePort: Boolean(reusePort),
     backlog: numberOption("serve", "tcpBacklog", tcpBacklog, 511, 65_535),
     path: path as string | undefined,
     proxyProtocol,
     pair: cert === undefined ? undefined : { cert: cert as string, key: key as string },
+    namedPairs: namedPairs(given.certificates, cert !== undefined),
   };
+}
+
+/** A port as Deno's own takes it: also as a string of its digits. */
+function portOf(value: unknown = 8000): number {
+  const port = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
+  if (!Number.isInteger(port)) {
+    throw new TypeError(`Cannot serve: port is ${JSON.stringify(value)}, must be a whole number`);
+  }
+  return numberOption("serve", "port", port, 8000, 65_535);
+}
+
+/** Checks the shape of pairs by name. */
+function namedPairs(given: unknown, isSecure: boolean): Record<string, KeyPair> | undefined {
+  if (given === undefined) return undefined;
+  if (!isSecure) {
+    throw new TypeError(
+      "Cannot serve: certificates need cert and key, for clients that ask for no name",
+    );
+  }
+  const isPair = (pair?: Partial<KeyPair>) =>
+    typeof pair?.cert === "string" && typeof pair.key === "string";
+  if (typeof given !== "object" || given === null || !Object.values(given).every(isPair)) {
+    throw new TypeError("Cannot serve: certificates must have a cert and a key for each name");
+  }
+  return given as Record<string, KeyPair>;
 }

@@ -123,6 +123,13 @@ export interface ServeTcpOptions extends ServeOptions<Deno.NetAddr> {
   key?: string;
   /** The format of both. */
   keyFormat?: "pem";
+  /**
+   * Other pairs, by the name of the server that a client asks for (SNI): a host name, or `*.` and the rest of
+   * it, which stands for one label more. Clients that ask for none of them get {@linkcode ServeTcpOptions.cert}.
+   *
+   * @default {{}}
+   */
+  certificates?: Record<string, { cert: string; key: string }>;
 }
 
 /** Options of {@linkcode serve} on a Unix socket. */
@@ -199,8 +206,11 @@ export interface HttpServer<Addr extends Deno.Addr = Deno.Addr> extends AsyncDis
    * Serves new connections with another certificate; those there are keep theirs.
    *
    * Rejects if the pair will not do, or the server does not speak TLS; then the old one is kept.
+   *
+   * @param options With `servername`, the pair takes the place of that of the name in
+   * {@linkcode ServeTcpOptions.certificates}, or is added to them.
    */
-  setCertificate(cert: string, key: string): Promise<void>;
+  setCertificate(cert: string, key: string, options?: { servername?: string }): Promise<void>;
 }
 
 /** The numbers of {@linkcode ServeOptions}, every one with its value. */

@@ -6,6 +6,7 @@
 
 import { HttpError } from "../protocol/http.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { hasToken } from "../protocol/grammar.ts";
 import { hasBody } from "../transport/http_connections.ts";
 
@@ -113,6 +114,11 @@ export function urlOf(
     throw new HttpError(400, "Cannot read request: its target or Host is in no URL");
   }
   return { url, host };
+}
+
+/** What the URLs of requests begin with that come by a socket of a `node:http` or `node:https` server. */
+export function schemeOf(socket: Socket): string {
+  return "encrypted" in socket ? "https" : "http";
 }
 
 /** The body of a request, or nothing where a `Request` has none. */

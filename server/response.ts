@@ -5,7 +5,7 @@
  */
 
 import type { ServerResponse } from "node:http";
-import { hasBody } from "../transport/http_connections.ts";
+import { hasBody, usualReason } from "../transport/http_connections.ts";
 
 /**
  * Checks that a response can be sent.
@@ -21,11 +21,22 @@ export function checkResponse(response: Response): void {
   }
 }
 
-/** Headers that are the connection's own, not the response's (RFC 9110 section 7.6.1). */
-const CONNECTION_HEADERS = new Set(["connection", "keep-alive", "transfer-encoding"]);
+/**
+ * Headers that are the connection's own, not the response's (RFC 9110 section 7.6.1), and the length, which
+ * is that of the body.
+ */
+const CONNECTION_HEADERS = new Set([
+  "connection",
+  "content-length",
+  "keep-alive",
+  "transfer-encoding",
+]);
 
 /** Statuses without a body (RFC 9110 section 6.4.1). */
 const BODILESS = new Set([204, 205, 304]);
+
+/** Statuses whose responses never say a length: it would be that of another response (section 8.6). */
+const LENGTHLESS = new Set([204, 304]);
 
 /**
  * How many microtasks the first parts of a body that is there already take at most. A body that takes
@@ -49,10 +60,10 @@ export async function sendResponse(
 ): Promise<void> {
   const { status, body } = response;
   const headers = headersOf(response, out);
-  const mayHaveBody = !BODILESS.has(status);
-  const needsLength = mayHaveBody && !response.headers.has("content-length");
-  if (body === null || !mayHaveBody) {
-    if (needsLength) headers.push("Content-Length", "0");
+  const isHead = out.req.method === "HEAD";
+  const given = lengthOf(response);
+  if (body === null || BODILESS.has(status)) {
+    if (!LENGTHLESS.has(status)) headers.push("content-length", String(isHead ? given ?? 0 : 0));
     writeHead(out, response, headers);
     void body?.cancel().catch(() => {});
     return await end(out, timeout);
@@ -61,33 +72,67 @@ export async function sendResponse(
   const reader = body.getReader();
   const cancel = () => void reader.cancel(signal.reason).catch(() => {});
   signal.addEventListener("abort", cancel);
+  let isHeadSent = false;
   try {
     const ahead = [reader.read()];
     const first = await soon(ahead[0]!);
     if (first !== undefined && !first.done) ahead.push(reader.read());
     const isWhole = first?.done || ahead.length > 1 && (await soon(ahead[1]!))?.done;
-    if (needsLength && isWhole) headers.push("Content-Length", String(first!.value?.length ?? 0));
+    const whole = !isWhole ? undefined : first!.done ? 0 : first!.value!.length;
+    const length = isHead ? given ?? whole : least(given, whole);
+    if (length !== undefined) headers.push("content-length", String(length));
     writeHead(out, response, headers);
-    if (out.req.method === "HEAD") return await end(out, timeout);
+    if (isHead) return await end(out, timeout);
     if (isWhole && isPart(first?.value) && first.value.length <= MAX_PART) {
-      return await end(out, timeout, first.value);
+      return await end(out, timeout, first.value.subarray(0, length));
     }
     // The client is to know of an answer whose body takes its time.
-    if (first === undefined) out.flushHeaders();
-    for (;;) {
+    if (first === undefined) {
+      out.flushHeaders();
+      isHeadSent = true;
+    }
+    for (let left = length ?? Infinity;;) {
       const { value, done } = await (ahead.shift() ?? reader.read());
-      if (signal.aborted) throw gone();
+      if (signal.aborted) throw new ClientGone();
+      if (!done && !isPart(value)) {
+        throw new TypeError("Cannot respond: body must consist of Uint8Arrays");
+      }
+      if (done && length !== undefined && left > 0) {
+        throw new TypeError(
+          `Cannot respond: body ends ${left} bytes before its Content-Length, ${length}`,
+        );
+      }
       if (done) break;
-      await write(out, value, timeout);
+      // What is beyond the length would be taken for the next answer.
+      await write(out, value.subarray(0, left), timeout);
+      isHeadSent = true;
+      left -= value.length;
+      if (left <= 0) break;
     }
     await end(out, timeout);
   } catch (error) {
-    out.destroy();
+    if (error instanceof ClientGone || out.req.socket.destroyed) out.destroy();
+    else {
+      // What there is of the answer is sent: by its head, it can be seen to be cut off.
+      if (!isHeadSent) out.flushHeaders();
+      out.req.socket.destroySoon();
+    }
     throw error;
   } finally {
     signal.removeEventListener("abort", cancel);
     cancel();
   }
+}
+
+/** The length of its body that a response says, if that is one. */
+function lengthOf({ headers }: Response): number | undefined {
+  const value = headers.get("content-length");
+  return value !== null && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
+}
+
+/** The lesser of the length that a response says and that of its body, as far as they are known. */
+function least(given: number | undefined, whole: number | undefined): number | undefined {
+  return given === undefined || whole === undefined ? given ?? whole : Math.min(given, whole);
 }
 
 /** The headers as `writeHead` takes them: names and values in turn. */
@@ -123,10 +168,9 @@ async function soon<T>(promise: Promise<T>): Promise<T | undefined> {
 const MAX_PART = 64 * 1024;
 
 /** Writes a part of a body; resolves when the client may be sent the next. */
-async function write(out: ServerResponse, part: unknown, timeout: number): Promise<void> {
-  if (!isPart(part)) throw new TypeError("Cannot respond: body must consist of Uint8Arrays");
+async function write(out: ServerResponse, part: Uint8Array, timeout: number): Promise<void> {
   for (let at = 0; at < part.length; at += MAX_PART) {
-    if (out.destroyed) throw gone();
+    if (out.destroyed) throw new ClientGone();
     if (!out.write(part.subarray(at, at + MAX_PART))) await event(out, "drain", timeout);
   }
 }
@@ -146,14 +190,14 @@ function end(out: ServerResponse, timeout: number, last?: Uint8Array): Promise<v
 function event(out: ServerResponse, name: "drain" | "finish", timeout: number): Promise<void> {
   return new Promise((resolve, reject) => {
     // It has been told already, and no event follows.
-    if (out.destroyed || out.req.socket.destroyed) return reject(gone());
+    if (out.destroyed || out.req.socket.destroyed) return reject(new ClientGone());
     const timer = setTimeout(() => out.destroy(), timeout);
     const settle = (isThere: boolean) => {
       clearTimeout(timer);
       out.off(name, onEvent);
       out.off("close", onClose);
       if (isThere) resolve();
-      else reject(gone());
+      else reject(new ClientGone());
     };
     const onEvent = () => settle(true);
     const onClose = () => settle(false);
@@ -162,12 +206,14 @@ function event(out: ServerResponse, name: "drain" | "finish", timeout: number): 
   });
 }
 
-function gone(): Error {
-  return new Deno.errors.Interrupted("Cannot respond: the client has gone");
+/** The client is not there any more. */
+export class ClientGone extends Deno.errors.Interrupted {
+  constructor() {
+    super("Cannot respond: the client has gone");
+  }
 }
 
-/** An empty reason phrase stands for the usual one. */
+/** An empty reason phrase stands for the usual one, if the status has one. */
 function writeHead(out: ServerResponse, { status, statusText }: Response, headers: string[]): void {
-  if (statusText === "") out.writeHead(status, headers);
-  else out.writeHead(status, statusText, headers);
+  out.writeHead(status, statusText || usualReason(status), headers);
 }

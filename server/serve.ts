@@ -232,11 +232,12 @@ class Server implements HttpServer {
   }
 
   // deno-lint-ignore require-await
-  async setCertificate(cert: string, key: string): Promise<void> {
-    if (!this.#listener.secure) {
-      throw new TypeError("Cannot set certificate: the server does not speak TLS");
-    }
-    this.#listener.setCertificate({ cert, key });
+  async setCertificate(
+    cert: string,
+    key: string,
+    { servername }: { servername?: string } = {},
+  ): Promise<void> {
+    this.#listener.setCertificate({ cert, key }, servername);
   }
 
   /** Serves one connection; its place is free again when its file descriptor is. */

@@ -24,7 +24,7 @@ import { Session } from "../websocket/session.ts";
 import { acceptedSocket, type WebSocket } from "../websocket/websocket.ts";
 import { Misuse } from "./misuse.ts";
 import { isCopy, ownRequests, type Upgrade } from "./own_request.ts";
-import { copyHeaders, urlOf } from "./request.ts";
+import { copyHeaders, schemeOf, urlOf } from "./request.ts";
 
 /** Options of {@linkcode upgradeWebSocket}. */
 export interface UpgradeWebSocketOptions<Data = undefined> extends SocketOptions {
@@ -195,8 +195,7 @@ function handshakeOf(message: IncomingMessage, socket: Socket | undefined) {
   }
   const headers = new Headers();
   copyHeaders(message, undefined, headers);
-  const scheme = "encrypted" in socket ? "https" : "http";
-  const { url } = urlOf(message, { scheme, authority: "localhost" });
+  const { url } = urlOf(message, { scheme: schemeOf(socket), authority: "localhost" });
   return { method: message.method!, headers, url };
 }
 

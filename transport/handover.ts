@@ -6,6 +6,7 @@
  */
 
 import type { Connection } from "./connection.ts";
+import { hasReadEnd } from "./native_handle.ts";
 import { buffer } from "./node.ts";
 import { connectionOf, decideWay, holdNetwork, type OpenSocket } from "./sockets.ts";
 
@@ -61,6 +62,8 @@ export class Handover {
     if (socket.destroyed) throw new Error("Connection lost");
     socket.off("data", this.#onData);
     socket.off("end", this.#onEnd);
+    // The event may be yet to come, and no handle tells of it again.
+    const hasEnded = hasReadEnd(socket);
     const written = Promise.withResolvers<void>();
     const connection = connectionOf(socket, {
       onBytes() {},
@@ -71,6 +74,6 @@ export class Handover {
     }, source);
     if (!connection.write(response)) await written.promise;
     const rest = new Uint8Array(buffer().Buffer.concat(this.#waiting));
-    return { connection, rest, peerEnded: this.#peerEnded };
+    return { connection, rest, peerEnded: this.#peerEnded || hasEnded };
   }
 }

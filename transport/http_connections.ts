@@ -12,7 +12,7 @@ import type { Socket } from "node:net";
 import { HttpError, isHost } from "../protocol/http.ts";
 import { Handover } from "./handover.ts";
 import { Linger } from "./linger.ts";
-import { http } from "./node.ts";
+import { buffer, http, net } from "./node.ts";
 import { holdNetwork, type OpenSocket } from "./sockets.ts";
 
 /** The bounds of an {@linkcode HttpConnections}, and what it calls. */
@@ -57,6 +57,8 @@ interface HttpConnection<Peer> {
   message: IncomingMessage | undefined;
   /** Whether requests are served; not behind one that was refused, or behind the last answer. */
   isServed: boolean;
+  /** Whether the network is held until the body of `message` is read on. */
+  isHeld: boolean;
   /** Takes back what was added to the socket. */
   release(): void;
 }
@@ -73,6 +75,9 @@ const NOT_UPGRADABLE = new HttpError(
   400,
   "Cannot upgrade: the request must have no body, and wait for the answer to the one before",
 );
+
+/** A request for an upgrade whose body would be taken for what comes after the upgrade. */
+export const BODY_OF_UPGRADE = new HttpError(400, "Cannot upgrade: the request must have no body");
 
 /** How often late heads are looked for, in milliseconds. */
 const CHECKING_MS = 1000;
@@ -100,7 +105,7 @@ export class HttpConnections<Peer> {
     // A peer may end its side once it has asked.
     (server as unknown as { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
     // The server does not listen itself. Deno ends the connections of one that does not after each answer.
-    Object.defineProperty(server, "listening", { get: () => this.#isOpen });
+    Object.defineProperty(server, "listening", { value: true });
     server.on("request", (message, response) => this.#onRequest(message, response));
     server.on("checkContinue", (message, response) => this.#onRequest(message, response));
     server.on("upgrade", (message, _socket, head) => this.#onUpgrade(message, head));
@@ -110,6 +115,8 @@ export class HttpConnections<Peer> {
     server.on("clientError", (error: Error & { code?: string }, socket) => {
       this.#onClientError(error, socket as Socket);
     });
+    // `close` does it itself, so that a client of TLS is told.
+    server.closeIdleConnections = () => {};
     // Starts the watch over heads that are late.
     server.emit("listening");
   }
@@ -117,35 +124,61 @@ export class HttpConnections<Peer> {
   /** Speaks HTTP on a connection of `peer`. */
   take(open: OpenSocket, peer: Peer): void {
     const { socket } = open;
-    const forget = () => void this.#connections.delete(socket);
-    const onEnd = () => this.#onEnd(socket);
-    const hold = () => holdNetwork(open, true);
-    const goOn = () => holdNetwork(open, false);
-    socket.on("close", forget).on("end", onEnd);
-    if (open.source !== socket) socket.on("pause", hold).on("resume", goOn);
-    const { destroySoon, _write } = socket;
-    completeEmptyWrites(socket);
-    // After its last answer, the server would end a connection at once: see `linger`.
-    socket.destroySoon = () => this.#linger(socket);
-    this.#connections.set(socket, {
+    const connection: HttpConnection<Peer> = {
       socket: open,
       peer,
       requests: 0,
       message: undefined,
       isServed: true,
+      isHeld: false,
       release() {
-        socket.off("close", forget).off("end", onEnd).off("pause", hold).off("resume", goOn);
-        Object.assign(socket, { destroySoon, _write });
+        socket.off("close", forget).off("end", onEnd).off("pause", hold).off("resume", goOn)
+          .off("data", onData);
+        Object.assign(socket, { destroySoon, write, _write });
       },
-    });
+    };
+    const forget = () => void this.#connections.delete(socket);
+    const onEnd = () => this.#onEnd(socket);
+    const hold = () => holdNetwork(open, true);
+    const goOn = () => connection.isHeld || holdNetwork(open, false);
+    const onData = () => this.#hold(connection);
+    socket.on("close", forget).on("end", onEnd);
+    if (open.source !== socket) socket.on("pause", hold).on("resume", goOn);
+    const { destroySoon, write, _write } = socket;
+    completeEmptyWrites(socket);
+    socket.write = writeEncoded as typeof socket.write;
+    // After its last answer, the server would end a connection at once: see `linger`.
+    socket.destroySoon = () => this.#linger(socket);
+    this.#connections.set(socket, connection);
     this.#server.emit("connection", socket);
+    // Node only stops delivery to a body that nobody reads, and the network of TLS goes on.
+    if (open.source !== socket) socket.on("data", onData);
     socket.resume();
+  }
+
+  /** Holds the network while the body of a request is not read. */
+  #hold(connection: HttpConnection<Peer>): void {
+    const { message } = connection;
+    if (message === undefined || connection.isHeld || message.complete) return;
+    if (message.readableLength < message.readableHighWaterMark) return;
+    connection.isHeld = true;
+    holdNetwork(connection.socket, true);
+    const release = () => {
+      // The event may tell of what was taken back since.
+      if (message.isPaused()) return;
+      message.off("resume", release);
+      connection.isHeld = false;
+      holdNetwork(connection.socket, false);
+    };
+    message.on("resume", release);
   }
 
   /** Ends connections without a request at once, and others after their answer. */
   close(): void {
     this.#isOpen = false;
-    for (const [socket, { requests }] of this.#connections) if (requests === 0) socket.destroy();
+    for (const [socket, { requests }] of this.#connections) {
+      if (requests === 0) socket.end(() => socket.destroy());
+    }
     this.#server.close(() => {});
   }
 
@@ -222,10 +255,7 @@ export class HttpConnections<Peer> {
     const { socket, peer } = connection;
     this.#connections.delete(message.socket);
     connection.release();
-    const response = new (http().ServerResponse)(message);
-    response.shouldKeepAlive = false;
-    response.assignSocket(message.socket);
-    response.once("finish", () => linger(message.socket));
+    const response = upgradeResponse(message);
     this.#options.onUpgrade({ message, response, handover: new Handover(socket, head), peer });
   }
 
@@ -264,10 +294,24 @@ function completeEmptyWrites(socket: Socket): void {
   };
 }
 
+/** What an ordinary answer to a request for an upgrade is sent by; it ends the connection. */
+export function upgradeResponse(message: IncomingMessage): ServerResponse {
+  const response = new (http().ServerResponse)(message);
+  response.shouldKeepAlive = false;
+  response.assignSocket(message.socket);
+  response.once("finish", () => linger(message.socket));
+  return response;
+}
+
 /** Whether a body follows the head of a request (RFC 9112 section 6.3). */
 export function hasBody({ headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined ||
     !/^0*$/.test(headers["content-length"] ?? "");
+}
+
+/** The reason phrase that goes with a status, or none. */
+export function usualReason(status: number): string {
+  return http().STATUS_CODES[status] ?? "";
 }
 
 /**
@@ -287,7 +331,7 @@ export function refuse(
 
 /** Likewise, where there is no request to answer. */
 function refuseConnection(socket: Socket, { status, message }: HttpError): void {
-  const lines = [`HTTP/1.1 ${status} ${http().STATUS_CODES[status] ?? ""}`];
+  const lines = [`HTTP/1.1 ${status} ${usualReason(status)}`];
   for (const [name, value] of Object.entries(headersOf(status))) lines.push(`${name}: ${value}`);
   const body = `${message}.\n`;
   lines.push(`Content-Length: ${body.length}`, "", body);
@@ -302,6 +346,13 @@ function headersOf(status: number, retryAfter = 5): Record<string, string> {
     ...(status === 503 && { "Retry-After": String(retryAfter) }),
     "Connection": "close",
   };
+}
+
+/** As `write` of a socket: Deno would write the Latin-1 of a head as UTF-8. */
+function writeEncoded(this: Socket, data: unknown, ...rest: unknown[]): boolean {
+  const isChanged = typeof data === "string" && rest[0] === "latin1" && /[^\0-\x7f]/.test(data);
+  const bytes = isChanged ? buffer().Buffer.from(data, "latin1") : data;
+  return net().Socket.prototype.write.call(this, bytes as Uint8Array, ...rest as []);
 }
 
 /**

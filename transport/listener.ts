@@ -6,6 +6,7 @@
 
 import type { Server, Socket } from "node:net";
 import { ProxyHeaderError, ProxyHeaderReader } from "../protocol/proxy_header.ts";
+import { Certificates } from "./certificates.ts";
 import { acceptAgain, listenAtOnce, readOn } from "./native_handle.ts";
 import { type KeyPair, usableKeyPair } from "./key_pair.ts";
 import { net } from "./node.ts";
@@ -15,7 +16,6 @@ import {
   isDecided,
   type OpenSocket,
   readFirst,
-  secureContext,
   secureServerSocket,
   underTls,
 } from "./sockets.ts";
@@ -33,6 +33,8 @@ export interface ListenOptions {
   path?: string | undefined;
   /** With it, the listener speaks TLS. */
   pair?: KeyPair | undefined;
+  /** In place of it, by the name of the server that a client asks for. */
+  namedPairs?: Record<string, KeyPair> | undefined;
   /** Whether a PROXY header comes before all else. @default {false} */
   proxyProtocol?: boolean;
 }
@@ -82,8 +84,7 @@ const MAX_UNDECIDED = 256;
 export class Listener {
   readonly addr: Deno.NetAddr | Deno.UnixAddr;
   readonly #server: Server;
-  #pair: KeyPair | undefined;
-  #context: unknown;
+  readonly #certificates: Certificates | undefined;
   readonly #acceptTimer: ReturnType<typeof setInterval>;
   /** Connections that wait until the way is decided. */
   #undecided = 0;
@@ -95,20 +96,22 @@ export class Listener {
    * @throws As `Deno.listen` and `Deno.listenTls`, if the address cannot be had or the pair will not do.
    */
   constructor(options: ListenOptions, accept: (incoming: Incoming) => void) {
-    const { proxyProtocol = false } = options;
-    if (options.pair !== undefined) this.setCertificate(options.pair);
-    void decideWay(this.#pair);
+    const { proxyProtocol = false, pair, namedPairs } = options;
+    const certificates = pair && new Certificates(pair, namedPairs);
+    this.#certificates = certificates;
+    const decide = () => decideWay(pair && usableKeyPair(pair.cert, pair.key));
+    void decide();
     this.#server = net().createServer({ pauseOnConnect: true, allowHalfOpen: true });
     // A client that left while it was accepted, or no free file descriptor: the next may do better.
     this.#server.on("error", () => {});
     const onFreed = () => acceptAgain(this.#server, options.backlog);
     this.#server.on("connection", (socket: Socket) => {
-      const incoming = new IncomingSocket(socket, this.#context, onFreed, proxyProtocol);
+      const incoming = new IncomingSocket(socket, certificates, onFreed, proxyProtocol);
       if (isDecided()) return accept(incoming);
       // A crowd at the start must leave descriptors for the proof.
       if (this.#undecided >= MAX_UNDECIDED) return incoming.destroy();
       this.#undecided++;
-      void decideWay(this.#pair).then(() => {
+      void decide().then(() => {
         this.#undecided--;
         if (!incoming.isClosed) accept(incoming);
       });
@@ -121,17 +124,20 @@ export class Listener {
   /**
    * Uses another certificate for the connections that come.
    *
+   * @param name The name of the server that it is for; by default, it is for all clients that ask for no other.
+   * @throws {TypeError} If the name is none, or the listener does not speak TLS.
    * @throws {Deno.errors.InvalidData} If the pair will not do; then the one before is kept.
    */
-  setCertificate({ cert, key }: KeyPair): void {
-    const pair = usableKeyPair(cert, key);
-    this.#context = secureContext(pair.cert, pair.key);
-    this.#pair = pair;
+  setCertificate(pair: KeyPair, name?: string): void {
+    if (this.#certificates === undefined) {
+      throw new TypeError("Cannot set certificate: the server does not speak TLS");
+    }
+    this.#certificates.set(pair, name);
   }
 
   /** Whether it speaks TLS. */
   get secure(): boolean {
-    return this.#pair !== undefined;
+    return this.#certificates !== undefined;
   }
 
   /** Lets the process live on for this listener's sake. */
@@ -158,7 +164,7 @@ class IncomingSocket implements Incoming {
   remoteAddr: Deno.Addr;
   onClosed: () => void = () => {};
   readonly #socket: Socket;
-  readonly #context: unknown;
+  readonly #certificates: Certificates | undefined;
   readonly #onFreed: () => void;
   readonly #proxyProtocol: boolean;
   isClosed = false;
@@ -168,12 +174,12 @@ class IncomingSocket implements Incoming {
 
   constructor(
     socket: Socket,
-    context: unknown,
+    certificates: Certificates | undefined,
     onFreed: () => void,
     proxyProtocol: boolean,
   ) {
     this.#socket = socket;
-    this.#context = context;
+    this.#certificates = certificates;
     this.#onFreed = onFreed;
     this.#proxyProtocol = proxyProtocol;
     this.remoteAddr = addressOf(socket);
@@ -218,11 +224,16 @@ class IncomingSocket implements Incoming {
   #open(take: (socket: OpenSocket) => void): Promise<boolean> {
     const socket = this.#socket;
     if (socket.destroyed) return Promise.resolve(false);
-    if (this.#context === undefined) {
+    const certificates = this.#certificates;
+    if (certificates === undefined) {
       take({ socket, source: socket });
       return Promise.resolve(true);
     }
-    const secured = secureServerSocket(underTls(socket), this.#context);
+    const secured = secureServerSocket(
+      underTls(socket),
+      certificates.default,
+      certificates.hasNames ? (name) => certificates.of(name) : undefined,
+    );
     if (this.#proxyProtocol) readOn(secured);
     return new Promise((resolve) => {
       // A peer that ends its side in the middle of the handshake is not coming back.

@@ -13,6 +13,7 @@
  * - `writeBuffer(request, bytes)` of a `TCPWrap` keeps `bytes` until `request.oncomplete` is called, unless
  *   `streamBaseState[kLastWriteWasAsync]` is 0. A `TLSWrap` copies them, and must not be given the next
  *   before it calls `oncomplete`.
+ * - `socket._readableState.ended` is set before the event `end` comes.
  * - `server._listen2` listens before it returns.
  * - `context.addCACert(pem)` of a context of TLS adds an authority to the public ones.
  * - A server that has met a connection for which the process had no file descriptor accepts none after it,
@@ -259,6 +260,12 @@ export function nativeConnection(
 ): Connection | undefined {
   const handle = handleOf(socket);
   return handle && new NativeConnection(socket, handle, remoteAddr, receiver);
+}
+
+/** Whether the stream of a socket has read the end of what the peer sends, also if it has not told yet. */
+export function hasReadEnd(socket: Socket): boolean {
+  return (socket as unknown as { _readableState?: { ended?: boolean } })._readableState?.ended ===
+    true;
 }
 
 /** Stops the handle that reads from the network for a socket of TLS, or lets it go on. */

@@ -395,14 +395,26 @@ export function secureContext(cert: string, key: string): unknown {
   return tls().createSecureContext({ cert, key });
 }
 
-/** Starts TLS on an accepted socket, or what stands for it; `secure` or `close` follows. */
-export function secureServerSocket(socket: Socket | Duplex, context: unknown): Socket {
+/**
+ * Starts TLS on an accepted socket, or what stands for it; `secure` or `close` follows.
+ *
+ * @param contextOf What takes the place of `context` for a client that asks for a name.
+ */
+export function secureServerSocket(
+  socket: Socket | Duplex,
+  context: unknown,
+  contextOf?: (name: string) => unknown,
+): Socket {
   const { TLSSocket } = tls() as unknown as {
     TLSSocket: new (socket: Socket | Duplex, options: Record<string, unknown>) => Socket;
   };
   return new TLSSocket(socket, {
     isServer: true,
     secureContext: context,
+    ...(contextOf !== undefined && {
+      SNICallback: (name: string, done: (error: null, context: unknown) => void) =>
+        done(null, contextOf(name)),
+    }),
     ALPNProtocols: SERVED_ALPN_PROTOCOLS,
     allowHalfOpen: true,
   });

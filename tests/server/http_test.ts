@@ -80,6 +80,15 @@ Deno.test("serve() reads bodies with a length, in chunks, and after it asked for
   assert((await client.rest()).endsWith("POST 3"));
 });
 
+Deno.test("serve() asks for no body that the handler does not read", async () => {
+  await using server = start(() => new Response("unread"));
+  using client = await RawClient.connect(server.addr.port);
+  await client.write(
+    "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+  );
+  assertMatch(await client.rest(), /^HTTP\/1\.1 200 [^]*unread$/);
+});
+
 Deno.test("serve() streams a body back while it comes", async () => {
   await using server = start((request) => new Response(request.body));
   using client = await RawClient.connect(server.addr.port);

@@ -494,11 +494,14 @@ Deno.test("serve() refuses limits that are none", () => {
       { headerTimeout: NaN },
       { gracePeriod: Infinity },
       { maxHeaders: "5" },
-      { port: NaN },
-      { port: null },
+      { port: -1 },
+      { port: 65_536 },
     ]
   ) {
     assertThrows(() => start(() => new Response(), limit as ServeTcpOptions), RangeError);
+  }
+  for (const port of [NaN, 45.1, null, true, "a"]) {
+    assertThrows(() => start(() => new Response(), { port } as ServeTcpOptions), TypeError, "port");
   }
 });
 
