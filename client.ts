@@ -84,12 +84,33 @@ async function runMode(
     : undefined;
   const connector = new Connector(url, options, report, sentences, statistics);
   const signals = paced === undefined ? stop : AbortSignal.any([stop, paced.ended]);
+  // What is called without a message by a person who pipes one in is told what to do.
+  if (output === terminal && isDemo(options) && await hasUnreadInput()) {
+    report.remark(sentences.client.unreadInput);
+  }
   const mode = await modeOf(options);
   const run = { options, sentences, report, connector, statistics, paced, stop: signals };
   const code = await mode(run);
   statistics?.tell(report, sentences);
   await paced?.flush();
   return code;
+}
+
+/** Whether the flags ask for the demo's exchange. */
+function isDemo(options: Options): boolean {
+  const { message, hex, stdin, follow } = options;
+  return message.length + hex.length === 0 && !stdin && !follow && !options["connect-only"];
+}
+
+/**
+ * Whether standard input is a pipe or a file, and standard error is read by a person. Input is not read to find
+ * out: it may be meant for another program, as in a loop of a shell over the lines of a file.
+ */
+async function hasUnreadInput(): Promise<boolean> {
+  if (Deno.stdin.isTerminal() || !Deno.stderr.isTerminal()) return false;
+  const { fstatSync } = await import("node:fs");
+  const input = fstatSync(0);
+  return input.isFIFO() || input.isFile() && input.size > 0;
 }
 
 async function modeOf(options: Options): Promise<Mode> {

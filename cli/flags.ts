@@ -393,8 +393,7 @@ function refuseMissingValue(
   flagsOnly.forEach((argument, index) => {
     if (!withValue.includes(argument)) return;
     const next = flagsOnly[index + 1];
-    // A single `-` stands for standard input.
-    if (next === undefined || next === "" || next.startsWith("-") && next !== "-") {
+    if (next === undefined || next === "" || next.startsWith("-")) {
       throw new UsageError(fill(usage.missingValue, { flag: argument }));
     }
   });

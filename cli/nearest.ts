@@ -8,7 +8,7 @@ import { closestString } from "@std/text/closest-string";
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
 
 /**
- * The nearest of some words: no more than a third of it may be changed.
+ * The nearest of some words: no more than half of it may be changed.
  *
  * @example
  * ```ts
@@ -22,5 +22,5 @@ import { levenshteinDistance } from "@std/text/levenshtein-distance";
 export function nearest(word: string, words: string[]): string | undefined {
   if (words.length === 0) return undefined;
   const near = closestString(word, words);
-  return levenshteinDistance(word, near) * 3 <= near.length ? near : undefined;
+  return levenshteinDistance(word, near) * 2 <= near.length ? near : undefined;
 }

@@ -381,3 +381,124 @@ once(
     }));
   },
 );
+
+onEachTransport("client.ts sends the credentials that flags and files hold", async ({ flags }) => {
+  await using folder = await certificatesFolder();
+  await using server = await serveAnswers(() => undefined);
+  await Deno.writeTextFile(`${folder.path}/certs/token`, "abc.s3cret-_~+/==\n");
+  const url = `${server.url}/`;
+  const cases: [args: string[], header: string, value: string][] = [
+    [["--user=ö:s3cret:x"], "Authorization", `Basic ${btoa("\xc3\xb6:s3cret:x")}`],
+    [["--bearer-file=certs/token"], "Authorization", "Bearer abc.s3cret-_~+/=="],
+    [["--cookie=a=s3cret", "--cookie=b=2; c=3"], "Cookie", "a=s3cret; b=2; c=3"],
+    [["--host=a.example:99"], "Host", "a.example:99"],
+  ];
+  for (const [args, header, value] of cases) {
+    const ending = await run("client", [url, ...args, ...flags], { cwd: folder.path });
+    assertExchanged(ending);
+    assertEquals([header, server.requests.at(-1)!.headers.get(header)], [header, value]);
+    assertEquals([...ending.stdout, ...ending.stderr].join().includes("s3cret"), false);
+  }
+});
+
+once(
+  "client.ts --resolve, -4, -6 and --sni say where and under which name",
+  async () => {
+    await using folder = await certificatesFolder();
+    const names = ["a.example"];
+    const { ca, ...pair } = await brought({ names });
+    await Deno.writeTextFile(`${folder.path}/certs/theirs.crt`, ca);
+    let host: string | null = "";
+    await using server = await serveHttp((request) => {
+      host = request.headers.get("Host");
+      const { socket, response } = Deno.upgradeWebSocket(request);
+      socket.onmessage = () => socket.send("Retorno do servidor!");
+      return response;
+    }, pair);
+    const { port } = server;
+    const trust = ["--cacert=certs/theirs.crt"];
+    const cases: [url: string, args: string[], host: string][] = [
+      [`wss://a.example:${port}/`, [`--resolve=a.example:${port}:127.0.0.1`], `a.example:${port}`],
+      [`wss://127.0.0.1:${port}/`, ["--sni=a.example"], `127.0.0.1:${port}`],
+      [`wss://localhost:${port}/`, ["-4", "--sni=a.example"], `localhost:${port}`],
+      [`wss://localhost:${port}/`, ["-4", "--sni=a.example", "--host=b.example"], "b.example"],
+    ];
+    for (const [url, args, wanted] of cases) {
+      assertExchanged(await run("client", [url, ...args, ...trust], { cwd: folder.path }));
+      assertEquals(host, wanted);
+    }
+    const url = `wss://127.0.0.1:${port}/`;
+    const told: [args: string[], code: number, line: RegExp][] = [
+      [[url, "-6"], 1, /: o nome "127\.0\.0\.1" não tem endereço IPv6; confira a URL e o DNS$/],
+      [[`ws://127.0.0.1:${port}/`, "--sni=a"], 2, /: --sni não tem efeito sem wss:\/\/$/],
+      [
+        [url, "--user=a:b", "--header=authorization: c"],
+        2,
+        /: --user e --header="Authorization: …" não/,
+      ],
+      [[url, "--bearer-file=certs/ca.crt"], 1, /: o arquivo "certs\/ca.crt" não contém um token/],
+    ];
+    for (const [args, code, line] of told) {
+      const ending = await run("client", [...args, ...trust], { cwd: folder.path });
+      assertEquals([args, ending.code], [args, code]);
+      assertMatch(ending.stderr[0]!, line);
+    }
+    const env = { HTTPS_PROXY: "http://127.0.0.1:1" };
+    const ending = await run("client", [url, "--sni=a.example", ...trust], {
+      cwd: folder.path,
+      env,
+    });
+    assertMatch(ending.stderr[0]!, /: --sni e HTTPS_PROXY não podem ser usados juntos$/);
+  },
+);
+
+onEachTransport(
+  "client.ts refuses a server that chooses none of its --protocol",
+  async ({ name, flags }) => {
+    await using folder = await certificatesFolder();
+    await using server = await serveAnswers(() => undefined);
+    const args = [`${server.url}/`, "--protocol=a", "--protocol=bearer.s3cret", ...flags];
+    const { code, stderr } = await run("client", args, { cwd: folder.path });
+    assertEquals([code, stderr.length], [1, 1]);
+    const reason = name === "runtime"
+      ? 'o servidor não escolheu nenhum dos subprotocolos oferecidos ("a", "bearer.***")'
+      : "o servidor não completou o handshake WebSocket (";
+    assertStringIncludes(stderr[0]!, `Erro ao conectar ao WebSocket: ${reason}`);
+  },
+);
+
+once(
+  "client.ts trusts a folder's authority for this machine's own names alone",
+  async () => {
+    await using folder = await certificatesFolder();
+    const { ca, ...pair } = await brought({ names: ["localhost", "a.example"] });
+    await Deno.writeTextFile(`${folder.path}/certs/ca.crt`, ca);
+    await using server = await serveHttp((request) => {
+      const { socket, response } = Deno.upgradeWebSocket(request);
+      socket.onmessage = () => socket.send("Retorno do servidor!");
+      return response;
+    }, pair);
+    const { port } = server;
+    const args = [`--resolve=a.example:${port}:127.0.0.1`];
+    const theirs = [`wss://a.example:${port}/`, ...args];
+    const { code, stderr } = await run("client", theirs, { cwd: folder.path });
+    assertEquals(code, 1);
+    assertMatch(stderr[0]!, /o certificado do servidor não é de uma autoridade conhecida/);
+    const own = [`wss://localhost:${port}/`, "-4"];
+    assertExchanged(await run("client", own, { cwd: folder.path }));
+    const given = [...theirs, "--cacert=certs/ca.crt"];
+    assertExchanged(await run("client", given, { cwd: folder.path }));
+  },
+);
+
+once("client.ts --max-message-size closes with 1009", async () => {
+  await using folder = await certificatesFolder();
+  await using server = await startServer(["--mode=echo"], { cwd: folder.path });
+  const url = `wss://127.0.0.1:${server.port}/ws`;
+  const args = [url, "--max-message-size=1K", `--message=${"x".repeat(1025)}`];
+  const { code, stderr } = await run("client", args, { cwd: folder.path });
+  assertEquals(code, 1);
+  assertMatch(stderr[1]!, /^Erro ao ler mensagem: /);
+  const off = await run("client", [...args, "--compression=off"], { cwd: folder.path });
+  assertEquals(off.code, 2);
+});

@@ -1,4 +1,10 @@
-import { assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertStringIncludes,
+} from "@std/assert";
 import { main } from "../client.ts";
 import config from "../deno.json" with { type: "json" };
 import {
@@ -128,7 +134,7 @@ onEachTransport("client.ts sends no message before the last is answered", async 
   ];
   const ending = await run("client", [...args, ...flags], { cwd: folder.path });
   assertEquals(ending, {
-    code: 1,
+    code: 3,
     stdout: [`Conectando a ${args[0]}`],
     stderr: [
       "Mensagem enviada para o servidor: um",
@@ -577,10 +583,21 @@ once("client.ts finishes when the reader of its output leaves", async () => {
   assertEquals(await closed.promise, 1000);
 });
 
-once("client.ts --help names every flag, in both languages", async () => {
+once("client.ts --help fits one screen, in both languages", async () => {
+  await using folder = new Folder();
+  for (const args of [["--help"], ["-h", "--lang=en"]]) {
+    const { code, stdout, stderr } = await run("client", args, { cwd: folder.path });
+    assertEquals([code, stderr], [0, []]);
+    assert(stdout.length < 25, `${stdout.length} lines`);
+    for (const line of stdout) assert(line.length <= 80, line);
+    assertStringIncludes(stdout.join("\n"), "--help=all");
+  }
+});
+
+once("client.ts --help=all names every flag and exit code, in both languages", async () => {
   await using folder = new Folder();
   const names = "message binary protocol header cacert insecure compression timeout lang json";
-  for (const args of [["--help"], ["-h", "--lang=en"]]) {
+  for (const args of [["--help=all"], ["--help=all", "--lang=en"]]) {
     const { code, stdout, stderr } = await run("client", args, { cwd: folder.path });
     assertEquals([code, stderr], [0, []]);
     const text = stdout.join("\n");
@@ -590,6 +607,9 @@ once("client.ts --help names every flag, in both languages", async () => {
     assertStringIncludes(text, "deno task client [URL]");
     assertStringIncludes(text, "WSS_TIMEOUT");
     assertEquals(text.includes("Usage:"), args.includes("--lang=en"));
+    for (const code of [0, 1, 2, 3, 4, 130, 143]) {
+      assertMatch(text, new RegExp(`^ {2}${code} `, "m"));
+    }
   }
 });
 
@@ -629,7 +649,7 @@ Deno.test("client.ts refuses what it does not understand", async () => {
     [["wss://localhost/#a"], `Valor inválido em URL: "wss://localhost/#***", ${url}`],
     [
       ["--timeout=0"],
-      'Valor inválido em --timeout: "0", deve ser um número inteiro de 1 a 86400000',
+      'Valor inválido em --timeout: "0", deve ser um número inteiro de 1 a 86400000 ms, ou com unidade, como 500ms, 30s, 5m ou 1h',
     ],
     [["--header=novalue"], `Valor inválido em --header: "***", ${header}`],
     [["--header=: a"], `Valor inválido em --header: "***", ${header}`],
@@ -722,7 +742,7 @@ once("client.ts names the variable whose value it refuses", async () => {
     code: 2,
     stdout: [],
     stderr: [
-      'Valor inválido em WSS_TIMEOUT: "soon", deve ser um número inteiro de 1 a 86400000',
+      'Valor inválido em WSS_TIMEOUT: "soon", deve ser um número inteiro de 1 a 86400000 ms, ou com unidade, como 500ms, 30s, 5m ou 1h',
     ],
   });
 });

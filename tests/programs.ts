@@ -172,6 +172,8 @@ export interface RunOptions {
   cwd: string;
   /** Variables besides those of the tests, of which `WSS_*` and those of proxies are left out. */
   env?: Record<string, string>;
+  /** What it gets as standard input, which then ends; by default there is none. */
+  input?: string | Uint8Array<ArrayBuffer>;
   /** How long it may take, in milliseconds, where that is longer than usual. */
   limitMs?: number;
 }
@@ -184,7 +186,8 @@ export class Program implements AsyncDisposable {
   readonly #watchdog: ReturnType<typeof setTimeout>;
   #ended = false;
 
-  constructor(file: string, args: string[], { cwd, env = {}, limitMs = LIMIT_MS }: RunOptions) {
+  constructor(file: string, args: string[], options: RunOptions) {
+    const { cwd, env = {}, input, limitMs = LIMIT_MS } = options;
     const inherited = Object.entries(Deno.env.toObject()).filter(([name]) =>
       !name.startsWith("WSS_") && !/_proxy$/i.test(name)
     );
@@ -193,10 +196,11 @@ export class Program implements AsyncDisposable {
       cwd,
       clearEnv: true,
       env: { ...Object.fromEntries(inherited), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
-      stdin: "null",
+      stdin: input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
+    if (input !== undefined) void feed(this.#child.stdin, input);
     this.stdout = new Lines(this.#child.stdout);
     this.stderr = new Lines(this.#child.stderr);
     this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), limitMs);
@@ -244,6 +248,43 @@ export class Program implements AsyncDisposable {
     await this.#child.status;
     await Promise.all([this.stdout.close(), this.stderr.close()]);
   }
+}
+
+/** Writes all of a program's standard input, unless the program ends first. */
+async function feed(
+  stdin: WritableStream<Uint8Array<ArrayBuffer>>,
+  input: string | Uint8Array<ArrayBuffer>,
+): Promise<void> {
+  const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
+  await ReadableStream.from([bytes]).pipeTo(stdin).catch(() => {});
+}
+
+/**
+ * Runs a command of a shell on a terminal of its own, 80 columns wide, by `script` of util-linux.
+ *
+ * @returns The exit code, and what the terminal got.
+ */
+export async function onTerminal(
+  command: string,
+  { cwd, env = {} }: RunOptions,
+): Promise<{ code: number; lines: string[] }> {
+  const inherited = Object.entries(Deno.env.toObject()).filter(([name]) =>
+    !name.startsWith("WSS_") && !/_proxy$/i.test(name)
+  );
+  const { code, stdout } = await new Deno.Command("timeout", {
+    args: ["30", "script", "-qec", command, "/dev/null"],
+    cwd,
+    clearEnv: true,
+    env: { ...Object.fromEntries(inherited), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
+    stdin: "null",
+  }).output();
+  return { code, lines: new TextDecoder().decode(stdout).trimEnd().split("\r\n") };
+}
+
+/** A task's command as words of a shell, with further arguments. */
+export function shellCommandOf(task: Task, args: string[]): string {
+  return [Deno.execPath(), ...commandOf(task), ...args]
+    .map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
 }
 
 /** Runs a task's program to its end. */

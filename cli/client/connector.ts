@@ -104,7 +104,7 @@ export class Connector {
     if (sni !== undefined && target.protocol === "ws:") {
       throw new UsageError(fill(sentences.usage.incomplete, { flag: "--sni", other: "wss://" }));
     }
-    const caCerts = await authorities(options.cacert, sentences);
+    const caCerts = await authorities(target, options.cacert, sentences);
     // Another server must not be shown what was meant for the first.
     const isOwn = target.origin === this.url.origin;
     return {
@@ -127,11 +127,31 @@ export class Connector {
   }
 }
 
-/** The authority that the user named, or else the development one if it exists. */
-async function authorities(cacert: string | undefined, sentences: Sentences): Promise<string[]> {
+/**
+ * The authority that the user named, or else the development one in the current folder, if there is one. An
+ * installed program may run in anybody's folder, so that one is trusted for this machine's own names alone,
+ * unless the folder is the program's own.
+ */
+async function authorities(
+  target: URL,
+  cacert: string | undefined,
+  sentences: Sentences,
+): Promise<string[]> {
   if (cacert !== undefined) return [await readAuthority(cacert, sentences)];
   const development = `${FOLDER}/ca.crt`;
+  if (!isOwnName(target.hostname) && !isOwnFolder()) return [];
   const { state } = await Deno.permissions.query({ name: "read", path: development });
   if (state !== "granted" || !await isThere(development)) return [];
   return [await readAuthority(development, sentences)];
+}
+
+/** Whether a host's name or address leads to this machine, whatever the network says (RFC 6761 section 6.3). */
+function isOwnName(hostname: string): boolean {
+  return /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname);
+}
+
+/** Whether the current folder is the one that the program is in. */
+function isOwnFolder(): boolean {
+  const own = new URL("../..", import.meta.url);
+  return !Deno.build.standalone && own.href === new URL(`file://${Deno.cwd()}/`).href;
 }

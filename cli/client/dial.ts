@@ -33,11 +33,11 @@ export interface DialOptions {
   insecure: boolean;
   /** The client's own certificate. */
   pair?: CertificatePair | undefined;
-  /** The name in TLS, and of the certificate, where that is another than the URL's. */
+  /** The name in TLS, and of the certificate, where that is another than the URL's; not of Deno's own WebSocket. */
   serverName?: string | undefined;
-  /** Where the server is reached, where that is elsewhere than the URL says. */
+  /** Where the server is reached, where that is elsewhere than the URL says; likewise. */
   address?: { hostname: string; port: number } | undefined;
-  /** Longest message received, in bytes. */
+  /** Longest message received, in bytes; likewise. */
   maxMessageSize?: number | undefined;
   /** The path of a Unix socket to connect to. */
   unix?: string | undefined;
@@ -62,11 +62,10 @@ export interface Dialled {
 
 /** Starts to connect. */
 export function dial(url: URL, options: DialOptions, sentences: Sentences): Dialled {
-  const { serverName } = options;
+  const { compression, serverName } = options;
+  if (compression === false) return dialBuiltIn(url, options, sentences);
   if (serverName !== undefined) [url, options] = underName(serverName, url, options);
-  return options.compression !== false
-    ? dialCompressing(url, options, sentences)
-    : dialBuiltIn(url, options, sentences);
+  return dialCompressing(url, options, sentences);
 }
 
 /** The same server under another name: it is reached where it was, and asked for the host that it was asked for. */
@@ -136,12 +135,9 @@ function explainError(
 }
 
 /** What the runtime's own WebSocket connects with. */
-function httpClient(options: DialOptions, http2: boolean): Deno.HttpClient {
-  const { caCerts, pair, unix, address, proxy } = options;
+function httpClient({ caCerts, pair, unix, proxy }: DialOptions, http2: boolean): Deno.HttpClient {
   const route = unix !== undefined
     ? { transport: "unix" as const, path: unix }
-    : address !== undefined
-    ? { transport: "tcp" as const, ...address }
     : proxy !== undefined
     ? { url: proxy }
     : undefined;

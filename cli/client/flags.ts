@@ -23,7 +23,10 @@ import {
 import { LANGUAGES } from "../sentences.ts";
 import { checkProxy, withoutCredentials } from "./proxy.ts";
 
-/** Deno's own WebSocket neither pings nor bounds a message, and shows neither headers nor frames. */
+/**
+ * Deno's own WebSocket neither pings nor bounds a message, chooses its address and name in TLS itself, and shows
+ * neither headers nor frames.
+ */
 const NO_COMPRESSION: [flag: string, text: string] = ["compression", "off"];
 
 /** The shells that `--completion` knows. */
@@ -103,7 +106,7 @@ export const flags = {
   insecure: toggle("k"),
   cert: { ...optional("FILE"), with: "key" },
   key: { ...optional("FILE"), with: "cert" },
-  sni: { ...hostName("NAME"), without: "proxy" },
+  sni: { ...hostName("NAME"), without: "proxy", unless: NO_COMPRESSION },
 
   resolve: {
     ...list("HOST:PORT:ADDRESS", ",", (text) => {
@@ -111,9 +114,10 @@ export const flags = {
       return text;
     }),
     without: ["proxy", "unix"],
+    unless: NO_COMPRESSION,
   },
-  ipv4: { ...toggle("4"), without: ["proxy", "unix", "ipv6"] },
-  ipv6: { ...toggle("6"), without: ["proxy", "unix"] },
+  ipv4: { ...toggle("4"), without: ["proxy", "unix", "ipv6"], unless: NO_COMPRESSION },
+  ipv6: { ...toggle("6"), without: ["proxy", "unix"], unless: NO_COMPRESSION },
   proxy: {
     ...optional("URL"),
     parse(texts: string[]) {

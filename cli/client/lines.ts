@@ -61,11 +61,12 @@ export class Lines {
 
   #cut(text: string): string[] {
     const texts = text.split(this.#terminator);
+    const hasReturn = text.includes("\r") || this.#rest.endsWith("\r");
     texts[0] = this.#rest + texts[0];
     this.#rest = texts.pop()!;
     const longest = Math.max(this.#rest.length, texts[0]?.length ?? 0);
     if (longest > this.#max) throw new BadInput("tooLong");
-    if (this.#terminator === "\0" || !text.includes("\r")) return texts;
+    if (this.#terminator === "\0" || !hasReturn) return texts;
     return texts.map((line) => line.endsWith("\r") ? line.slice(0, -1) : line);
   }
 

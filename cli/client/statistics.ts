@@ -4,7 +4,7 @@
  * @module
  */
 
-import { WebSocket as CompressingWebSocket } from "../../mod.ts";
+import { type Traffic, WebSocket as CompressingWebSocket } from "../../mod.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import type { Report } from "./report.ts";
 
@@ -55,10 +55,9 @@ export class Statistics {
   /** Adds what a connection has carried; of Deno's own WebSocket, that is not known. */
   add(socket: WebSocket): void {
     if (!(socket instanceof CompressingWebSocket)) return;
-    const { stats } = socket as { stats?: { sent: Traffic; received: Traffic } };
-    if (stats === undefined) return;
-    this.#sent.add(stats.sent);
-    this.#received.add(stats.received);
+    const { sent, received } = socket.stats;
+    this.#sent.add(sent);
+    this.#received.add(received);
   }
 
   /** Reports all of it. */
@@ -77,13 +76,6 @@ export class Statistics {
     report.remark(fill(client.statsReceived, this.#received.words()));
     if (answers !== undefined) report.remark(fill(client.statsAnswers, answers));
   }
-}
-
-/** What a connection has carried one way. */
-interface Traffic {
-  messages: number;
-  messageBytes: number;
-  wireBytes: number;
 }
 
 /** What all connections have carried one way. */

@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   BadValue,
+  duration,
   type Flag,
   helpText,
   integer,
@@ -10,6 +11,7 @@ import {
   optional,
   parseFlags,
   readEnvironment,
+  size,
   toggle,
   UsageError,
   value,
@@ -116,7 +118,8 @@ Deno.test("parseFlags() reads a variable without any value as an empty one", () 
 Deno.test("parseFlags() allows as many arguments without a flag as `positionals` says", () => {
   assertEquals(parse(["a"], {}, 1)._, ["a"]);
   assertEquals(parse(["12"], {}, 1)._, ["12"]);
-  assertEquals(parse(["--", "--json"], {}, 1), { ...parse([]), _: ["--json"] });
+  assertEquals(parse(["--", "a"], {}, 1), { ...parse([]), _: ["a"] });
+  assertEquals(parse(["--json", "--", "--a"], {}, 1), { ...parse(["--json"]), _: ["--a"] });
   assertEquals(refusal(["a", "b"], {}, 1), 'Unexpected argument "b"; see --help');
   assertEquals(refusal(["a"]), 'Unexpected argument "a"; see --help');
 });
@@ -124,10 +127,8 @@ Deno.test("parseFlags() allows as many arguments without a flag as `positionals`
 Deno.test("parseFlags() refuses a flag it does not know", () => {
   const unknown = [
     "--bogus",
-    "--prot",
     "-x",
-    "--no-json",
-    "--no-port",
+    "--no-such",
     "--constructor",
     "--__proto__",
     "--a.b",
@@ -135,6 +136,78 @@ Deno.test("parseFlags() refuses a flag it does not know", () => {
   for (const flag of unknown) {
     assertEquals(refusal([flag]), `Unknown flag "${flag}"; see --help`);
     assertEquals(refusal([`${flag}=1`]), `Unknown flag "${flag}"; see --help`);
+  }
+});
+
+Deno.test("parseFlags() names the flag that was meant by one that it does not know", () => {
+  const cases = { "--prot": "port", "--mesage": "message", "--idle-timeuot": "idle-timeout" };
+  for (const [flag, near] of Object.entries(cases)) {
+    assertEquals(refusal([flag]), `Unknown flag "${flag}", perhaps "--${near}"; see --help`);
+    assertEquals(refusal([`${flag}=1`]), `Unknown flag "${flag}", perhaps "--${near}"; see --help`);
+  }
+  assertEquals(refusal(["--no-json"]), 'Unknown flag "--no-json"; see --help');
+});
+
+Deno.test("parseFlags() tells who writes -- before the flags to leave it out", () => {
+  for (const args of [["--", "--port=1"], ["--", "--port"], ["--", "-h"]]) {
+    const flag = args[1]!.split("=")[0];
+    const line = `Leave out the "--" before "${flag}": flags come right after the name of the task`;
+    assertEquals(refusal(args, {}, 1), `${line} or program`);
+  }
+});
+
+Deno.test("parseFlags() refuses a letter without its value", () => {
+  const table = { header: { ...list("TEXT", "\n"), alias: "H" } };
+  const parse = (args: string[]) => parseFlags(table, args, sentencesIn("en"), 0, () => undefined);
+  assertEquals(parse(["-H", "a: b", "-H=c: d"]).header, ["a: b", "c: d"]);
+  assertThrows(() => parse(["-H"]), UsageError, 'Missing value of "-H"; write -H=VALUE');
+});
+
+Deno.test("size() takes units of 1024", () => {
+  const table = { size: size("BYTES", 5, 1, 2 ** 30) };
+  const parse = (text: string) =>
+    parseFlags(table, [`--size=${text}`], sentencesIn("en"), 0, () => undefined).size;
+  const cases = {
+    "7": 7,
+    "7B": 7,
+    "64K": 65_536,
+    "64k": 65_536,
+    "64KiB": 65_536,
+    "1.5M": 1_572_864,
+  };
+  for (const [text, bytes] of Object.entries({ ...cases, "1G": 2 ** 30, "16MB": 2 ** 24 })) {
+    assertEquals(parse(text), bytes);
+  }
+  for (const text of ["", "K", "0", "2G", "1e3", "-1K", "1 K", "1KK", "0.0001K", "1.5"]) {
+    assertThrows(
+      () => parse(text),
+      UsageError,
+      `Bad value of --size: "${text}", must be a whole number of bytes from 1 to 1073741824, ` +
+        "or with a unit, such as 64K or 16M",
+    );
+  }
+});
+
+Deno.test("duration() takes units, and a bare number in its own", () => {
+  const table = {
+    timeout: duration("ms", 5, 1, 86_400_000),
+    "idle-timeout": duration("s", 30, 0, 86_400),
+  };
+  const parse = (arg: string) => parseFlags(table, [arg], sentencesIn("en"), 0, () => undefined);
+  const cases = { "7": 7, "7ms": 7, "30s": 30_000, "1.5s": 1500, "5m": 300_000, "1h": 3_600_000 };
+  for (const [text, ms] of Object.entries(cases)) {
+    assertEquals(parse(`--timeout=${text}`).timeout, ms);
+  }
+  assertEquals(parse("--idle-timeout=7")["idle-timeout"], 7);
+  assertEquals(parse("--idle-timeout=2m")["idle-timeout"], 120);
+  assertEquals(parse("--idle-timeout=4000ms")["idle-timeout"], 4);
+  for (const text of ["", "s", "30 s", "30S", "500ms", "25h", "-1s"]) {
+    assertThrows(
+      () => parse(`--idle-timeout=${text}`),
+      UsageError,
+      `Bad value of --idle-timeout: "${text}", must be a whole number from 0 to 86400 s, ` +
+        "or with a unit, such as 500ms, 30s, 5m or 1h",
+    );
   }
 });
 
@@ -214,6 +287,30 @@ Deno.test("parseFlags() refuses a flag without the one that it needs, and with t
   );
   assertEquals(parse(["--cert=a"], { WSS_KEY: "b" }).cert, "a");
   assertEquals(parse(["--unix=a"]).unix, "a");
+});
+
+Deno.test("parseFlags() takes one of several flags that another needs, and refuses any it excludes", () => {
+  const table = {
+    count: { ...integer("N", 0, 0, 9), with: ["stdin", "follow"] },
+    stdin: toggle(),
+    follow: { ...toggle(), without: ["stdin", "raw"] },
+    raw: toggle(),
+    host: { ...optional("NAME"), hasVariable: false },
+  };
+  const parse = (args: string[]) =>
+    parseFlags(table, args, sentencesIn("en"), 0, (name) => name === "WSS_HOST" ? "x" : undefined);
+  assertEquals(parse(["--count=1", "--follow"]).count, 1);
+  assertEquals(parse(["--count=1", "--stdin"]).host, undefined);
+  assertThrows(
+    () => parse(["--count=1"]),
+    UsageError,
+    "--count has no effect without --stdin | --follow",
+  );
+  assertThrows(
+    () => parse(["--raw", "--follow"]),
+    UsageError,
+    "--follow and --raw cannot be used together",
+  );
 });
 
 Deno.test("parseFlags() refuses a number below the flag that is its minimum", () => {
