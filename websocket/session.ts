@@ -7,7 +7,7 @@
  * @module
  */
 
-import { CloseCode } from "../protocol/frame.ts";
+import { CloseCode, type FrameInfo } from "../protocol/frame.ts";
 import type { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
 import type { PreparedMessage } from "../protocol/prepared_message.ts";
 import { Closing, type Message, Protocol, type ProtocolEvent } from "../protocol/protocol.ts";
@@ -115,6 +115,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   watcher: SessionWatcher | undefined;
   readonly server: boolean;
   readonly limits: SocketLimits;
+  readonly #onFrame: ((frame: FrameInfo) => void) | undefined;
   /** What was agreed on in the opening handshake. */
   subprotocol = "";
   extensions = "";
@@ -195,9 +196,15 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   /** Made when it is asked for. */
   #ended: PromiseWithResolvers<void> | undefined;
 
-  constructor(role: "client" | "server", limits: SocketLimits) {
+  /** @param onFrame The program's hook; it never throws. */
+  constructor(
+    role: "client" | "server",
+    limits: SocketLimits,
+    onFrame?: (frame: FrameInfo) => void,
+  ) {
     this.server = role === "server";
     this.limits = limits;
+    this.#onFrame = onFrame;
     this.#liveness = new Liveness(limits.idleTimeout, this);
   }
 
@@ -259,6 +266,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       deflate: this.#deflate,
       maxMessageSize: this.limits.maxMessageSize,
       pongs: this.limits.maxPingsPerSecond,
+      onFrame: this.#onFrame,
     });
     this.#connection = connection;
     connection.receiver = this;

@@ -15,6 +15,8 @@ import { dial, type Dialled, type DialOptions } from "./dial.ts";
 import { UsageError } from "../flags.ts";
 import { addressOf } from "./address.ts";
 import { headersOf } from "./credentials.ts";
+import { showFrame } from "./frames.ts";
+import { showHead } from "./headers.ts";
 import type { Options } from "./flags.ts";
 import { startPings } from "./pings.ts";
 import { Refusal } from "./refusal.ts";
@@ -97,7 +99,7 @@ export class Connector {
 
   /** How to connect to `target`: the URL of the command line, or one that it redirects to. */
   async dialOptions(target: URL): Promise<DialOptions> {
-    const { options, sentences } = this;
+    const { options, report, sentences } = this;
     const { cert, key, unix, proxy, compression, insecure, sni } = options;
     if (sni !== undefined && target.protocol === "ws:") {
       throw new UsageError(fill(sentences.usage.incomplete, { flag: "--sni", other: "wss://" }));
@@ -117,6 +119,8 @@ export class Connector {
       serverName: isOwn ? sni : undefined,
       address: await addressOf(target, options, sentences),
       maxMessageSize: options["max-message-size"],
+      onHandshake: options["show-headers"] ? (head) => showHead(head, report) : undefined,
+      onFrame: options.frames ? (frame) => showFrame(frame, report, sentences) : undefined,
       unix,
       proxy,
     };

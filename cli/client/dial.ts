@@ -6,7 +6,9 @@
 
 import {
   type CompressionOptions,
+  type FrameInfo,
   HandshakeError,
+  type HandshakeHead,
   ProxyError,
   WebSocket as CompressingWebSocket,
 } from "../../mod.ts";
@@ -39,6 +41,9 @@ export interface DialOptions {
   maxMessageSize?: number | undefined;
   /** The path of a Unix socket to connect to. */
   unix?: string | undefined;
+  /** Called with each head of the opening handshake, and with each frame; never by the runtime's own WebSocket. */
+  onHandshake?: ((head: HandshakeHead) => void) | undefined;
+  onFrame?: ((frame: FrameInfo) => void) | undefined;
   /** The URL of a proxy; without it, the environment decides. */
   proxy?: string | undefined;
 }
@@ -87,6 +92,7 @@ function routeOptions(url: URL, options: DialOptions, sentences: Sentences): Pro
 
 function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   const { compression, pair, protocols, headers, caCerts, insecure, maxMessageSize } = options;
+  const { onHandshake, onFrame } = options;
   let socket: CompressingWebSocket;
   try {
     socket = new CompressingWebSocket(url, {
@@ -97,6 +103,8 @@ function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): 
       insecure,
       ...pair && { cert: pair.cert, key: pair.key },
       ...maxMessageSize !== undefined && { maxMessageSize },
+      ...onHandshake && { onHandshake },
+      ...onFrame && { onFrame },
       ...routeOptions(url, options, sentences),
     });
   } catch (error) {

@@ -23,7 +23,10 @@ import {
 import { LANGUAGES } from "../sentences.ts";
 import { checkProxy, withoutCredentials } from "./proxy.ts";
 
-/** Deno's own WebSocket neither pings nor bounds a message, and chooses its address and name in TLS itself. */
+/**
+ * Deno's own WebSocket neither pings nor bounds a message, chooses its address and name in TLS itself, and shows
+ * neither headers nor frames.
+ */
 const NO_COMPRESSION: [flag: string, text: string] = ["compression", "off"];
 
 /** The shells that `--completion` knows. */
@@ -58,6 +61,8 @@ export const flags = {
   timestamps: toggle(),
   stats: toggle(),
   ping: { ...duration("s", 0, 0, 86_400), unless: NO_COMPRESSION },
+  "show-headers": { ...toggle(), unless: NO_COMPRESSION, without: "quiet" },
+  frames: { ...toggle(), unless: NO_COMPRESSION, without: "quiet" },
 
   protocol: {
     ...list("NAME", ",", (name, index, names) => {
