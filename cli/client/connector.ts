@@ -87,6 +87,12 @@ export class Connector {
 
   /** Starts to connect, and reports it. */
   async #connect(target: URL): Promise<Dialled> {
+    this.announce(target);
+    return dial(target, await this.dialOptions(target), this.sentences);
+  }
+
+  /** Reports where the client is about to connect to. */
+  announce(target: URL): void {
     const { options, report, sentences } = this;
     const shown = withoutSecrets(target.href);
     report.out(fill(sentences.client.connecting, { url: shown }), {
@@ -94,7 +100,6 @@ export class Connector {
       url: shown,
     });
     if (options.insecure) report.err(sentences.client.insecure, { event: "insecure" });
-    return dial(target, await this.dialOptions(target), sentences);
   }
 
   /** How to connect to `target`: the URL of the command line, or one that it redirects to. */

@@ -25,6 +25,8 @@ import { Refusal } from "./refusal.ts";
 export interface DialOptions {
   /** What compression to offer; `false` for the runtime's own WebSocket, which has none. */
   compression: boolean | CompressionOptions;
+  /** Whether the library's WebSocket is used without compression too. */
+  alwaysOwn?: boolean | undefined;
   protocols: string[];
   headers: [name: string, value: string][];
   /** Authorities trusted besides the public ones, as PEM. */
@@ -62,8 +64,8 @@ export interface Dialled {
 
 /** Starts to connect. */
 export function dial(url: URL, options: DialOptions, sentences: Sentences): Dialled {
-  const { compression, serverName } = options;
-  if (compression === false) return dialBuiltIn(url, options, sentences);
+  const { compression, alwaysOwn, serverName } = options;
+  if (compression === false && !alwaysOwn) return dialBuiltIn(url, options, sentences);
   if (serverName !== undefined) [url, options] = underName(serverName, url, options);
   return dialCompressing(url, options, sentences);
 }
