@@ -26,7 +26,7 @@ export interface Demand {
  * 2.9.6; measure again on the machines that are to be used.
  */
 export const COSTS = {
-  /** To send a message to a socket. `Topics`, 200 B to 500 sockets, the least of 35 rounds, 2026-12-01. */
+  /** To send a message to a socket. `Topics`, 200 B to 500 sockets, the least of 30 rounds, 2026-12-01. */
   delivery: 33,
   /** More of it for each KiB. The same with 1.8 KB on the wire, 2026-12-01. */
   deliveryPerKiB: 4,
