@@ -30,7 +30,7 @@ export const COSTS = {
   delivery: 33,
   /** More of it for each KiB. The same with 1.8 KB on the wire, 2026-12-01. */
   deliveryPerKiB: 4,
-  /** To receive a message. A 64 B echo, so with its answer: `bench/PROFILES.md`, 2026-11-30. */
+  /** To receive a message. A 64 B echo, so with its answer: `bench/PROFILES.md`, 2026-11-27. */
   receipt: 16.7,
   /** To take a message from an engine. The most that is allowed for NATS and Redis. */
   arrival: 15,
@@ -40,7 +40,7 @@ export const COSTS = {
   lifeSignInterval: 10_000,
   /** A process without sockets. The load `start` of `bench/results.json`, 2026-11-27. */
   process: 50e6,
-  /** A socket. The bound of `tests/extended/memory.ts`, 2026-11-30. */
+  /** A socket. The bound of `tests/extended/memory.ts`, 2026-12-01. */
   socket: 46_000,
   /** A topic with a subscriber. `tests/extended/memory.ts`, 2026-12-01. */
   topic: 91,
