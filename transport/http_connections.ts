@@ -11,8 +11,9 @@ import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "nod
 import type { Socket } from "node:net";
 import { HttpError, isHost } from "../protocol/http.ts";
 import { Handover } from "./handover.ts";
+import { writeForHttp } from "./http_writes.ts";
 import { Linger } from "./linger.ts";
-import { buffer, http, net } from "./node.ts";
+import { http } from "./node.ts";
 import { holdNetwork, type OpenSocket } from "./sockets.ts";
 
 /** The bounds of an {@linkcode HttpConnections}, and what it calls. */
@@ -134,7 +135,8 @@ export class HttpConnections<Peer> {
       release() {
         socket.off("close", forget).off("end", onEnd).off("pause", hold).off("resume", goOn)
           .off("data", onData);
-        Object.assign(socket, { destroySoon, write, _write });
+        restoreWrites();
+        socket.destroySoon = destroySoon;
       },
     };
     const forget = () => void this.#connections.delete(socket);
@@ -144,9 +146,8 @@ export class HttpConnections<Peer> {
     const onData = () => this.#hold(connection);
     socket.on("close", forget).on("end", onEnd);
     if (open.source !== socket) socket.on("pause", hold).on("resume", goOn);
-    const { destroySoon, write, _write } = socket;
-    completeEmptyWrites(socket);
-    socket.write = writeEncoded as typeof socket.write;
+    const restoreWrites = writeForHttp(socket);
+    const { destroySoon } = socket;
     // After its last answer, the server would end a connection at once: see `linger`.
     socket.destroySoon = () => this.#linger(socket);
     this.#connections.set(socket, connection);
@@ -282,18 +283,6 @@ export class HttpConnections<Peer> {
   }
 }
 
-/**
- * The server ends an answer that is not chunked by an empty write when the last part is not written yet. Over
- * TLS, Deno never calls back for one: neither the answer nor its connection would end.
- */
-function completeEmptyWrites(socket: Socket): void {
-  const write = socket._write;
-  socket._write = (chunk, encoding, callback) => {
-    if (chunk.length === 0) callback();
-    else write.call(socket, chunk, encoding, callback);
-  };
-}
-
 /** What an ordinary answer to a request for an upgrade is sent by; it ends the connection. */
 export function upgradeResponse(message: IncomingMessage): ServerResponse {
   const response = new (http().ServerResponse)(message);
@@ -346,13 +335,6 @@ function headersOf(status: number, retryAfter = 5): Record<string, string> {
     ...(status === 503 && { "Retry-After": String(retryAfter) }),
     "Connection": "close",
   };
-}
-
-/** As `write` of a socket: Deno would write the Latin-1 of a head as UTF-8. */
-function writeEncoded(this: Socket, data: unknown, ...rest: unknown[]): boolean {
-  const isChanged = typeof data === "string" && rest[0] === "latin1" && /[^\0-\x7f]/.test(data);
-  const bytes = isChanged ? buffer().Buffer.from(data, "latin1") : data;
-  return net().Socket.prototype.write.call(this, bytes as Uint8Array, ...rest as []);
 }
 
 /**
