@@ -675,7 +675,7 @@ Deno.test("server.ts refuses what it does not understand", async () => {
     [["--mode=both"], 'Valor inválido em --mode: "both", deve ser um de: reply, echo, broadcast'],
     [
       ["--idle-timeout=-1"],
-      'Valor inválido em --idle-timeout: "-1", deve ser um número inteiro de 0 a 86400',
+      'Valor inválido em --idle-timeout: "-1", deve ser um número inteiro de 0 a 86400 s, ou com unidade, como 500ms, 30s, 5m ou 1h',
     ],
     [["--grace=1s"], 'Valor inválido em --grace: "1s", deve ser um número inteiro de 0 a 600000'],
     [
@@ -763,7 +763,7 @@ once("server.ts names the variable whose value it refuses", async () => {
     code: 2,
     stdout: [],
     stderr: [
-      'Valor inválido em WSS_IDLE_TIMEOUT: "x", deve ser um número inteiro de 0 a 86400',
+      'Valor inválido em WSS_IDLE_TIMEOUT: "x", deve ser um número inteiro de 0 a 86400 s, ou com unidade, como 500ms, 30s, 5m ou 1h',
     ],
   });
 });
