@@ -98,8 +98,9 @@ async function runMode(
 
 /** Whether the flags ask for the demo's exchange. */
 function isDemo(options: Options): boolean {
-  const { message, hex, stdin, follow } = options;
-  return message.length + hex.length === 0 && !stdin && !follow && !options["connect-only"];
+  const { message, hex, stdin, follow, load } = options;
+  const isMode = stdin || follow || load || options["connect-only"];
+  return message.length + hex.length === 0 && !isMode;
 }
 
 /**
@@ -115,6 +116,7 @@ async function hasUnreadInput(): Promise<boolean> {
 
 async function modeOf(options: Options): Promise<Mode> {
   if (options.stdin) return (await import("./cli/client/pipe.ts")).pipe;
+  if (options.load) return (await import("./cli/client/load.ts")).load;
   if (options.follow) return (await import("./cli/client/follow.ts")).follow;
   return exchange;
 }

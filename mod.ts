@@ -18,7 +18,13 @@
  * @module
  */
 
-export { checkUpgrade, HandshakeError, type UpgradeRefusal } from "./protocol/handshake.ts";
+export type { FrameInfo } from "./protocol/frame.ts";
+export {
+  checkUpgrade,
+  HandshakeError,
+  type HandshakeHead,
+  type UpgradeRefusal,
+} from "./protocol/handshake.ts";
 export type { Message } from "./protocol/message.ts";
 export type { CompressionOptions } from "./protocol/permessage_deflate/options.ts";
 export { prepare, type PreparedMessage } from "./protocol/prepared_message.ts";

@@ -28,8 +28,11 @@ export const FLOODS = ["empty", "tiny", "pings", "fragments"] as const;
 /** One of {@linkcode FLOODS}. */
 export type Flood = typeof FLOODS[number];
 
-/** A flood; messages of 16 KB that inflate to 16 MiB; or messages of 4 KiB, one after another. */
-export type Attack = Flood | "bombs-text" | "bombs-binary" | "busy";
+/**
+ * A flood; messages of 16 KB that inflate to 16 MiB; messages of 4 KiB, one after another; or messages that the
+ * server sends to all who attack, one after another.
+ */
+export type Attack = Flood | "bombs-text" | "bombs-binary" | "busy" | "broadcast";
 
 /** What the attackers are to do. */
 export interface AttackerJob {
@@ -49,6 +52,12 @@ const BOMB_BYTES = 16 * 1024 * 1024;
 
 /** Bytes of a message of honest work: with its frame, one TLS record, so that no server waits between two. */
 const BUSY_BYTES = 4 * 1024;
+
+/** So many connections are opened at once. */
+const OPENING = 16;
+
+/** Bytes of a message to all. */
+const BROADCAST_BYTES = 200;
 
 /** Between the end of a connection and the next, in milliseconds: handshakes are another attack. */
 const RECONNECT_MS = 100;
@@ -106,6 +115,27 @@ async function converse(connection: Deno.Conn, message: Uint8Array): Promise<voi
   }
 }
 
+/** One connection sends, all receive; when all have, it sends the next. */
+async function broadcast(connections: Deno.Conn[], message: Uint8Array): Promise<void> {
+  let missing = 0;
+  const send = () => {
+    missing = connections.length;
+    return writeAll(connections[0]!, message);
+  };
+  const listening = connections.map(async (connection) => {
+    const counter = new AnswerCounter();
+    const buffer = new Uint8Array(1024);
+    for (;;) {
+      const count = await connection.read(buffer);
+      if (count === null) throw new Error("The server ended a connection");
+      missing -= counter.push(buffer, count);
+      if (missing === 0) await send();
+    }
+  });
+  await send();
+  await Promise.all(listening);
+}
+
 /** Attacks on one connection after another, for a server may end them. */
 async function attackOn(
   { endpoint, attack }: AttackerJob,
@@ -138,6 +168,8 @@ function bytesOf(attack: Attack): Uint8Array {
       return bombOf(BINARY);
     case "busy":
       return wireFrame(BINARY, new Uint8Array(BUSY_BYTES));
+    case "broadcast":
+      return wireFrame(BINARY, new Uint8Array(BROADCAST_BYTES));
     default:
       return floodOf(attack);
   }
@@ -146,14 +178,18 @@ function bytesOf(attack: Attack): Uint8Array {
 async function run(job: AttackerJob): Promise<void> {
   const bytes = bytesOf(job.attack);
   const connections: Deno.Conn[] = [];
-  for (let i = 0; i < job.connections; i++) {
-    const { connection, extensions } = await connect(job.endpoint, modeOf(job.attack));
-    if (modeOf(job.attack) !== "plain" && extensions === "") {
-      throw new Error("Cannot attack: the server does not compress");
+  let left = job.connections;
+  await Promise.all(Array.from({ length: OPENING }, async () => {
+    while (left-- > 0) {
+      const { connection, extensions } = await connect(job.endpoint, modeOf(job.attack));
+      if (modeOf(job.attack) !== "plain" && extensions === "") {
+        throw new Error("Cannot attack: the server does not compress");
+      }
+      connections.push(connection);
     }
-    connections.push(connection);
-  }
+  }));
   console.log("attacking");
+  if (job.attack === "broadcast") return await broadcast(connections, bytes);
   await Promise.all(connections.map((connection) => attackOn(job, bytes, connection)));
 }
 

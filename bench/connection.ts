@@ -12,6 +12,8 @@ import type { FrameStream, Mode } from "./frames.ts";
 export interface Endpoint {
   port: number;
   webSocket: boolean;
+  /** @default {"/"} */
+  path?: string;
 }
 
 /** A connection with its opening handshake done, if there is one to do. */
@@ -42,10 +44,13 @@ export async function open(endpoint: Endpoint, mode: Mode): Promise<LoadConnecti
 }
 
 /** Connects as {@linkcode open} does, for callers that read and write the bytes themselves. */
-export async function connect({ port, webSocket }: Endpoint, mode: Mode): Promise<Connected> {
+export async function connect(
+  { port, webSocket, path = "/" }: Endpoint,
+  mode: Mode,
+): Promise<Connected> {
   const connection = await dial(port);
   try {
-    const extensions = webSocket ? await shakeHands(connection, OFFERS[mode]) : "";
+    const extensions = webSocket ? await shakeHands(connection, path, OFFERS[mode]) : "";
     return { connection, extensions };
   } catch (error) {
     connection.close();
@@ -65,8 +70,12 @@ export async function dial(port: number, caCerts: string[] = []): Promise<Deno.T
   return await Deno.startTls(tcp, { hostname: "127.0.0.1", caCerts });
 }
 
-async function shakeHands(connection: Deno.Conn, offer: string | undefined): Promise<string> {
-  const request = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n" +
+async function shakeHands(
+  connection: Deno.Conn,
+  path: string,
+  offer: string | undefined,
+): Promise<string> {
+  const request = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n` +
     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
     (offer === undefined ? "" : `Sec-WebSocket-Extensions: ${offer}\r\n`) + "\r\n";
@@ -155,15 +164,20 @@ export class LoadConnection {
   }
 
   /** Sends one frame and returns the frames of the answer to it. */
-  async ask(): Promise<Uint8Array> {
+  ask(): Promise<Uint8Array> {
     this.send(1);
+    return this.receive(1);
+  }
+
+  /** Reads so many messages at least, and returns their frames. */
+  async receive(messages: number): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
-    for (let ended = 0; ended === 0;) {
+    for (let ended = 0; ended < messages;) {
       const buffer = new Uint8Array(READ_SIZE);
       const count = await this.#connection.read(buffer);
       if (count === null) throw new Error("Cannot measure: the server ended a connection");
       parts.push(buffer.subarray(0, count));
-      ended = this.#counter.push(buffer, count);
+      ended += this.#counter.push(buffer, count);
     }
     return concat(parts);
   }

@@ -17,7 +17,7 @@ import { Probe } from "./probe.ts";
 
 /** What the load generator is to do. */
 export interface Job extends Stretch {
-  kind: "echo" | "workers" | "broadcast" | "idle" | "handshakes";
+  kind: "echo" | "workers" | "broadcast" | "deliveries" | "idle" | "handshakes";
   endpoint: Endpoint;
   /** The server's process. */
   pid: number;
@@ -158,6 +158,35 @@ async function broadcast(job: Job, probe: Probe): Promise<Outcome> {
   return await finish(job, probe, meter, connections, ends);
 }
 
+/**
+ * One socket sends, and sends the next when its own copy is back; the others do not read before the end, so that
+ * nearly all of both CPUs is the server's. It was opened last, so its copy comes when the others have theirs.
+ */
+async function deliveries(job: Job, probe: Probe): Promise<Outcome> {
+  const [first, ...others] = await gather(job);
+  const connections = [first!, ...others];
+  const speaker = connections.pop()!;
+  const { extensions } = speaker;
+  const publishFor = async (milliseconds: number) => {
+    const startedAt = performance.now();
+    let sent = 0;
+    for (; performance.now() < startedAt + milliseconds; sent++) await speaker.ask();
+    await Promise.all(connections.map((connection) => connection.receive(sent)));
+    return { count: sent * job.connections, milliseconds: performance.now() - startedAt };
+  };
+  await publishFor(job.warmUp);
+  const before = await probe.read(job.pid);
+  const { count, milliseconds } = await publishFor(job.duration);
+  const after = await probe.read(job.pid);
+  for (const connection of [...connections, speaker]) connection.close();
+  const figures = {
+    rate: count / milliseconds * 1000,
+    cpu: (after.cpu - before.cpu) / count,
+    peak: after.peak,
+  };
+  return { figures, extensions };
+}
+
 /** Measures while the connections are at work; one that fails ends it at once. */
 async function finish(
   job: Job,
@@ -217,7 +246,7 @@ async function handshakes(job: Job, probe: Probe): Promise<Outcome> {
   return { figures: { ...figures, perCpuSecond: 1e6 / figures.cpu }, extensions };
 }
 
-const KINDS = { echo, workers: echo, broadcast, idle, handshakes };
+const KINDS = { echo, workers: echo, broadcast, deliveries, idle, handshakes };
 
 if (import.meta.main) {
   const job: Job = JSON.parse(Deno.args[0]!);

@@ -14,6 +14,7 @@ export type Kind =
   | "echo"
   | "workers"
   | "broadcast"
+  | "deliveries"
   | "idle"
   | "handshakes"
   | "start"
@@ -73,7 +74,8 @@ function client(mode: Mode, size: Size): Load {
 }
 
 function broadcast(mode: Mode, size: Size, connections: number): Load {
-  const id = `broadcast-${mode}-${size}`;
+  const many = connections > 1000 ? `${connections}-` : "";
+  const id = `broadcast-${many}${mode}-${size}`;
   return { id, kind: "broadcast", mode, connections, size, depth: 1, level: 1 };
 }
 
@@ -148,6 +150,17 @@ const WORKERS: Load = {
   level: 1,
 };
 
+/** Small, and to few enough that what is not read yet fits into the system's buffers. */
+const DELIVERIES: Load = {
+  id: "deliveries",
+  kind: "deliveries",
+  mode: "plain",
+  connections: 500,
+  size: 200,
+  depth: 1,
+  level: 1,
+};
+
 /** So many are opened at once that a server waits for none of them, whatever else it waits for. */
 const HANDSHAKES: Load = {
   id: "handshakes",
@@ -196,6 +209,7 @@ export const QUICK: Plan = {
     HANDSHAKES,
     START,
     WORKERS,
+    DELIVERIES,
     client("plain", 64),
     ...LATENCIES,
     fairness("empty", "echo"),
@@ -205,6 +219,7 @@ export const QUICK: Plan = {
     echo: { warmUp: 300, duration: 300 },
     workers: { warmUp: 300, duration: 700 },
     broadcast: { warmUp: 300, duration: 300 },
+    deliveries: { warmUp: 300, duration: 500 },
     idle: { warmUp: 300, duration: 700 },
     handshakes: { warmUp: 300, duration: 300 },
     start: { warmUp: 0, duration: 0 },
@@ -239,12 +254,15 @@ export const DEFAULT: Plan = {
     echo("plain", 512),
     echo("plain", 512, 1000),
     echo("no-context", 512, 1000),
+    broadcast("plain", 200, 1000),
     broadcast("no-context", 4096, 1000),
+    broadcast("plain", 200, 10_000),
     idle("no-context", 2000),
     idle("context", 1000),
     HANDSHAKES,
     START,
     WORKERS,
+    DELIVERIES,
     ...CLIENTS,
     ...LATENCIES,
     ...ATTACKS,
@@ -255,6 +273,7 @@ export const DEFAULT: Plan = {
     echo: { warmUp: 1000, duration: 600 },
     workers: { warmUp: 500, duration: 1500 },
     broadcast: { warmUp: 500, duration: 1000 },
+    deliveries: { warmUp: 300, duration: 600 },
     idle: { warmUp: 500, duration: 1000 },
     handshakes: { warmUp: 300, duration: 600 },
     start: { warmUp: 0, duration: 0 },
@@ -317,6 +336,7 @@ const ATTACK_NAMES: Record<Attack, string> = {
   "bombs-text": "bombs of 16 MiB, text",
   "bombs-binary": "bombs of 16 MiB, binary",
   "busy": "4 KiB",
+  "broadcast": "200 B to all of them",
 };
 
 const UNITS = ["B", "KiB", "MiB"];
@@ -350,6 +370,8 @@ export function titleOf(load: Load): string {
       return `Client: ${sizeText(size)}, ${MODES[mode]}, ${sockets}, ${flight}`;
     case "broadcast":
       return `Broadcast: ${sizeText(size)}, ${MODES[mode]}, ${sockets}`;
+    case "deliveries":
+      return `Workers: broadcast of ${sizeText(size)}, ${MODES[mode]}, ${sockets}, on both CPUs`;
     case "idle":
       return `Idle: ${MODES[mode]}, ${sockets}`;
     case "handshakes":

@@ -13,7 +13,7 @@ import type { Stretch } from "./meter.ts";
 import { Probe } from "./probe.ts";
 import { attack as startAttack, besiege } from "./siege.ts";
 import { capture, type Pinning, projectPath, ServerProcess } from "./process.ts";
-import { type Ready, type Rival, WS_VARIABLES } from "./rivals.ts";
+import { isInWorkers, type Ready, type Rival, WS_VARIABLES } from "./rivals.ts";
 
 /** A contestant that is here. */
 export interface Contestant extends Ready {
@@ -44,7 +44,7 @@ export async function measure(
 
   const serve = kind === "client" ? arena.host.start : start;
   const command = serve(load);
-  const pinned = kind === "workers" ? command : arena.pinning.on(0, command);
+  const pinned = isInWorkers(load) ? command : arena.pinning.on(0, command);
   await using server = await ServerProcess.start(pinned);
   const { pid, port } = server;
   if (kind === "latency" || kind === "fairness") {
@@ -56,7 +56,7 @@ export async function measure(
     return await run("client.ts", [`--allow-env=${WS_VARIABLES}`], job, arena);
   }
   const job: Job = { kind, endpoint: { port, webSocket: rival.webSocket }, pid, ...shared };
-  return await run("load.ts", ["--allow-run=sh"], job, arena);
+  return await run("load.ts", ["--allow-run=sh"], job, arena, !isInWorkers(load));
 }
 
 async function run(
@@ -64,6 +64,7 @@ async function run(
   permissions: string[],
   job: Job | ClientJob,
   { pinning, folder }: Arena,
+  isPinned = true,
 ): Promise<Outcome> {
   const command = [
     Deno.execPath(),
@@ -76,7 +77,7 @@ async function run(
     JSON.stringify(job),
   ];
   const limit = LOAD_LIMIT + job.warmUp + job.duration;
-  const pinned = job.kind === "workers" ? command : pinning.on(1, command);
+  const pinned = isPinned ? pinning.on(1, command) : command;
   return JSON.parse(await capture(pinned, {}, limit));
 }
 

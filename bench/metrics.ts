@@ -55,6 +55,7 @@ export const COLUMNS: Record<Kind, { shown: MetricName[]; compared: MetricName[]
     shown: ["cpu", "rate", "p50", "p99", "bytes", "peak", "loadCpu", "loadBusy"],
     compared: ["cpu", "rate", "bytes"],
   },
+  deliveries: { shown: ["rate", "cpu", "peak"], compared: ["rate", "cpu"] },
   idle: { shown: ["memory", "peak"], compared: ["memory"] },
   handshakes: {
     shown: ["perCpuSecond", "rate", "p50", "p99", "peak", "loadBusy"],

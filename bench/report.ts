@@ -54,8 +54,9 @@ All do the same: each message is sent back. Where it is compressed, every messag
 that can be set, and once more at level 3 where whole events are sent; window and memory are what each has \
 by default. Messages are cut from generated JSON events, all different and alike; those of 64 KiB and \
 more are binary, others text. With context, both sides keep theirs (RFC 7692's context takeover) where the server agrees. \
-A broadcast is done the best way each has: \`prepare\` here, \`PreparedMessage\` in gorilla, \`publish\` in \
-Bun, one send after another in ws.
+A broadcast is done the best way each has: \`Topics\` here, \`PreparedMessage\` in gorilla, \`publish\` in \
+Bun, one send after another in ws. **Bare write to each** writes the sender's frame to every TLS socket as it is: \
+what a broadcast on Deno costs at least. The p50 of a broadcast is the time from the question to the last arrival.
 
 - **CPU µs/msg**: user and system time of the server's process, from the kernel; of the client's, where \
 clients are measured. In a broadcast, for each message that arrives.
@@ -73,7 +74,8 @@ without a pause.
 16 KB that inflate to 16 MiB, again and again. An answer that has not come 5 s after the last question \
 counts with its age. Meanwhile one client after another connects anew: the longest wait is told. The \
 attackers are a process of their own on the load generator's CPU.
-- **Workers** are measured on both CPUs, which they share with the load generator.
+- **Workers** are measured on both CPUs, which they share with the load generator. In their broadcast one socket \
+sends, and sends the next when its own copy is back; the others do not read before the end.
 - **TLS alone** sends the bytes back without looking at them: what a WebSocket on Deno costs at least.`;
 
 function targets(results: Result[]): string[] {

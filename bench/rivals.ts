@@ -57,19 +57,19 @@ export const RIVALS: Rival[] = [
     id: OURS,
     name: "ours",
     modes: ALL_MODES,
-    kinds: [...SERVER_KINDS, ...PROMPTNESS, "workers", "client"],
+    kinds: [...SERVER_KINDS, ...PROMPTNESS, "workers", "deliveries", "client"],
     webSocket: true,
     async prepare(workshop) {
       const { version, start } = await onDeno(workshop, "ours.ts", SERVE_FLAGS);
       const workers = await inWorkers(workshop, 2);
-      return { version, start: (load) => (load.kind === "workers" ? workers : start)(load) };
+      return { version, start: (load) => (isInWorkers(load) ? workers : start)(load) };
     },
   },
   {
     id: "one-worker",
     name: "ours, one worker",
     modes: ALL_MODES,
-    kinds: ["workers"],
+    kinds: ["workers", "deliveries"],
     webSocket: true,
     async prepare(workshop) {
       return { version: `Deno ${Deno.version.deno}`, start: await inWorkers(workshop, 1) };
@@ -149,6 +149,14 @@ export const RIVALS: Rival[] = [
     prepare: (workshop) => onDeno(workshop, "node_tls.ts"),
   },
   {
+    id: "bare-write",
+    name: "bare write to each",
+    modes: ["plain", "no-context"],
+    kinds: ["broadcast"],
+    webSocket: true,
+    prepare: (workshop) => onDeno(workshop, "bare_write.ts"),
+  },
+  {
     id: "hello",
     name: "Deno.serve hello",
     modes: ["plain"],
@@ -174,7 +182,7 @@ function serverArguments(folder: string, load: Load): string[] {
 
 /** What a server does with each message. */
 function workOf({ kind, parts = 1, reply }: Load): Work {
-  if (kind === "broadcast") return "broadcast";
+  if (kind === "broadcast" || kind === "deliveries") return "broadcast";
   if (parts > 1) return "parts";
   return reply ? "reply" : "echo";
 }
@@ -201,9 +209,26 @@ function onDeno({ folder }: Workshop, file: string, ...permissions: string[]): P
 
 /** The server in so many workers, which read the program's own code. */
 async function inWorkers(workshop: Workshop, count: number): Promise<Start> {
-  const own = ["cli", "mod.ts", "protocol", "server", "transport", "websocket"].map(projectPath);
-  const { start } = await onDeno(workshop, "workers.ts", `--allow-read=${own}`);
-  return (load) => [...start(load), String(count)];
+  const own = [
+    "bench",
+    "cli",
+    "mod.ts",
+    "protocol",
+    "server",
+    "topics",
+    "topics.ts",
+    "transport",
+    "websocket",
+  ]
+    .map(projectPath);
+  const { start: echo } = await onDeno(workshop, "workers.ts", `--allow-read=${own}`);
+  const { start: broadcast } = await onDeno(workshop, "topic_workers.ts", `--allow-read=${own}`);
+  return (load) => [...(load.kind === "workers" ? echo : broadcast)(load), String(count)];
+}
+
+/** Whether a load is for several workers, which are on both CPUs together with the load generator. */
+export function isInWorkers({ kind }: Load): boolean {
+  return kind === "workers" || kind === "deliveries";
 }
 
 async function wsOnNode({ folder }: Workshop): Promise<Ready> {

@@ -120,7 +120,36 @@ export const TARGETS: Target[] = [
       text: "≤ 1.2 × CPU of our own without context",
     }];
   }),
-  ...row("Broadcast of 4 KiB, no context", "broadcast-no-context-4096", [["separate", 0.2]]),
+  ...row("Broadcast of 200 B, plain", "broadcast-plain-200", [
+    ["bare-write", 1.5],
+    ["ws-deno", 0.5],
+    ["bun", 1.3],
+  ]),
+  ...row("Broadcast of 4 KiB, no context", "broadcast-no-context-4096", [
+    ["bare-write", 1.5],
+    ["ws-deno", 0.5],
+    ["bun", 1.3],
+    ["separate", 0.2],
+  ]),
+  {
+    title: "Broadcast of 200 B to 10,000",
+    load: "broadcast-10000-plain-200",
+    metric: "p50",
+    rival: OURS,
+    otherLoad: "broadcast-plain-200",
+    at: "most",
+    limit: 12,
+    text: "≤ 12 × the time to the last of 1,000",
+  },
+  {
+    title: "Broadcast from one worker to two",
+    load: "deliveries",
+    metric: "rate",
+    rival: "one-worker",
+    at: "least",
+    limit: 1.6,
+    text: "≥ 1.6 × deliveries a second of one",
+  },
   {
     title: "Idle, compressed, no context",
     load: "idle-no-context",

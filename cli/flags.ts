@@ -100,6 +100,11 @@ export function optional(placeholder: string): Flag<string | undefined> {
   };
 }
 
+/** The same flag without its default. */
+export function withoutDefault<T>({ fallback: _, ...flag }: Flag<T>): Flag<T | undefined> {
+  return { ...flag, parse: (texts) => texts.length === 0 ? undefined : flag.parse(texts) };
+}
+
 /** For {@linkcode value}: accepts any text that is not empty. */
 export function notEmpty(text: string): string {
   if (text === "") throw new BadValue("nonEmpty");

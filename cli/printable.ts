@@ -39,18 +39,19 @@ export function printable(data: string | Uint8Array): string {
     const more = data.length > MAX_BINARY ? "…" : "";
     return `${data.subarray(0, MAX_BINARY).toHex()}${more} (${bytes(data.length)})`.trimStart();
   }
-  if (data.length <= MAX_TEXT) return escape(data);
+  if (data.length <= MAX_TEXT) return escaped(data);
   // Do not cut a surrogate pair in half.
   const end = /[\ud800-\udbff]/.test(data[MAX_TEXT - 1]!) ? MAX_TEXT - 1 : MAX_TEXT;
   const size = new TextEncoder().encode(data).length;
-  return `${escape(data.slice(0, end))}… (${bytes(size)})`;
+  return `${escaped(data.slice(0, end))}… (${bytes(size)})`;
 }
 
 function bytes(size: number): string {
   return size === 1 ? "1 byte" : `${size} bytes`;
 }
 
-function escape(text: string): string {
+/** The text with its control characters escaped, whole. */
+export function escaped(text: string): string {
   return text.replace(
     UNPRINTABLE,
     (character) => SHORT[character] ?? `\\u{${character.codePointAt(0)!.toString(16)}}`,

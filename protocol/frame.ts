@@ -110,6 +110,32 @@ function readUint32(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
 }
 
+/** What there is to know of a frame that was sent or received, for `onFrame` of {@linkcode SocketOptions}. */
+export interface FrameInfo {
+  /** Whether this end sent it, or its peer. */
+  direction: "sent" | "received";
+  /** 0 for a continuation, 1 text, 2 binary, 8 Close, 9 Ping, 10 Pong (RFC 6455 section 11.8). */
+  opcode: number;
+  /** Whether it is the last frame of its message. */
+  fin: boolean;
+  /** Whether a compressed message starts with it (RFC 7692 section 6). */
+  rsv1: boolean;
+  /** Whether its payload is masked, as a client's is. */
+  masked: boolean;
+  /** Bytes that it takes on the network: its header, and its payload as that was sent. */
+  wireLength: number;
+  /**
+   * Bytes of its payload after decompression. Of a fragment of a compressed message, those that it added to the
+   * message.
+   */
+  payloadLength: number;
+}
+
+/** What the first byte of a frame says. */
+export function readFirstByte(first: number): Pick<FrameInfo, "opcode" | "fin" | "rsv1"> {
+  return { opcode: first & OPCODE, fin: (first & FIN) !== 0, rsv1: (first & RSV1) !== 0 };
+}
+
 /** The bytes of a header for a payload of `length` bytes. */
 export function headerSize(length: number, masked: boolean): number {
   return (length < 126 ? 2 : length < 0x1_0000 ? 4 : 10) + (masked ? 4 : 0);

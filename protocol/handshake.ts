@@ -6,7 +6,7 @@
 
 import { type Extension, parseExtensions } from "./extension_header.ts";
 import { hasToken, isToken } from "./grammar.ts";
-import { formatHead, type HeaderLines, isHost, type ResponseHead } from "./http.ts";
+import { type HeaderLines, isHost, type ResponseHead } from "./http.ts";
 import { sha1 } from "./sha1.ts";
 
 /** Why a request cannot be upgraded, and the response that says so. */
@@ -138,16 +138,26 @@ export function checkCallerHeaders(headers: Headers): void {
   }
 }
 
+/** A head of the opening handshake, as it went over the network. */
+export interface HandshakeHead {
+  /** Whether it is the client's request, or a response. */
+  direction: "sent" | "received";
+  /** Its first line, such as `GET /chat HTTP/1.1` or `HTTP/1.1 101 Switching Protocols`. */
+  line: string;
+  /** Its headers, in their order and with their names as they were written. */
+  headers: readonly (readonly [name: string, value: string])[];
+}
+
 /**
  * The client's request (RFC 6455 section 4.1).
  *
  * @param offer The headers have passed {@linkcode checkCallerHeaders}.
  */
-export function formatUpgradeRequest(
+export function upgradeRequest(
   url: URL,
   key: string,
   offer: { protocols: string[]; extensions?: string | undefined; headers: Headers },
-): Uint8Array {
+): { line: string; headers: HeaderLines } {
   const headers: HeaderLines = [
     ["Host", offer.headers.get("host") ?? url.host],
     ["Upgrade", "websocket"],
@@ -162,7 +172,7 @@ export function formatUpgradeRequest(
   for (const [name, value] of offer.headers) {
     if (name !== "host") headers.push([name, value]);
   }
-  return formatHead(`GET ${url.pathname}${url.search} HTTP/1.1`, headers);
+  return { line: `GET ${url.pathname}${url.search} HTTP/1.1`, headers };
 }
 
 /**

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { closePayload, Opcode, readClosePayload } from "./frame.ts";
+import { closePayload, type FrameInfo, Opcode, readClosePayload } from "./frame.ts";
 import type { Message } from "./message.ts";
 import type { PerMessageDeflate } from "./permessage_deflate/codec.ts";
 import type { PreparedMessage } from "./prepared_message.ts";
@@ -40,6 +40,11 @@ export interface ProtocolOptions {
   maxMessageSize: number;
   /** Pings answered before {@linkcode Protocol.allowPongs} is called again. */
   pongs: number;
+  /**
+   * Called with each whole frame, in the order in which the network gives or is given them. A frame that breaks
+   * the protocol is told by the failure alone.
+   */
+  onFrame?: ((frame: FrameInfo) => void) | undefined;
 }
 
 /** How far the closing handshake has come (RFC 6455 section 7.1). */
@@ -74,10 +79,11 @@ export class Protocol {
   readonly #sender: FrameSender;
 
   constructor(options: ProtocolOptions) {
+    const { deflate, onFrame } = options;
     const server = options.role === "server";
     this.#pongs = this.#pongsLeft = options.pongs;
-    this.#receiver = new FrameReceiver(server, options.maxMessageSize, options.deflate);
-    this.#sender = new FrameSender(!server, options.deflate);
+    this.#receiver = new FrameReceiver(server, options.maxMessageSize, deflate, onFrame);
+    this.#sender = new FrameSender(!server, deflate, onFrame);
   }
 
   /** How far the closing handshake has come. */
@@ -258,8 +264,9 @@ export class Protocol {
     const close = this.#close;
     if (close === undefined || this.#sender.busy) return;
     if (this.#closing !== Closing.NONE && this.#closing !== Closing.RECEIVED) return;
-    this.#sender.sendControl(Opcode.CLOSE, closePayload(close.code, close.reason));
+    // First, as `onFrame` may call back: nothing follows a Close frame.
     this.#closing = this.#closing === Closing.RECEIVED ? Closing.DONE : Closing.SENT;
+    this.#sender.sendControl(Opcode.CLOSE, closePayload(close.code, close.reason));
   }
 
   /** Fails the connection (RFC 6455 section 7.1.7): a last Close frame, and nothing more is read. */

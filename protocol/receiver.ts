@@ -9,7 +9,15 @@
  */
 
 import { allocate, recycle } from "./buffer.ts";
-import { applyMask, CloseCode, FrameHeader, MAX_CONTROL_PAYLOAD, Opcode } from "./frame.ts";
+import {
+  applyMask,
+  CloseCode,
+  FrameHeader,
+  type FrameInfo,
+  headerSize,
+  MAX_CONTROL_PAYLOAD,
+  Opcode,
+} from "./frame.ts";
 import { DECODE_STEP, type Message, MessageAssembly } from "./message.ts";
 import type { PerMessageDeflate } from "./permessage_deflate/codec.ts";
 import { ProtocolError, type Violation } from "./protocol_error.ts";
@@ -53,6 +61,7 @@ export class FrameReceiver {
   readonly #fromClient: boolean;
   readonly #deflate: PerMessageDeflate | undefined;
   readonly #maxMessageSize: number;
+  readonly #onFrame: ((frame: FrameInfo) => void) | undefined;
   readonly #message = new MessageAssembly();
   readonly #header = new FrameHeader();
 
@@ -71,6 +80,8 @@ export class FrameReceiver {
   #unmasked = 0;
   /** How many of them have not been taken from the input. */
   #unmaskedInput = 0;
+  /** Bytes of the message before the current data frame. */
+  #sizeBefore = 0;
   /** Whether the message that is being received is compressed. */
   #compressed = false;
   /** Whether a byte of its payload has come. */
@@ -80,13 +91,18 @@ export class FrameReceiver {
   /** Whether the last call of `next` stopped because the allowance was used up. */
   #stopped = false;
 
-  /** @param fromClient Whether the peer is a client, which masks its frames. */
+  /**
+   * @param fromClient Whether the peer is a client, which masks its frames.
+   * @param onFrame Called with each frame once it is whole, before what it gives is returned.
+   */
   constructor(
     fromClient: boolean,
     maxMessageSize: number,
     deflate: PerMessageDeflate | undefined,
+    onFrame?: (frame: FrameInfo) => void,
   ) {
     this.#fromClient = fromClient;
+    this.#onFrame = onFrame;
     this.#maxMessageSize = maxMessageSize;
     this.#deflate = deflate;
   }
@@ -192,6 +208,7 @@ export class FrameReceiver {
       if (!this.#inPayload && !this.#readHeader()) return undefined;
       if (this.#header.opcode >= Opcode.CLOSE) return this.#readControl();
       const received = this.#compressed ? this.#readCompressed() : this.#readPlain();
+      if (!this.#inPayload) this.#tellFrame(this.#message.size - this.#sizeBefore);
       if (received !== undefined || this.#inPayload) return received;
     }
   }
@@ -221,7 +238,17 @@ export class FrameReceiver {
     ) {
       throw this.#tooBig();
     }
+    this.#sizeBefore = this.#message.size;
     return true;
+  }
+
+  /** Tells of the frame that has just been read. */
+  #tellFrame(payloadLength: number): void {
+    if (this.#onFrame === undefined) return;
+    const { opcode, fin, rsv1, masked, length } = this.#header;
+    const wireLength = headerSize(length, masked) + length;
+    const direction = "received";
+    this.#onFrame({ direction, opcode, fin, rsv1, masked, wireLength, payloadLength });
   }
 
   /** The rules of RFC 6455 sections 5.1, 5.2, 5.4 and 5.5, as far as the `available` bytes tell. */
@@ -284,7 +311,9 @@ export class FrameReceiver {
     if (this.#fromClient) applyMask(this.#input, from, from + length, this.#header.mask, 0);
     this.#start += length;
     this.#inPayload = false;
-    return { type: "control", opcode, data: this.#input.slice(from, from + length) };
+    const data = this.#input.slice(from, from + length);
+    this.#tellFrame(length);
+    return { type: "control", opcode, data };
   }
 
   /** Unmasks what has come of the payload of a data frame. Returns where that ends. */

@@ -10,7 +10,16 @@
  */
 
 import { GrowingBuffer } from "./buffer.ts";
-import { applyMask, firstByte, headerSize, MAX_HEADER, Opcode, writeHeader } from "./frame.ts";
+import {
+  applyMask,
+  firstByte,
+  type FrameInfo,
+  headerSize,
+  MAX_HEADER,
+  Opcode,
+  readFirstByte,
+  writeHeader,
+} from "./frame.ts";
 import type { Deflater, PerMessageDeflate } from "./permessage_deflate/codec.ts";
 import type { PreparedMessage } from "./prepared_message.ts";
 import { encodeUtf8, encodeUtf8Into } from "./utf8.ts";
@@ -76,6 +85,7 @@ export class FrameSender {
 
   readonly #masks: boolean;
   readonly #deflate: PerMessageDeflate | undefined;
+  readonly #onFrame: ((frame: FrameInfo) => void) | undefined;
   /** The message that is being compressed, and those that wait for it. */
   readonly #jobs: Job[] = [];
   /** The first of the jobs, once its compression has begun. */
@@ -84,10 +94,18 @@ export class FrameSender {
   #jobMessages = 0;
   #jobMemory = 0;
 
-  /** @param masks Whether frames are masked, as a client's are. */
-  constructor(masks: boolean, deflate: PerMessageDeflate | undefined) {
+  /**
+   * @param masks Whether frames are masked, as a client's are.
+   * @param onFrame Called with each frame that is written to the output, in its order.
+   */
+  constructor(
+    masks: boolean,
+    deflate: PerMessageDeflate | undefined,
+    onFrame?: (frame: FrameInfo) => void,
+  ) {
     this.#masks = masks;
     this.#deflate = deflate;
+    this.#onFrame = onFrame;
   }
 
   /** Whether messages wait for {@linkcode step}. */
@@ -123,8 +141,7 @@ export class FrameSender {
 
   /** Takes what is to be written next, or nothing if there is nothing. */
   takeOutput(): Output | undefined {
-    const first = this.#ready.shift();
-    if (first !== undefined) return first;
+    if (this.#ready.length > 0) return this.#ready.shift();
     return this.output.length === 0 ? undefined : this.#takeLatest();
   }
 
@@ -164,7 +181,10 @@ export class FrameSender {
     if (!deflates) {
       const start = this.#beginFrame(data.length);
       encodeInto(data, this.output);
-      this.#countMessage(this.#endFrame(start, data.length, firstByte(opcode, false)));
+      const first = firstByte(opcode, false);
+      const length = this.#endFrame(start, data.length, first);
+      this.#countMessage(length);
+      this.#tellFrame(first, length, length);
       return;
     }
     encoded.length = 0;
@@ -197,7 +217,9 @@ export class FrameSender {
   sendControl(opcode: number, payload: Uint8Array): void {
     const start = this.#beginFrame(payload.length);
     this.output.append(payload);
-    this.#endFrame(start, payload.length, firstByte(opcode, false));
+    const first = firstByte(opcode, false);
+    this.#endFrame(start, payload.length, first);
+    this.#tellFrame(first, payload.length, payload.length);
   }
 
   /**
@@ -242,12 +264,14 @@ export class FrameSender {
     if (last) {
       const length = frame.length - MAX_HEADER;
       frame.start = MAX_HEADER - headerSize(length, this.#masks);
-      writeHeader(frame.bytes, frame.start, firstByte(opcode, true), length, mask);
+      const first = firstByte(opcode, true);
+      writeHeader(frame.bytes, frame.start, first, length, mask);
       deflate!.endLong(bytes.length, length);
       this.#long = undefined;
       this.#endJob();
       this.#closeOutput();
       this.#ready.push({ frames: frame, messages: 1, messageBytes: bytes.length });
+      this.#tellFrame(first, length, bytes.length);
     }
     return deflate!.cost * (to - done);
   }
@@ -293,11 +317,13 @@ export class FrameSender {
   #writeMessage(opcode: number, bytes: Uint8Array, compress: boolean): boolean {
     const deflate = compress ? this.#deflate : undefined;
     const compressed = deflate?.compresses(bytes.length) ?? false;
+    const first = firstByte(opcode, compressed);
     const start = this.#beginFrame(bytes.length);
+    let length;
     try {
       if (compressed) deflate!.deflate(bytes, this.output);
       else this.output.append(bytes);
-      this.#endFrame(start, bytes.length, firstByte(opcode, compressed));
+      length = this.#endFrame(start, bytes.length, first);
     } catch (error) {
       // Half a frame must not go out with the next one: its memory may hold data of other connections.
       this.output.length = start;
@@ -305,6 +331,7 @@ export class FrameSender {
       throw error;
     }
     this.#countMessage(bytes.length);
+    this.#tellFrame(first, length, bytes.length);
     return compressed;
   }
 
@@ -318,6 +345,16 @@ export class FrameSender {
       this.#endFrame(start, payload.length, first);
     }
     this.#countMessage(message.size);
+    this.#tellFrame(first, payload.length, message.size);
+  }
+
+  /** Tells of a frame whose payload has `length` bytes as it is sent, and `payloadLength` before compression. */
+  #tellFrame(first: number, length: number, payloadLength: number): void {
+    if (this.#onFrame === undefined) return;
+    const masked = this.#masks;
+    const wireLength = headerSize(length, masked) + length;
+    const flags = readFirstByte(first);
+    this.#onFrame({ direction: "sent", ...flags, masked, wireLength, payloadLength });
   }
 
   /** Leaves room for a header. The payload is expected to have `length` bytes. */

@@ -18,6 +18,7 @@ import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
 import { clientKey } from "../transport/address.ts";
 import { Handover } from "../transport/handover.ts";
 import { addressOf } from "../transport/sockets.ts";
+import { checkedHook } from "../websocket/hook.ts";
 import { type SocketLimits, socketLimits, type SocketOptions } from "../websocket/options.ts";
 import { Session } from "../websocket/session.ts";
 import { acceptedSocket, type WebSocket } from "../websocket/websocket.ts";
@@ -92,7 +93,7 @@ const upgradeOfDeno = Deno.upgradeWebSocket;
  * @param options The subprotocol, compression and limits.
  * @returns The socket, and the response that the handler is to return.
  * @throws {TypeError} If the request is not a WebSocket handshake, or did not come by a server; if it
- * came by `Deno.serve`, and a limit is given that `Deno.upgradeWebSocket` cannot keep.
+ * came by `Deno.serve`, and an option is given that `Deno.upgradeWebSocket` does not have.
  * @throws {RangeError} If an option is out of its range.
  *
  * @example
@@ -118,6 +119,7 @@ export function upgradeWebSocket<Data = undefined>(
   const { protocol = "", compression = true, head } = options;
   const attached = options.socket as Socket | undefined;
   const limits = socketLimits(options, "server");
+  const onFrame = checkedHook("onFrame", options.onFrame);
   const settings = compressionSettings(compression);
   checkSocket(attached, head);
   const own = request instanceof Request ? ownRequests.get(request) : undefined;
@@ -145,7 +147,7 @@ export function upgradeWebSocket<Data = undefined>(
   const address = own?.address ?? addressOf(attached!);
   const offers = parseExtensions(headers.get("Sec-WebSocket-Extensions") ?? "") ?? [];
   const agreed = settings && compressionWorks() ? acceptOffer(offers, settings) : undefined;
-  const session = new Session("server", limits);
+  const session = new Session("server", limits, onFrame);
   session.agree(
     protocol,
     agreed?.response ?? "",
@@ -230,24 +232,25 @@ function upgradeOther<Data>(
       "Cannot upgrade to WebSocket: the request is a copy, must be the very one that the handler was given",
     );
   }
-  refuseLimits(options);
+  refuseOwnOptions(options);
   const native = { idleTimeout, ...(protocol !== "" && { protocol }) };
   const { socket, response } = upgradeOfDeno(request as Request, native);
   return { socket: Object.assign(socket, { data: options.data }) as never, response };
 }
 
-/** The limits that `Deno.upgradeWebSocket` does not have. */
-const OWN_LIMITS = [
+/** The options that `Deno.upgradeWebSocket` does not have. */
+const OWN_OPTIONS = [
   "maxMessageSize",
   "messageTimeout",
   "highWaterMark",
   "maxBufferedAmount",
   "maxPingsPerSecond",
+  "onFrame",
 ] as const;
 
-/** A limit that would not be kept is refused, not passed over. */
-function refuseLimits(options: SocketOptions): void {
-  const given = OWN_LIMITS.filter((name) => options[name] !== undefined);
+/** An option that would have no effect is refused, not passed over. */
+function refuseOwnOptions(options: SocketOptions): void {
+  const given = OWN_OPTIONS.filter((name) => options[name] !== undefined);
   if (given.length === 0) return;
   throw new TypeError(
     `Cannot upgrade to WebSocket: the request came by Deno.serve, which cannot keep ${

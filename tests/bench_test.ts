@@ -1,6 +1,7 @@
 import { constants, createInflateRaw } from "node:zlib";
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { AnswerCounter, concat, inflateFirst, readMessage } from "../bench/answers.ts";
+import { capacity, capacityOf, COSTS, main as capacityMain } from "../bench/capacity.ts";
 import { FrameStream, toMessage } from "../bench/frames.ts";
 import { bombOf, floodOf, FLOODS } from "../bench/attacker.ts";
 import { messagesOf } from "../bench/messages.ts";
@@ -81,6 +82,58 @@ Deno.test("spread() and differences() take figures that are zero", () => {
   assertEquals(spread([0, 0, 0]), 0);
   assertEquals(spread([1, 2, 3]), 0.5);
   assertEquals(differences([3, 2, 9], [1, 2]), [2, 0]);
+});
+
+/** Rounded, so that the last digits of a sum do not count. */
+const about = (figure: number) => Number(figure.toPrecision(9));
+
+const ROOMS = { sockets: 1_000_000, rooms: 10_000, messagesPerSecond: 2000, size: 300 };
+
+Deno.test("capacityOf() adds up what one process takes, without an engine", () => {
+  const demand = { sockets: 1000, rooms: 10, messagesPerSecond: 50, size: 1024 };
+  const found = capacityOf(demand, 1);
+  assertEquals(found.deliveries, 5000);
+  const { delivery, deliveryPerKiB, receipt, lifeSign } = COSTS;
+  const microseconds = 5000 * (delivery + deliveryPerKiB) + 50 * receipt + 100 * lifeSign;
+  assertEquals(about(found.cpus), about(microseconds / 1e6));
+  assertEquals(found.memory, COSTS.process + 1000 * COSTS.socket + 10 * COSTS.topic);
+  assertEquals(found.network, 5000 * (1024 + 4 + 88));
+  assertEquals([found.engineIn, found.engineOut, found.engineBytes], [0, 0, 0]);
+});
+
+Deno.test("capacityOf() has an engine send a message once to each process with a socket of its room", () => {
+  // With two processes and rooms of two, half of the rooms are on both.
+  const pairs = { sockets: 200, rooms: 100, messagesPerSecond: 10, size: 100 };
+  assertEquals(about(capacityOf(pairs, 2).engineOut), 10 * 1.5);
+  // Large rooms are everywhere, small ones on one process each.
+  assertEquals(about(capacityOf({ ...ROOMS, rooms: 10 }, 20).engineOut), 2000 * 20);
+  assertEquals(about(capacityOf({ ...ROOMS, rooms: ROOMS.sockets }, 20).engineOut), 2000);
+  assertEquals(capacityOf(ROOMS, 20).engineIn, 2000);
+});
+
+Deno.test("capacity() finds the fewest processes that are not too busy", () => {
+  for (const messagesPerSecond of [0, 2000, 20_000, 1_000_000]) {
+    const demand = { ...ROOMS, messagesPerSecond };
+    const { processes, cpus } = capacity(demand);
+    assert(cpus <= 0.6 * processes, `${processes}`);
+    // Each has 50,000 sockets at most.
+    const fewer = capacityOf(demand, processes - 1);
+    assert(processes === 20 || fewer.cpus > 0.6 * (processes - 1), `${processes}`);
+  }
+  assertEquals(capacity({ ...ROOMS, sockets: 10_000_000, messagesPerSecond: 0 }).processes, 200);
+});
+
+Deno.test("bench/capacity.ts prints what docs/scale.md shows", async () => {
+  const lines: string[] = [];
+  const output = {
+    out: (text: string) => lines.push(text),
+    err: (text: string) => lines.push(text),
+  };
+  const args = ["--sockets=1000000", "--rooms=10000", "--messages-per-second=2000", "--size=300"];
+  assertEquals(await capacityMain(args, output), 0);
+  const document = await Deno.readTextFile(projectPath("docs/scale.md"));
+  assertStringIncludes(document, lines.join("\n"));
+  assertEquals(await capacityMain(["--sockets=0"], output), 2);
 });
 
 Deno.test({

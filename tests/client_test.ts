@@ -607,6 +607,8 @@ once("client.ts --help=all names every flag and exit code, in both languages", a
     assertStringIncludes(text, "deno task client [URL]");
     assertStringIncludes(text, "WSS_TIMEOUT");
     assertEquals(text.includes("Usage:"), args.includes("--lang=en"));
+    // What an open loop is, is said where its flags are.
+    assertMatch(text, /^--load: [^]{0,300}--rate/m);
     for (const code of [0, 1, 2, 3, 4, 130, 143]) {
       assertMatch(text, new RegExp(`^ {2}${code} `, "m"));
     }
@@ -761,3 +763,109 @@ onEachTransport(
     assertMatch(stderr[0]!, /--allow-net/);
   },
 );
+
+once("client.ts --show-headers shows the handshake both ways, without secrets", async () => {
+  await using folder = await certificatesFolder();
+  const flags = ["--show-headers", "--header=Authorization: Bearer secret", "--header=X-Own: y"];
+  {
+    await using server = await startServer([], { cwd: folder.path });
+    const url = `wss://127.0.0.1:${server.port}/ws?token=secret`;
+    const { code, stdout, stderr } = await run("client", [url, ...flags], { cwd: folder.path });
+    assertEquals(code, 0);
+    assertEquals(stdout.length, 2);
+    assertEquals(stderr.filter((line) => line.includes("secret")), []);
+    assertEquals(stderr.slice(0, 3), [
+      "> GET /ws?token=*** HTTP/1.1",
+      `> Host: 127.0.0.1:${server.port}`,
+      "> Upgrade: websocket",
+    ]);
+    for (
+      const line of [
+        "> authorization: Bearer ***",
+        "> x-own: y",
+        "> ",
+        "< HTTP/1.1 101 Switching Protocols",
+        "< Sec-WebSocket-Extensions: permessage-deflate",
+        "< ",
+      ]
+    ) {
+      assertEquals(stderr.filter((other) => other === line), [line]);
+    }
+    assertEquals(stderr.slice(-2), [
+      "Mensagem enviada para o servidor: Olá, servidor WebSocket!",
+      "Conexão WebSocket encerrada!",
+    ]);
+  }
+  {
+    await using server = await serveHttp(() =>
+      new Response("no", { status: 403, headers: { "Set-Cookie": "a=secret" } })
+    );
+    const url = `wss://127.0.0.1:${server.port}/`;
+    const args = [url, ...flags, "--json"];
+    const { code, stdout } = await run("client", args, { cwd: folder.path });
+    assertEquals(code, 1);
+    assertEquals(stdout.filter((line) => line.includes("secret")), []);
+    const [request, response] = stdout.map((line) => JSON.parse(line))
+      .filter(({ event }) => event === "handshake");
+    assertEquals([request.direction, request.line], ["sent", "GET / HTTP/1.1"]);
+    assertEquals([response.direction, response.line], ["received", "HTTP/1.1 403 Forbidden"]);
+    const headers = new Headers(response.headers);
+    assertEquals(headers.get("Set-Cookie"), "***");
+  }
+});
+
+once("client.ts --frames shows each frame both ways", async () => {
+  await using folder = await certificatesFolder();
+  await using server = await startServer(["--mode=echo"], { cwd: folder.path });
+  const url = `wss://127.0.0.1:${server.port}/ws`;
+  const args = [url, "--frames", `--message=${"again ".repeat(100)}`];
+  const { code, stderr } = await run("client", args, { cwd: folder.path });
+  assertEquals(code, 0);
+  assertEquals(
+    stderr.filter((line) => /^[<>]/.test(line)).map((line) =>
+      line.replace(/\d+(?= bytes na)/, "N")
+    ),
+    [
+      "> TEXT FIN RSV1, N bytes na rede, payload de 600 bytes",
+      "< TEXT FIN RSV1, N bytes na rede, payload de 600 bytes",
+      "> CLOSE FIN, N bytes na rede, payload de 2 bytes",
+      "< CLOSE FIN, N bytes na rede, payload de 2 bytes",
+    ],
+  );
+  const english = await run("client", [url, "--frames", "--lang=en"], { cwd: folder.path });
+  const first = "> TEXT FIN, 31 bytes on the wire, payload of 25 bytes";
+  assertEquals(english.stderr[0], first);
+  const asJson = await run("client", [url, "--frames", "--json"], { cwd: folder.path });
+  const frames = asJson.stdout.map((line) => JSON.parse(line))
+    .filter(({ event }) => event === "frame");
+  assertEquals(frames.length, 4);
+  assertEquals(frames[1], {
+    event: "frame",
+    direction: "received",
+    frame: "TEXT FIN",
+    opcode: 1,
+    fin: true,
+    rsv1: false,
+    masked: false,
+    wireLength: 27,
+    payloadLength: 25,
+  });
+});
+
+once("client.ts refuses --frames and --show-headers where they have no effect", async () => {
+  await using folder = new Folder();
+  const options = { cwd: folder.path };
+  const args = ["--frames", "--show-headers", "--lang=en"];
+  assertEquals(await run("client", ["--compression=off", ...args], options), {
+    code: 2,
+    stdout: [],
+    stderr: [
+      'Without effect with --compression=off: "--show-headers", "--frames"; leave that out, or use --compression=on',
+    ],
+  });
+  assertEquals(await run("client", ["--quiet", "--frames", "--lang=en"], options), {
+    code: 2,
+    stdout: [],
+    stderr: ["--frames and --quiet cannot be used together"],
+  });
+});

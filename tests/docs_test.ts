@@ -35,7 +35,14 @@ Deno.test({
   ignore,
   async fn() {
     const tasks = Object.keys(config.tasks);
-    const documents = [...READMES, "SECURITY.md", "docs/design.md", "bench/README.md", ".ci/run"];
+    const documents = [
+      ...READMES,
+      "SECURITY.md",
+      "docs/design.md",
+      "docs/scale.md",
+      "bench/README.md",
+      ".ci/run",
+    ];
     for (const document of documents) {
       const text = await Deno.readTextFile(projectPath(document));
       const named = [...text.matchAll(/\bdeno(?:@[\d.]+)? task\s+([a-z:]+)/g)];

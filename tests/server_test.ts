@@ -530,6 +530,11 @@ once("server.ts --log-level=debug says what an operator needs", async () => {
     await using peer = await Peer.open(`wss://${origin}/chat`);
     await peer.ask("?");
   }
+  const told = (line: string) =>
+    line.replace(/^.*: (.*), (\d+) bytes on .* (\d+) bytes$/, "$1 $2 $3");
+  assertEquals(told(await stdout.match(/Frame received/)), "TEXT FIN 7 1");
+  assertEquals(told(await stdout.match(/Frame sent/)), "TEXT FIN 22 20");
+  assertEquals(told(await stdout.match(/Frame received/)), "CLOSE FIN 6 0");
   await stdout.match(/closed!$/);
   using plain = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
   await plain.write(new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"));

@@ -10,7 +10,7 @@
 
 import { prepare, type PreparedMessage } from "../protocol/prepared_message.ts";
 import { turns, type Work } from "../transport/turns.ts";
-import { flush, WebSocket } from "../websocket/websocket.ts";
+import { sendAtOnce, WebSocket } from "../websocket/websocket.ts";
 
 /** A socket of this library, or of Deno's own. */
 export type TopicSocket = Pick<
@@ -89,20 +89,22 @@ export class Subscriber {
     const later = this.#later;
     this.#next = this.#later = undefined;
     this.#queued = 0;
-    this.#send(first);
-    if (later !== undefined) { for (const publication of later) this.#send(publication); }
-    if (flushes && this.#isOurs) flush(this.socket as WebSocket);
+    const last = later?.pop() ?? first;
+    if (later !== undefined) {
+      this.#send(first, false);
+      for (const publication of later) this.#send(publication, false);
+    }
+    this.#send(last, flushes);
   }
 
-  #send(publication: Publication): void {
+  #send(publication: Publication, flushes: boolean): void {
     if (!this.isOpen) return;
     const { data, compress } = publication;
-    if (this.#isOurs) {
-      publication.prepared ??= prepare(data);
-      (this.socket as WebSocket).send(publication.prepared, { compress });
-    } else {
-      this.socket.send(data);
-    }
+    if (!this.#isOurs) return this.socket.send(data);
+    const socket = this.socket as WebSocket;
+    publication.prepared ??= prepare(data);
+    if (flushes) sendAtOnce(socket, publication.prepared, compress);
+    else socket.send(publication.prepared, { compress });
   }
 
   /** Ends a subscriber that is too slow. */

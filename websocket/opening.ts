@@ -9,12 +9,19 @@ import {
   acceptOf,
   checkUpgradeResponse,
   createKey,
-  formatUpgradeRequest,
   HandshakeError,
+  type HandshakeHead,
+  upgradeRequest,
   type UpgradeResponse,
 } from "../protocol/handshake.ts";
 import { BodyReader } from "../protocol/body.ts";
-import { HeadReader, HttpError, parseResponse, type ResponseHead } from "../protocol/http.ts";
+import {
+  formatHead,
+  HeadReader,
+  HttpError,
+  parseResponse,
+  type ResponseHead,
+} from "../protocol/http.ts";
 import { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
 import { checkResponse, formatOffer } from "../protocol/permessage_deflate/negotiation.ts";
 import { compressionWorks } from "../protocol/permessage_deflate/codec_check.ts";
@@ -41,6 +48,8 @@ export interface OpeningOptions {
   handshakeTimeout: number;
   /** The program's own: gives the connection up, or cuts it off. */
   signal: AbortSignal | undefined;
+  /** The program's own; it never throws. */
+  onHandshake: ((head: HandshakeHead) => void) | undefined;
 }
 
 /** A response's head has the same bounds as a request's. */
@@ -119,12 +128,13 @@ async function handshake(
   url: URL,
   options: OpeningOptions,
 ): Promise<UpgradeResponse> {
-  const { protocols, headers, compression, handshakeTimeout } = options;
+  const { protocols, headers, compression, handshakeTimeout, onHandshake } = options;
   const key = createKey();
   const extensions = compression && formatOffer(compression);
-  const request = formatUpgradeRequest(url, key, { protocols, headers, extensions });
-  await exchange.write(request, handshakeTimeout);
-  const head = await readHead(exchange);
+  const request = upgradeRequest(url, key, { protocols, headers, extensions });
+  await exchange.write(formatHead(request.line, request.headers), handshakeTimeout);
+  onHandshake?.({ direction: "sent", ...request });
+  const head = await readHead(exchange, onHandshake);
   const body = head.status === 101 ? "" : await readBody(exchange, head);
   return checkUpgradeResponse(head, acceptOf(key), protocols, body);
 }
@@ -140,14 +150,19 @@ async function readBody(exchange: HttpExchange, { status, headers }: ResponseHea
 }
 
 /** Reads the response's head, past those that only say that it is to come (RFC 9110 section 15.2). */
-async function readHead(exchange: HttpExchange) {
+async function readHead(
+  exchange: HttpExchange,
+  onHandshake: OpeningOptions["onHandshake"],
+): Promise<ResponseHead> {
   for (let interim = 0; interim <= MAX_INTERIM; interim++) {
     const reader = new HeadReader(LIMITS);
     try {
       if (!await exchange.readHead(reader)) {
         throw new HandshakeError("Cannot open WebSocket: server closed the connection");
       }
-      const head = parseResponse(reader.lines(), LIMITS);
+      const lines = reader.lines();
+      const head = parseResponse(lines, LIMITS);
+      onHandshake?.({ direction: "received", line: lines[0]!, headers: head.headers });
       if (head.status === 101 || head.status >= 200) return head;
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;

@@ -8,6 +8,7 @@ import { areValidProtocols, callerHeaders, checkCallerHeaders } from "../protoco
 import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
 import { type KeyPair, usableKeyPair } from "../transport/key_pair.ts";
 import { routeOf } from "../transport/route.ts";
+import { checkedHook } from "./hook.ts";
 import type { OpeningOptions } from "./opening.ts";
 import { MAX_TIMEOUT_MS, numberOption, type WebSocketOptions } from "./options.ts";
 import { isObject, isSequence, usvString } from "./web_idl.ts";
@@ -85,6 +86,7 @@ function openingOptions(options: WebSocketOptions): OpeningOptions {
       "ms",
     ),
     signal,
+    onHandshake: checkedHook("onHandshake", options.onHandshake),
   };
 }
 

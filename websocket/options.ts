@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { FrameInfo } from "../protocol/frame.ts";
+import type { HandshakeHead } from "../protocol/handshake.ts";
 import type { CompressionOptions } from "../protocol/permessage_deflate/options.ts";
 import type { Connect } from "../transport/route.ts";
 
@@ -61,6 +63,40 @@ export interface SocketOptions {
    * @default {100}
    */
   maxPingsPerSecond?: number;
+  /**
+   * Called with each frame that is sent or received, in the order of the network: before the event that a received
+   * one causes, and when a sent one is ready to be written. A frame that breaks the protocol is not told, as the
+   * socket's error does so.
+   *
+   * It is called in the middle of the library's work, so it must be quick. If it fails, the error is logged, it is
+   * not called again, and the connection goes on.
+   *
+   * @default None, which costs nothing
+   *
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { type FrameInfo, serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
+   *
+   * await using server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+   *   const { socket, response } = upgradeWebSocket(request);
+   *   socket.onmessage = ({ data }) => socket.close(1000, data);
+   *   return response;
+   * });
+   *
+   * const frames: FrameInfo[] = [];
+   * const socket = new WebSocket(`ws://127.0.0.1:${server.addr.port}/`, {
+   *   onFrame: (frame) => frames.push(frame),
+   * });
+   * socket.onopen = () => socket.send("bye");
+   * await new Promise((resolve) => socket.onclose = resolve);
+   * assertEquals(
+   *   frames.map(({ direction, opcode, wireLength }) => [direction, opcode, wireLength]),
+   *   [["sent", 1, 9], ["received", 8, 7], ["sent", 8, 8]],
+   * );
+   * ```
+   */
+  onFrame?: (frame: FrameInfo) => void;
 }
 
 /** Options of the constructor of {@linkcode WebSocket}. */
@@ -107,6 +143,12 @@ export interface WebSocketOptions extends SocketOptions {
    * @default {45000}
    */
   handshakeTimeout?: number;
+  /**
+   * Called with the heads of the opening handshake as they go over the network: the request's, and each of the
+   * response's, also where it refuses. Secrets in them are not hidden. If it fails, the error is logged, it is not
+   * called again, and the connection goes on.
+   */
+  onHandshake?: (head: HandshakeHead) => void;
   /** Gives the connection up while it is being made, and cuts it off later. */
   signal?: AbortSignal;
 }
@@ -121,8 +163,8 @@ export interface SendOptions {
   compress?: boolean;
 }
 
-/** {@linkcode SocketOptions} with their values, less compression. */
-export type SocketLimits = Required<Omit<SocketOptions, "compression">>;
+/** {@linkcode SocketOptions} that are numbers, with their values. */
+export type SocketLimits = Required<Omit<SocketOptions, "compression" | "onFrame">>;
 
 const MIB = 1024 * 1024;
 

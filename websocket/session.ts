@@ -7,7 +7,7 @@
  * @module
  */
 
-import { CloseCode } from "../protocol/frame.ts";
+import { CloseCode, type FrameInfo } from "../protocol/frame.ts";
 import type { PerMessageDeflate } from "../protocol/permessage_deflate/codec.ts";
 import type { PreparedMessage } from "../protocol/prepared_message.ts";
 import { Closing, type Message, Protocol, type ProtocolEvent } from "../protocol/protocol.ts";
@@ -115,6 +115,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   watcher: SessionWatcher | undefined;
   readonly server: boolean;
   readonly limits: SocketLimits;
+  readonly #onFrame: ((frame: FrameInfo) => void) | undefined;
   /** What was agreed on in the opening handshake. */
   subprotocol = "";
   extensions = "";
@@ -195,9 +196,15 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   /** Made when it is asked for. */
   #ended: PromiseWithResolvers<void> | undefined;
 
-  constructor(role: "client" | "server", limits: SocketLimits) {
+  /** @param onFrame The program's hook; it never throws. */
+  constructor(
+    role: "client" | "server",
+    limits: SocketLimits,
+    onFrame?: (frame: FrameInfo) => void,
+  ) {
     this.server = role === "server";
     this.limits = limits;
+    this.#onFrame = onFrame;
     this.#liveness = new Liveness(limits.idleTimeout, this);
   }
 
@@ -259,6 +266,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       deflate: this.#deflate,
       maxMessageSize: this.limits.maxMessageSize,
       pongs: this.limits.maxPingsPerSecond,
+      onFrame: this.#onFrame,
     });
     this.#connection = connection;
     connection.receiver = this;
@@ -626,14 +634,24 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** Sends a message. */
   send(data: string | Uint8Array | PreparedMessage, compress: boolean): void {
+    if (this.#give(data, compress)) this.#scheduleFlush();
+  }
+
+  /** Likewise, and writes it at once, unless what is under way does so at its end. */
+  sendAtOnce(data: PreparedMessage, compress: boolean): void {
+    if (this.#give(data, compress)) this.#flushAtOnce();
+  }
+
+  /** Gives the protocol a message. Returns whether there was room for it. */
+  #give(data: string | Uint8Array | PreparedMessage, compress: boolean): boolean {
     this.#liveness.sent();
-    if (!this.hasRoom(0)) return;
+    if (!this.hasRoom(0)) return false;
     if (typeof data === "string" || data instanceof Uint8Array) this.#protocol.send(data, compress);
     else this.#protocol.sendPrepared(data, compress);
     if (this.#deflate !== undefined) sweepContexts();
     if (this.bufferedAmount > this.limits.highWaterMark) this.#drainDue = true;
     if (this.#protocol.busy) turns.add(this);
-    this.#scheduleFlush();
+    return true;
   }
 
   #workOnOutput(): void {
@@ -657,8 +675,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     });
   }
 
-  /** Writes at once what has been sent, unless what is under way does so at its end. */
-  flush(): void {
+  #flushAtOnce(): void {
     if (!this.#handling && this.#wait !== Wait.TASK) this.#flushAndSettle();
   }
 
@@ -682,7 +699,9 @@ export class Session implements Receiver, LivenessOwner, Continuing {
       const { bytes, length } = this.#current.frames;
       const to = Math.min(length, this.#at + MAX_WRITE);
       this.#liveness.wrote(to - this.#at);
-      if (!connection.write(bytes.subarray(this.#at, to))) {
+      // A prepared frame is written whole: to make a view of it would take longer than the rest of this.
+      const isWhole = this.#at === 0 && to === bytes.length;
+      if (!connection.write(isWhole ? bytes : bytes.subarray(this.#at, to))) {
         this.#writeEnd = to;
         this.#writing = true;
         this.#liveness.writing();

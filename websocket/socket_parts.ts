@@ -7,6 +7,7 @@
 import { requireDeno } from "../transport/deno_version.ts";
 import { requireNetPermission } from "../transport/net_permission.ts";
 import { proxyVariable } from "../transport/proxy_environment.ts";
+import { checkedHook } from "./hook.ts";
 import { openConnection } from "./opening.ts";
 import { type Opening, parseOpening, type ProtocolsOrOptions } from "./opening_options.ts";
 import { socketLimits } from "./options.ts";
@@ -42,8 +43,9 @@ export class SocketParts {
     requireDeno("open WebSocket");
     const opening = parseOpening(url, rest);
     const limits = socketLimits(opening.given, "client");
+    const onFrame = checkedHook("onFrame", opening.given.onFrame);
     if (goesDirectly(opening)) requireNetPermission(opening.url);
-    const session = new Session("client", limits);
+    const session = new Session("client", limits, onFrame);
     const dialling = new AbortController();
     void openConnection(session, opening.url, opening.options, dialling);
     return new SocketParts(session, opening.url.href, (reason) => dialling.abort(reason));

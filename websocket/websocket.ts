@@ -6,6 +6,7 @@
 
 import { CloseCode, MAX_CONTROL_PAYLOAD } from "../protocol/frame.ts";
 import type { Message } from "../protocol/message.ts";
+import type { PreparedMessage } from "../protocol/prepared_message.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { BlobQueue } from "./blob_queue.ts";
 import { parseClose } from "./close_arguments.ts";
@@ -19,8 +20,8 @@ import type { SocketStats } from "./stats.ts";
 import { MessageReader, MessageWriter, type StreamedSocket } from "./streams.ts";
 import { defineConstant, defineInspection, makeEnumerable } from "./web_idl.ts";
 
-/** Writes at once what was sent by a socket. Otherwise it is written after the caller's task. */
-export let flush: (socket: WebSocket) => void;
+/** Sends a prepared message by an open socket and writes it at once, where `send` writes after the caller's task. */
+export let sendAtOnce: (socket: WebSocket, message: PreparedMessage, compress: boolean) => void;
 
 /**
  * A WebSocket that compresses: the web's class, with what servers and programs need besides.
@@ -529,7 +530,10 @@ export class WebSocket<Data = unknown> extends EventTarget implements globalThis
   }
 
   static {
-    flush = (socket) => socket.#session.flush();
+    sendAtOnce = (socket, message, compress) => {
+      if (socket.#blobs?.done !== undefined) socket.send(message, { compress });
+      else socket.#session.sendAtOnce(message, compress);
+    };
     defineInspection(this.prototype, (socket) => {
       // The prototype has no state to show.
       if (!(#session in socket)) return undefined;

@@ -15,6 +15,8 @@ import { dial, type Dialled, type DialOptions } from "./dial.ts";
 import { UsageError } from "../flags.ts";
 import { addressOf } from "./address.ts";
 import { headersOf } from "./credentials.ts";
+import { showFrame } from "./frames.ts";
+import { showHead } from "./headers.ts";
 import type { Options } from "./flags.ts";
 import { startPings } from "./pings.ts";
 import { Refusal } from "./refusal.ts";
@@ -85,6 +87,12 @@ export class Connector {
 
   /** Starts to connect, and reports it. */
   async #connect(target: URL): Promise<Dialled> {
+    this.announce(target);
+    return dial(target, await this.dialOptions(target), this.sentences);
+  }
+
+  /** Reports where the client is about to connect to. */
+  announce(target: URL): void {
     const { options, report, sentences } = this;
     const shown = withoutSecrets(target.href);
     report.out(fill(sentences.client.connecting, { url: shown }), {
@@ -92,12 +100,11 @@ export class Connector {
       url: shown,
     });
     if (options.insecure) report.err(sentences.client.insecure, { event: "insecure" });
-    return dial(target, await this.dialOptions(target), sentences);
   }
 
   /** How to connect to `target`: the URL of the command line, or one that it redirects to. */
   async dialOptions(target: URL): Promise<DialOptions> {
-    const { options, sentences } = this;
+    const { options, report, sentences } = this;
     const { cert, key, unix, proxy, compression, insecure, sni } = options;
     if (sni !== undefined && target.protocol === "ws:") {
       throw new UsageError(fill(sentences.usage.incomplete, { flag: "--sni", other: "wss://" }));
@@ -117,6 +124,8 @@ export class Connector {
       serverName: isOwn ? sni : undefined,
       address: await addressOf(target, options, sentences),
       maxMessageSize: options["max-message-size"],
+      onHandshake: options["show-headers"] ? (head) => showHead(head, report) : undefined,
+      onFrame: options.frames ? (frame) => showFrame(frame, report, sentences) : undefined,
       unix,
       proxy,
     };

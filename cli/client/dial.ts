@@ -6,7 +6,9 @@
 
 import {
   type CompressionOptions,
+  type FrameInfo,
   HandshakeError,
+  type HandshakeHead,
   ProxyError,
   WebSocket as CompressingWebSocket,
 } from "../../mod.ts";
@@ -23,6 +25,8 @@ import { Refusal } from "./refusal.ts";
 export interface DialOptions {
   /** What compression to offer; `false` for the runtime's own WebSocket, which has none. */
   compression: boolean | CompressionOptions;
+  /** Whether the library's WebSocket is used without compression too. */
+  alwaysOwn?: boolean | undefined;
   protocols: string[];
   headers: [name: string, value: string][];
   /** Authorities trusted besides the public ones, as PEM. */
@@ -39,6 +43,9 @@ export interface DialOptions {
   maxMessageSize?: number | undefined;
   /** The path of a Unix socket to connect to. */
   unix?: string | undefined;
+  /** Called with each head of the opening handshake, and with each frame; never by the runtime's own WebSocket. */
+  onHandshake?: ((head: HandshakeHead) => void) | undefined;
+  onFrame?: ((frame: FrameInfo) => void) | undefined;
   /** The URL of a proxy; without it, the environment decides. */
   proxy?: string | undefined;
 }
@@ -57,8 +64,8 @@ export interface Dialled {
 
 /** Starts to connect. */
 export function dial(url: URL, options: DialOptions, sentences: Sentences): Dialled {
-  const { compression, serverName } = options;
-  if (compression === false) return dialBuiltIn(url, options, sentences);
+  const { compression, alwaysOwn, serverName } = options;
+  if (compression === false && !alwaysOwn) return dialBuiltIn(url, options, sentences);
   if (serverName !== undefined) [url, options] = underName(serverName, url, options);
   return dialCompressing(url, options, sentences);
 }
@@ -87,6 +94,7 @@ function routeOptions(url: URL, options: DialOptions, sentences: Sentences): Pro
 
 function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   const { compression, pair, protocols, headers, caCerts, insecure, maxMessageSize } = options;
+  const { onHandshake, onFrame } = options;
   let socket: CompressingWebSocket;
   try {
     socket = new CompressingWebSocket(url, {
@@ -97,6 +105,8 @@ function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): 
       insecure,
       ...pair && { cert: pair.cert, key: pair.key },
       ...maxMessageSize !== undefined && { maxMessageSize },
+      ...onHandshake && { onHandshake },
+      ...onFrame && { onFrame },
       ...routeOptions(url, options, sentences),
     });
   } catch (error) {

@@ -9,13 +9,10 @@ import { printable } from "../printable.ts";
 import { fill } from "../sentences.ts";
 import { Stopped, unlessStopped } from "../signals.ts";
 import type { Opened } from "./connector.ts";
-import { messagesOf, type OwnMessage, ownMessage } from "./messages.ts";
+import { DEFAULT_MESSAGE, messagesOf, type OwnMessage, ownMessage } from "./messages.ts";
 import { exitCodeOf, type Mode, type Run } from "./mode.ts";
 import { reconnecting } from "./reconnect.ts";
 import type { Step } from "./report.ts";
-
-/** What the demo's client sends. */
-const DEFAULT_MESSAGE = "Olá, servidor WebSocket!";
 
 /** Sends each message of the command line, awaits each answer, and closes. */
 export const exchange: Mode = async (run) => {

@@ -19,11 +19,15 @@ import {
   size,
   toggle,
   type Values,
+  withoutDefault,
 } from "../flags.ts";
 import { LANGUAGES } from "../sentences.ts";
 import { checkProxy, withoutCredentials } from "./proxy.ts";
 
-/** Deno's own WebSocket neither pings nor bounds a message, and chooses its address and name in TLS itself. */
+/**
+ * Deno's own WebSocket neither pings nor bounds a message, chooses its address and name in TLS itself, and shows
+ * neither headers nor frames.
+ */
 const NO_COMPRESSION: [flag: string, text: string] = ["compression", "off"];
 
 /** The shells that `--completion` knows. */
@@ -47,8 +51,36 @@ export const flags = {
   null: { ...toggle(), with: ["stdin", "follow"] },
   wait: { ...duration("ms", 10_000, 1, 86_400_000), with: "stdin" },
   follow: toggle("f"),
+  load: {
+    ...toggle(),
+    without: [
+      "stdin",
+      "follow",
+      "connect-only",
+      "raw",
+      "output",
+      "quiet",
+      "timestamps",
+      "stats",
+      "ping",
+      "location",
+      "reconnect",
+      "fail-on-close",
+    ],
+  },
+  connections: { ...integer("N", 10, 1, 100_000), with: "load" },
+  rate: { ...withoutDefault(integer("N", 0, 1, 10_000_000)), with: "load" },
+  ramp: { ...duration("s", 0, 0, 86_400), with: "load" },
+  size: {
+    ...withoutDefault(size("BYTES", 0, 0, 16 * 1024 * 1024)),
+    with: "load",
+    without: ["message", "hex"],
+  },
+  expect: { ...anyText("TEXT|none"), with: "load" },
+  "max-p99": { ...withoutDefault(duration("ms", 0, 1, 86_400_000)), with: "load" },
+  "max-errors": { ...withoutDefault(integer("N", 0, 0, 1_000_000_000)), with: "load" },
   count: { ...integer("N", 0, 0, 1_000_000_000_000), with: ["stdin", "follow"] },
-  duration: { ...duration("s", 0, 0, 86_400), with: "follow" },
+  duration: { ...duration("s", 0, 0, 86_400), with: ["follow", "load"] },
 
   raw: { ...toggle(), without: "json" },
   "output-format": oneOf("raw", "hex", "base64"),
@@ -58,6 +90,8 @@ export const flags = {
   timestamps: toggle(),
   stats: toggle(),
   ping: { ...duration("s", 0, 0, 86_400), unless: NO_COMPRESSION },
+  "show-headers": { ...toggle(), unless: NO_COMPRESSION, without: "quiet" },
+  frames: { ...toggle(), unless: NO_COMPRESSION, without: "quiet" },
 
   protocol: {
     ...list("NAME", ",", (name, index, names) => {
@@ -164,6 +198,7 @@ export const DAILY = [
   "message",
   "stdin",
   "follow",
+  "load",
   "count",
   "raw",
   "json",
@@ -202,6 +237,11 @@ export function parseHeader(header: string): [name: string, value: string] {
 function withoutValue(header: string): string {
   const name = /^([^\s:]+)[\s:]/.exec(header)?.[1];
   return name === undefined ? "***" : `${name}: ***`;
+}
+
+/** A flag with one value, which may be empty, and no default. */
+function anyText(placeholder: string): Flag<string | undefined> {
+  return { placeholder, parse: (texts) => texts.at(-1) };
 }
 
 /** A flag whose value is a host's name, with a port or without. */

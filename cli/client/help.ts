@@ -20,5 +20,10 @@ export function wholeHelp({ client }: Sentences): string {
     `  ${code.padEnd(5)}${text}`
   );
   const help = helpText(`${client.usage}\n${client.usageOfAll}`, flags, client.flags);
-  return `${help}\n\n${client.exitCodesTitle}\n${codes.join("\n")}`;
+  return `${help}\n\n${wrapped(client.loadHelp)}\n\n${client.exitCodesTitle}\n${codes.join("\n")}`;
+}
+
+/** A paragraph in lines of at most 80 characters. */
+function wrapped(text: string): string {
+  return text.replaceAll(/(.{1,80})(?: |$)/g, "$1\n").trimEnd();
 }

@@ -11,6 +11,9 @@ import type { Options } from "./flags.ts";
 /** What {@linkcode messagesOf} reads of the flags. */
 type MessageOptions = Pick<Options, "message" | "hex" | "binary" | "max-message-size">;
 
+/** What is sent where the flags give no message: the demo's. */
+export const DEFAULT_MESSAGE = "Olá, servidor WebSocket!";
+
 /** A message to send. */
 export type OwnMessage = string | Uint8Array<ArrayBuffer>;
 

@@ -75,6 +75,11 @@ export class Report {
     if (form !== "json" && !quiet) this.#output.err(this.#stamped(line));
   }
 
+  /** Likewise, on standard output. */
+  tell(line: string): void {
+    if (this.#options.form === "told") this.#output.out(this.#stamped(line));
+  }
+
   /** Reports a message that was sent. */
   sent(message: string | Uint8Array): void {
     const line = fill(this.#sentences.client.sent, { data: printable(message) });

@@ -79,18 +79,20 @@ export class Statistics {
 }
 
 /** What all connections have carried one way. */
-class Sum {
+export class Sum {
   #messages = 0;
   #messageBytes = 0;
   #wireBytes = 0;
 
+  /** Adds what a connection has carried. */
   add(traffic: Traffic): void {
     this.#messages += traffic.messages;
     this.#messageBytes += traffic.messageBytes;
     this.#wireBytes += traffic.wireBytes;
   }
 
-  toJSON(): Record<string, number> {
+  /** The numbers, by their names. */
+  toJSON(): Record<"messages" | "messageBytes" | "wireBytes", number> {
     return {
       messages: this.#messages,
       messageBytes: this.#messageBytes,
@@ -98,6 +100,7 @@ class Sum {
     };
   }
 
+  /** What the sentences about it are filled with. */
   words(): Record<string, string | number> {
     const share = this.#messageBytes === 0 ? 0 : this.#wireBytes / this.#messageBytes;
     return {

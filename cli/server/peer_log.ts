@@ -23,9 +23,13 @@ type PeerEvent =
   | "joined"
   | "published"
   | "left"
+  | "frameSent"
+  | "frameReceived"
   | "sendFailed"
   | "readFailed"
   | "closed";
+
+type LogLevel = "debug" | "info" | "error";
 
 /** A peer, as the log names it and as the limit counts it. */
 export interface LoggedPeer {
@@ -68,15 +72,20 @@ export class PeerLog {
     return { name, address: clientKey(address) };
   }
 
+  /** Whether what happens at `level` is logged. */
+  tells(level: LogLevel): boolean {
+    return this.#logger.isEnabledFor(level);
+  }
+
   /** Logs an event. */
   write(
-    level: "debug" | "info" | "error",
+    level: LogLevel,
     event: PeerEvent,
     peer: LoggedPeer,
     properties?: () => { data?: string; reason?: string; [name: string]: unknown },
   ): void {
     // A line that the level leaves out does not count.
-    if (!this.#logger.isEnabledFor(level) || !this.#limit.take(peer.address)) return;
+    if (!this.tells(level) || !this.#limit.take(peer.address)) return;
     const details = properties?.();
     const length = (details?.data ?? details?.reason ?? "").length;
     if (length > LINE_LENGTH) this.#limit.charge(peer.address, Math.floor(length / LINE_LENGTH));

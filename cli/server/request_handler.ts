@@ -11,6 +11,7 @@ import { deadline } from "@std/async/deadline";
 import {
   checkUpgrade,
   type CompressionOptions,
+  type FrameInfo,
   type Refusal,
   type ShutdownOptions,
 } from "../../mod.ts";
@@ -20,6 +21,7 @@ import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts
 import type { Logger } from "./log.ts";
 import type { Endpoint, Mode, SocketLog } from "./modes/mode.ts";
 import { type LoggedPeer, PeerLog } from "./peer_log.ts";
+import { frameText } from "../frame_text.ts";
 import { fill, type Sentences, sentencesIn } from "../sentences.ts";
 import { causeOf } from "../failure.ts";
 import { printable } from "../printable.ts";
@@ -54,6 +56,7 @@ export interface RequestHandlerOptions {
       maxMessageSize: number;
       compression?: CompressionOptions;
       protocol?: string;
+      onFrame?: (frame: FrameInfo) => void;
     },
   ): { socket: WebSocket; response: Response };
   log: Logger;
@@ -195,7 +198,11 @@ export class RequestHandler {
       const { socket, response } = upgradeWebSocket(request, {
         idleTimeout,
         maxMessageSize,
-        ...(compression !== undefined && { compression }),
+        // What compresses can also tell its frames.
+        ...(compression !== undefined && {
+          compression,
+          ...(log.tells("debug") && { onFrame: (frame) => this.#logFrame(frame, peer) }),
+        }),
         ...(protocol !== undefined && { protocol }),
       });
       this.#serve(socket, peer, endpoint);
@@ -210,6 +217,11 @@ export class RequestHandler {
         "Cannot upgrade to WebSocket: the request is not a valid handshake.",
       );
     }
+  }
+
+  #logFrame({ direction, ...frame }: FrameInfo, peer: LoggedPeer): void {
+    const event = direction === "sent" ? "frameSent" : "frameReceived";
+    this.#log.write("debug", event, peer, () => ({ frame: frameText(frame), ...frame }));
   }
 
   #checkAccess(request: Request, { refusal }: Endpoint) {

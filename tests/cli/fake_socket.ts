@@ -7,6 +7,7 @@
 /** Records the calls it gets; the test calls its event handlers. */
 export class FakeSocket {
   binaryType = "blob";
+  bufferedAmount = 0;
   readyState: number = WebSocket.OPEN;
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: unknown }) => void) | null = null;

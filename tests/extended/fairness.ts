@@ -6,6 +6,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Attack, FLOODS } from "../../bench/attacker.ts";
 import { attack as start, besiege } from "../../bench/siege.ts";
+import { Victim } from "../attacks.ts";
 import { certificatesFolder, freePort, Program } from "../programs.ts";
 import { extended, LIMIT_MS, ms, wait } from "./extended.ts";
 
@@ -122,3 +123,46 @@ extended(
   "server obeys SIGTERM within its grace period after 12 s of a flood",
   () => holdOut({ attack: "tiny", mode: "reply", seconds: 12 }),
 );
+
+/** Sockets of a room, of which each message goes to all, without a pause. */
+const IN_ROOM = 5000;
+
+extended("Topics are fair to 50 peers while one message after another goes to 5,000", async () => {
+  await using victim = await Victim.start({
+    tls: true,
+    descriptors: 2 * IN_ROOM,
+    // The peers are silent until all of the room are there, and answer no pings.
+    idleTimeout: 300,
+    serve: { maxConnectionsPerAddress: 2 * IN_ROOM },
+  }, LIMIT_MS);
+  const { port } = victim;
+  const endpoint = { port, webSocket: true };
+  const options = { ca: victim.caFile };
+  const room = { ...endpoint, path: "/room" };
+  const figures = await besiege(
+    {
+      endpoint,
+      connections: 50,
+      interval: 100,
+      duration: 8000,
+      patience: 10_000,
+      size: 64,
+      binary: false,
+      parts: 1,
+      newcomers: true,
+    },
+    () => start({ endpoint: room, attack: "broadcast", connections: IN_ROOM }, options),
+    options,
+  );
+  const { asked, answered, p50, p99, worst, newcomer } = figures;
+  console.log(
+    `beside broadcasts to ${IN_ROOM}: ${answered} of ${asked} answered, p50 ${ms(p50)}, p99 ${
+      ms(p99)
+    }, ` +
+      `worst ${ms(worst)}; the slowest newcomer in after ${ms(newcomer)}`,
+  );
+  assertEquals(answered, asked, "answers");
+  assert(p99 <= P99_MS, `p99 ${ms(p99)}`);
+  assert(worst <= WORST_MS, `worst ${ms(worst)}`);
+  assert(newcomer <= NEWCOMER_MS, `newcomer ${ms(newcomer)}`);
+});

@@ -1,6 +1,6 @@
 /**
  * What strangers can make a server hold: unfinished messages, unfinished heads, contexts of
- * compression, and connections without any of it.
+ * compression, connections without any of it, and topics.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -12,7 +12,7 @@ import { besiege } from "../../bench/siege.ts";
 import { median } from "../../bench/statistics.ts";
 import { BINARY, compressedPayload, TEXT, wireFrame } from "../../bench/wire.ts";
 import { mib, Victim } from "../attacks.ts";
-import { certificatesFolder } from "../programs.ts";
+import { certificatesFolder, projectPath } from "../programs.ts";
 import { extended, LIMIT_MS, MIB, ms, wait } from "./extended.ts";
 import { type Stranger, strangers } from "./strangers.ts";
 
@@ -244,4 +244,21 @@ extended("serve() takes at most 46 KB for an idle connection, and little beyond 
   // takes 3.5 of them, 43.1 to 44.8 and 11.4 to 13.1 were seen on different machines.
   assert(bytes("ours") <= 46_000, kb(bytes("ours")));
   assert(beyond <= 14_500, `${kb(beyond)} beyond node:tls`);
+});
+
+/** Topics of the next test, and how many of them a socket subscribes to. */
+const TOPICS = 100_000;
+const TOPICS_PER_SOCKET = 1000;
+
+/** Most bytes of the heap for a topic with one subscriber. */
+const TOPIC_BYTES = 400;
+
+extended("Topics take at most 400 bytes for a topic with one subscriber", async () => {
+  const program = projectPath("tests/extended/topics_memory.ts");
+  const flags = ["run", "--no-prompt", "--v8-flags=--expose-gc", program];
+  const args = [...flags, String(TOPICS), String(TOPICS_PER_SOCKET)];
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args }).output();
+  const bytes = Number(new TextDecoder().decode(stdout));
+  console.log(`${TOPICS} topics take ${bytes.toFixed(0)} bytes each`);
+  assert(bytes > 0 && bytes <= TOPIC_BYTES, `${bytes} bytes a topic`);
 });

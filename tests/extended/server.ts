@@ -1,7 +1,8 @@
 /**
  * An echo server in a process of its own, to be attacked and measured: the library's, or Deno's with
  * `native`; over TLS with `cert` and `key` in the current folder with `tls`. With `parts`, a text is
- * answered in three messages, 2 ms apart; `serve=` has options of `serve` in JSON.
+ * answered in three messages, 2 ms apart; `serve=` has options of `serve` in JSON. What a socket of `/room` sends goes
+ * to all of them.
  *
  * It prints its port, and with `tell` then `closed CODE` for each socket that has ended: somebody must
  * read that, or it stops at a full pipe. `/memory` answers with its
@@ -11,6 +12,7 @@
  */
 
 import { serve, type ServeTcpOptions, upgradeWebSocket } from "../../mod.ts";
+import { Topics } from "../../topics.ts";
 
 const native = Deno.args.includes("native");
 const parts = Deno.args.includes("parts");
@@ -41,8 +43,11 @@ async function answerInParts(socket: Pick<WebSocket, "send">): Promise<void> {
 // file descriptors in use, which would end this process for a reason of its own.
 Deno.addSignalListener("SIGTERM", () => Deno.exit());
 
+const topics = new Topics();
+
 function handler(request: Request): Response {
-  if (new URL(request.url).pathname === "/memory") {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/memory") {
     collect();
     return Response.json(Deno.memoryUsage());
   }
@@ -50,8 +55,11 @@ function handler(request: Request): Response {
     ? Deno.upgradeWebSocket(request, { idleTimeout })
     : upgradeWebSocket(request, { idleTimeout });
   socket.binaryType = "arraybuffer";
+  const isInRoom = pathname === "/room";
+  if (isInRoom) topics.subscribe(socket, "room");
   socket.onmessage = ({ data }) => {
-    if (parts && typeof data === "string") void answerInParts(socket);
+    if (isInRoom) topics.publish("room", data);
+    else if (parts && typeof data === "string") void answerInParts(socket);
     else socket.send(data);
   };
   socket.onerror = () => {};

@@ -10,6 +10,7 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { constants, createDeflateRaw, createInflateRaw, deflateRawSync } from "node:zlib";
 import * as realZlib from "node:zlib";
+import type { FrameInfo } from "../../protocol/frame.ts";
 import type { Agreement } from "../../protocol/permessage_deflate/negotiation.ts";
 import {
   type CompressionOptions,
@@ -191,6 +192,7 @@ export interface DriverOptions {
   pongs?: number;
   /** What each step of receiving may do. */
   allowance?: () => number;
+  onFrame?: (frame: FrameInfo) => void;
 }
 
 /** Where the driver puts what it hands over: used again, as the network's buffer is. */
@@ -207,10 +209,10 @@ export class Driver implements Disposable {
 
   constructor(role: Role, options: DriverOptions = {}) {
     this.role = role;
-    const { deflate, maxMessageSize = 16 * 1024 * 1024, pongs = Infinity } = options;
+    const { deflate, maxMessageSize = 16 * 1024 * 1024, pongs = Infinity, onFrame } = options;
     this.#deflate = deflate;
     this.#allowance = options.allowance ?? (() => Infinity);
-    this.protocol = new Protocol({ role, deflate, maxMessageSize, pongs });
+    this.protocol = new Protocol({ role, deflate, maxMessageSize, pongs, onFrame });
   }
 
   /** Closes the codec. */

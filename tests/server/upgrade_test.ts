@@ -203,9 +203,9 @@ Deno.test("upgradeWebSocket() refuses under Deno.serve what that cannot keep", a
     { port: 0, hostname: "127.0.0.1", onListen() {} },
     (request) => {
       assertThrows(
-        () => upgradeWebSocket(request, { maxMessageSize: 1000, messageTimeout: 0 }),
+        () => upgradeWebSocket(request, { maxMessageSize: 1000, messageTimeout: 0, onFrame() {} }),
         TypeError,
-        "cannot keep maxMessageSize, messageTimeout",
+        "cannot keep maxMessageSize, messageTimeout, onFrame",
       );
       return new Response("refused");
     },

@@ -4,7 +4,7 @@ import { AnswerMode } from "../../../cli/server/modes/answer.ts";
 import type { Endpoint, Mode } from "../../../cli/server/modes/mode.ts";
 import { openLog } from "../../../cli/server/log.ts";
 import { sentencesIn } from "../../../cli/sentences.ts";
-import type { Refusal } from "../../../mod.ts";
+import type { FrameInfo, Refusal, SocketOptions } from "../../../mod.ts";
 import { FakeSocket } from "../fake_socket.ts";
 
 const LOCAL: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 4000 };
@@ -360,6 +360,56 @@ Deno.test("RequestHandler numbers connections, and tells of 404s, at debug", () 
   const silent = new Fixture();
   silent.handle("/favicon.ico");
   assertEquals(silent.out, []);
+});
+
+Deno.test("RequestHandler has frames told at debug alone, of a socket that can, within the log's limit", () => {
+  const frame: FrameInfo = {
+    direction: "received",
+    opcode: 1,
+    fin: true,
+    rsv1: true,
+    masked: true,
+    wireLength: 31,
+    payloadLength: 64,
+  };
+  const onFrameOf = ({ upgrades }: Fixture) => (upgrades[0] as Partial<SocketOptions>).onFrame;
+  const fixture = new Fixture({ compression: {} }, "text", "debug");
+  fixture.connect();
+  const onFrame = onFrameOf(fixture)!;
+  onFrame(frame);
+  onFrame({
+    ...frame,
+    direction: "sent",
+    opcode: 10,
+    rsv1: false,
+    wireLength: 3,
+    payloadLength: 1,
+  });
+  assertEquals(fixture.out, [
+    "#1 127.0.0.1:4000 Frame received: TEXT FIN RSV1, 31 bytes on the wire, payload of 64 bytes",
+    "#1 127.0.0.1:4000 Frame sent: PONG FIN, 3 bytes on the wire, payload of 1 bytes",
+  ]);
+  for (let i = 0; i < 40_000; i++) onFrame(frame);
+  assertEquals(fixture.out.length < 31_000, true);
+  fixture.handler.flushLog();
+
+  const json = new Fixture({ compression: {} }, "json", "debug");
+  json.connect();
+  onFrameOf(json)!(frame);
+  const { direction: _, ...properties } = frame;
+  assertEquals(JSON.parse(json.out[0]!).properties, {
+    event: "frameReceived",
+    client: "127.0.0.1:4000",
+    connection: 1,
+    frame: "TEXT FIN RSV1",
+    ...properties,
+  });
+
+  const atInfo = new Fixture({ compression: {} });
+  atInfo.connect();
+  const ofRuntime = new Fixture({}, "text", "debug");
+  ofRuntime.connect();
+  assertEquals([onFrameOf(atInfo), onFrameOf(ofRuntime)], [undefined, undefined]);
 });
 
 Deno.test("RequestHandler.refused() says at debug why something was refused, within the log's limit", () => {
