@@ -26,11 +26,11 @@ export interface Demand {
  * 2.9.6; measure again on the machines that are to be used.
  */
 export const COSTS = {
-  /** To send a message to a socket. `Topics`, 200 B to 500 sockets, the least of 35 rounds, 2026-12-01. */
+  /** To send a message to a socket. `Topics`, 200 B to 500 sockets, the least of 30 rounds, 2026-12-01. */
   delivery: 33,
   /** More of it for each KiB. The same with 1.8 KB on the wire, 2026-12-01. */
   deliveryPerKiB: 4,
-  /** To receive a message. A 64 B echo, so with its answer: `bench/PROFILES.md`, 2026-11-30. */
+  /** To receive a message. A 64 B echo, so with its answer: `bench/PROFILES.md`, 2026-11-27. */
   receipt: 16.7,
   /** To take a message from an engine. The most that is allowed for NATS and Redis. */
   arrival: 15,
@@ -40,7 +40,7 @@ export const COSTS = {
   lifeSignInterval: 10_000,
   /** A process without sockets. The load `start` of `bench/results.json`, 2026-11-27. */
   process: 50e6,
-  /** A socket. The bound of `tests/extended/memory.ts`, 2026-11-30. */
+  /** A socket. The bound of `tests/extended/memory.ts`, 2026-12-01. */
   socket: 46_000,
   /** A topic with a subscriber. `tests/extended/memory.ts`, 2026-12-01. */
   topic: 91,
