@@ -139,8 +139,9 @@ export function size(
   max: number,
 ): Flag<number> {
   return value(placeholder, String(fallback), (text) => {
-    const [, digits = "", unit = ""] = /^(\d{1,15}(?:\.\d{1,3})?)([kmgt]?)(?:i?b)?$/i.exec(text) ??
-      [];
+    const [, digits = "", unit = ""] =
+      /^(\d{1,15}(?:\.\d{1,3}(?=[kmgt]))?)([kmgt]?)(?:i?b)?$/i.exec(text) ??
+        [];
     const number = Number(digits) * SIZE_UNITS[unit.toLowerCase() as keyof typeof SIZE_UNITS];
     if (digits === "" || !isWithin(number, min, max)) throw new BadValue("size", { min, max });
     return number;
@@ -160,7 +161,8 @@ export function duration(
 ): Flag<number> {
   const placeholder = unit === "ms" ? "MS" : "SECONDS";
   return value(placeholder, String(fallback), (text) => {
-    const [, digits = "", given = unit] = /^(\d{1,15}(?:\.\d{1,3})?)(ms|s|m|h)?$/.exec(text) ?? [];
+    const [, digits = "", given = unit] =
+      /^(\d{1,15}(?:\.\d{1,3}(?=[msh]))?)(ms|s|m|h)?$/.exec(text) ?? [];
     const ms = Number(digits) * TIME_UNITS[given as keyof typeof TIME_UNITS];
     const number = ms / TIME_UNITS[unit];
     if (digits === "" || !isWithin(number, min, max)) {

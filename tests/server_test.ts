@@ -644,6 +644,7 @@ once("server.ts ends a usage error in one line, with exit code 2", async () => {
 });
 
 Deno.test("server.ts refuses what it does not understand", async () => {
+  const badNumbers = ["", "0", "-1", "+1", "1e3", " 5", "5 ", "5.0", "0x10", "Infinity", "5\n"];
   const port = "deve ser um número inteiro de 0 a 65535";
   const path = "deve ser um caminho que começa com / e não tem espaço, ? nem #";
   const cases: [string[], string][] = [
@@ -680,9 +681,12 @@ Deno.test("server.ts refuses what it does not understand", async () => {
     [["--mode=both"], 'Valor inválido em --mode: "both", deve ser um de: reply, echo, broadcast'],
     [
       ["--idle-timeout=-1"],
-      'Valor inválido em --idle-timeout: "-1", deve ser um número inteiro de 0 a 86400',
+      'Valor inválido em --idle-timeout: "-1", deve ser um número inteiro de 0 a 86400 s, ou com unidade, como 500ms, 30s, 5m ou 1h',
     ],
-    [["--grace=1s"], 'Valor inválido em --grace: "1s", deve ser um número inteiro de 0 a 600000'],
+    [
+      ["--grace=1x"],
+      'Valor inválido em --grace: "1x", deve ser um número inteiro de 0 a 600000 ms, ou com unidade, como 500ms, 30s, 5m ou 1h',
+    ],
     [
       [
         "--compression=off",
@@ -710,13 +714,22 @@ Deno.test("server.ts refuses what it does not understand", async () => {
         `Valor inválido em --${name}: "3", deve ser ao menos 4, o valor de --workers`,
       ] as [string[], string]
     ),
-    ...["max-message-size", "max-connections", "max-per-address", "max-memory"].flatMap((name) =>
-      ["", "0", "-1", "+1", "1e3", " 5", "5 ", "5k", "5.0", "0x10", "Infinity", "5\n"].map((text) =>
+    ...["max-connections", "max-per-address"].flatMap((name) =>
+      [...badNumbers, "5k"].map((text) =>
         [
           [`--${name}=${text}`],
-          `Valor inválido em --${name}: "${text}", deve ser um número inteiro de 1 a ${
-            { "max-message-size": 2 ** 30, "max-memory": 2 ** 40 }[name] ?? 1_000_000
-          }`,
+          `Valor inválido em --${name}: "${text}", deve ser um número inteiro de 1 a 1000000`,
+        ] as [string[], string]
+      )
+    ),
+    ...Object.entries({ "max-message-size": 2 ** 30, "max-memory": 2 ** 40 }).flatMap((
+      [name, max],
+    ) =>
+      [...badNumbers, "5kk", "5x"].map((text) =>
+        [
+          [`--${name}=${text}`],
+          `Valor inválido em --${name}: "${text}", deve ser um número inteiro de bytes de 1 a ${max}, ` +
+          "ou com unidade, como 64K ou 16M",
         ] as [string[], string]
       )
     ),
@@ -768,7 +781,7 @@ once("server.ts names the variable whose value it refuses", async () => {
     code: 2,
     stdout: [],
     stderr: [
-      'Valor inválido em WSS_IDLE_TIMEOUT: "x", deve ser um número inteiro de 0 a 86400',
+      'Valor inválido em WSS_IDLE_TIMEOUT: "x", deve ser um número inteiro de 0 a 86400 s, ou com unidade, como 500ms, 30s, 5m ou 1h',
     ],
   });
 });

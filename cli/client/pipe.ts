@@ -22,7 +22,7 @@ const HIGH_WATER_MARK = 64 * 1024;
 /** Most bytes that are read at once: what a pipe of Linux holds. */
 const CHUNK_SIZE = 64 * 1024;
 
-/** How long to wait before looking again whether Deno's own WebSocket has sent, as it does not tell; in milliseconds. */
+/** How often to look whether Deno's own WebSocket has sent, as it does not tell; in milliseconds. */
 const POLL_MS = 5;
 
 /** Sends standard input; at its end, waits for what is still to come, and closes. */
