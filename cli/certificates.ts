@@ -5,8 +5,9 @@
  * @module
  */
 
-import { X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { hasKey, KeyPairError, readCertificates, readKeyPair } from "../transport/key_pair.ts";
+import { nodeCrypto } from "../transport/node.ts";
 import { fill, type Sentences } from "./sentences.ts";
 import { Failure } from "./failure.ts";
 
@@ -79,7 +80,7 @@ function checkedPair(
   { failure }: Sentences,
 ): X509Certificate {
   try {
-    return new X509Certificate(readKeyPair(cert, key).cert);
+    return new (nodeCrypto().X509Certificate)(readKeyPair(cert, key).cert);
   } catch (error) {
     if (!(error instanceof KeyPairError)) throw error;
     const { problem, found } = error;
@@ -153,7 +154,7 @@ async function readPem(path: string, flag: string, { failure }: Sentences): Prom
 function parseCertificate(pem: string): X509Certificate | undefined {
   if (!pem.includes("-----BEGIN CERTIFICATE-----")) return undefined;
   try {
-    return new X509Certificate(pem);
+    return new (nodeCrypto().X509Certificate)(pem);
   } catch {
     return undefined;
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isIP } from "node:net";
+import { net } from "../../transport/node.ts";
 import { proxyVariable } from "../../transport/proxy_environment.ts";
 import { Failure } from "../failure.ts";
 import { UsageError } from "../flags.ts";
@@ -50,9 +50,9 @@ export async function addressOf(
 
 async function lookUp(host: string, family: 4 | 6, { failure }: Sentences): Promise<string> {
   const name = host.replace(/^\[(.*)\]$/, "$1");
-  if (isIP(name) === family) return name;
+  if (net().isIP(name) === family) return name;
   try {
-    if (isIP(name) !== 0) throw new Error("it is an address of the other family");
+    if (net().isIP(name) !== 0) throw new Error("it is an address of the other family");
     const { lookup } = await import("node:dns/promises");
     return (await lookup(name, { family })).address;
   } catch (error) {

@@ -6,7 +6,7 @@
  */
 
 import { deadline } from "@std/async/deadline";
-import { WebSocket as CompressingWebSocket } from "../../mod.ts";
+import { WebSocket as CompressingWebSocket } from "../../websocket/websocket.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { Failure } from "../failure.ts";
 import { printable } from "../printable.ts";

@@ -4,15 +4,10 @@
  * @module
  */
 
-import {
-  type CompressionOptions,
-  type FrameInfo,
-  HandshakeError,
-  type HandshakeHead,
-  ProxyError,
-  WebSocket as CompressingWebSocket,
-} from "../../mod.ts";
-import { callerHeaders } from "../../protocol/handshake.ts";
+import type { CompressionOptions, FrameInfo, HandshakeHead } from "../../mod.ts";
+import { ProxyError } from "../../transport/tunnel.ts";
+import { WebSocket as CompressingWebSocket } from "../../websocket/websocket.ts";
+import { callerHeaders, HandshakeError } from "../../protocol/handshake.ts";
 import { withoutToken } from "../bearer_subprotocol.ts";
 import type { CertificatePair } from "../certificates.ts";
 import { fill, type Sentences } from "../sentences.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { WebSocket as CompressingWebSocket } from "../../mod.ts";
+import { WebSocket as CompressingWebSocket } from "../../websocket/websocket.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import type { Report } from "./report.ts";
 

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { connect as connectTcp, type Socket } from "node:net";
+import type { Socket } from "node:net";
+import { net } from "../../transport/node.ts";
 import type { Connect } from "../../mod.ts";
 import { parseProxy } from "../../transport/route.ts";
 import { proxyVariable } from "../../transport/proxy_environment.ts";
@@ -115,7 +116,7 @@ async function connected(
 ): Promise<Socket> {
   signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const socket = connectTcp({ host, port, allowHalfOpen: true });
+  const socket = net().connect({ host, port, allowHalfOpen: true });
   const abort = () => reject(signal.reason);
   signal.addEventListener("abort", abort);
   socket.on("error", (error) => reject(new Error(`Cannot connect to ${name}: ${causeOf(error)}`)));

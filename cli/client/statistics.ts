@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type Traffic, WebSocket as CompressingWebSocket } from "../../mod.ts";
+import type { Traffic } from "../../mod.ts";
+import { WebSocket as CompressingWebSocket } from "../../websocket/websocket.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import type { Report } from "./report.ts";
 
