@@ -235,6 +235,11 @@ export class Protocol {
     this.#control(Opcode.PING, data);
   }
 
+  /** Writes a Pong that no Ping asked for (RFC 6455 section 5.5.3) of up to 125 bytes. */
+  pong(data: Uint8Array): void {
+    this.#control(Opcode.PONG, data);
+  }
+
   /**
    * Allows as many pongs as at the start. If pings are unanswered, answers the latest of them (RFC 6455
    * section 5.5.3).

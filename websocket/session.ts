@@ -798,6 +798,12 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     this.#scheduleFlush();
   }
 
+  /** Sends a Pong that no Ping asked for. */
+  sendPong(data: Uint8Array): void {
+    this.#protocol.pong(data);
+    this.#scheduleFlush();
+  }
+
   // Ending
 
   /** Begins the closing handshake, after what was sent before. */

@@ -370,23 +370,41 @@ export class WebSocket<Data = unknown> extends EventTarget implements globalThis
    * @throws {TypeError} If it is neither text nor bytes.
    */
   ping(data: string | BufferSource = String(++this.#pingCount)): Promise<number> {
+    return this.#session.ping(this.#controlPayload("ping", data));
+  }
+
+  /**
+   * Sends a Pong frame that no Ping asked for: a sign of life that wants no answer (RFC 6455 section 5.5.3).
+   * Pings are answered without it.
+   *
+   * @param data Up to 125 bytes, or text of as many.
+   * @throws {InvalidStateError} (a `DOMException`) If the socket is not open.
+   * @throws {RangeError} If the data is too long.
+   * @throws {TypeError} If it is neither text nor bytes.
+   */
+  pong(data: string | BufferSource = ""): void {
+    this.#session.sendPong(this.#controlPayload("pong", data));
+  }
+
+  /** Checks what is to go in a Ping or Pong frame, and copies it. */
+  #controlPayload(frame: "ping" | "pong", data: string | BufferSource): Uint8Array {
     const { state } = this.#session;
     if (state !== State.OPEN) {
       throw new DOMException(
-        `Cannot send ping: socket is ${STATE_NAMES[state]}, must be OPEN`,
+        `Cannot send ${frame}: socket is ${STATE_NAMES[state]}, must be OPEN`,
         "InvalidStateError",
       );
     }
     if (typeof data !== "string" && !isBytes(data)) {
-      throw new TypeError(`Cannot send ping: data is ${data}, must be text or bytes`);
+      throw new TypeError(`Cannot send ${frame}: data is ${data}, must be text or bytes`);
     }
     const bytes = typeof data === "string" ? encodeUtf8(data) : bytesOf(data).slice();
     if (bytes.length > MAX_CONTROL_PAYLOAD) {
       throw new RangeError(
-        `Cannot send ping: data has ${bytes.length} bytes, must be at most ${MAX_CONTROL_PAYLOAD}`,
+        `Cannot send ${frame}: data has ${bytes.length} bytes, must be at most ${MAX_CONTROL_PAYLOAD}`,
       );
     }
-    return this.#session.ping(bytes);
+    return bytes;
   }
 
   /**

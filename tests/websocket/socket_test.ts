@@ -339,6 +339,24 @@ Deno.test("WebSocket.ping resolves with the time its pong took", async () => {
   assertThrows(() => socket.ping(), DOMException, "must be OPEN");
 });
 
+Deno.test("WebSocket.pong sends a pong that no ping asked for, from either end", async () => {
+  await using server = acceptSockets((socket) => {
+    socket.onpong = ({ data }) => {
+      socket.pong(data);
+      socket.pong();
+    };
+  });
+  const socket = await opened(server.url);
+  const first = next(socket, "pong");
+  socket.pong("sign of life");
+  assertEquals(new TextDecoder().decode((await first).data), "sign of life");
+  assertEquals((await next(socket, "pong")).data.byteLength, 0);
+  assertThrows(() => socket.pong(new Uint8Array(126)), RangeError, "Cannot send pong");
+  assertThrows(() => socket.pong(50 as never), TypeError, "must be text or bytes");
+  socket.terminate();
+  assertThrows(() => socket.pong(), DOMException, "must be OPEN");
+});
+
 Deno.test("WebSocket runs all that a handler started before the next message", async () => {
   await using server = acceptSockets((socket) => {
     socket.onopen = () => {

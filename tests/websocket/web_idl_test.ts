@@ -29,7 +29,7 @@ const described = (object: object) => Object.getOwnPropertyDescriptors(object);
 
 /** Ours beside the web's. */
 const ADDITIONS = [
-  ...["addEventListener", "removeEventListener", "ondrain", "onpong", "ping"],
+  ...["addEventListener", "removeEventListener", "ondrain", "onpong", "ping", "pong"],
   ...["data", "readable", "remoteAddr", "stats", "terminate", "writable"],
 ];
 const CONSTANTS = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
