@@ -36,7 +36,7 @@ import { type Output, terminal } from "./cli/output.ts";
 import { runProgram, VERSION } from "./cli/program.ts";
 import { isProxyName } from "./server/trusted_proxies.ts";
 import { watchCertificate } from "./cli/server/certificate_watch.ts";
-import { Stopped, stopRequested } from "./cli/signals.ts";
+import { aborted, Stopped, stopRequested } from "./cli/signals.ts";
 import type { ShutdownOptions } from "./mod.ts";
 
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
@@ -266,13 +266,6 @@ function logTotals(report: Report | undefined, sentences: Sentences, log: Logger
     sentWire: sent.wireBytes,
     refusals: Object.values(refusals).reduce((sum, count) => sum + count),
   });
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) =>
-    signal.addEventListener("abort", () => resolve(), { once: true })
-  );
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args, terminal, stopRequested(), dropPermissions));

@@ -47,3 +47,11 @@ export async function unlessStopped<T>(work: Promise<T>, stop: AbortSignal): Pro
     stop.removeEventListener("abort", abort);
   }
 }
+
+/** Resolves once `signal` aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) =>
+    signal.addEventListener("abort", () => resolve(), { once: true })
+  );
+}

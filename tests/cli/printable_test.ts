@@ -1,6 +1,12 @@
 import { assertEquals, assertLessOrEqual, assertMatch, assertNotMatch } from "@std/assert";
 import fc from "fast-check";
-import { MAX_BINARY, MAX_TEXT, printable } from "../../cli/printable.ts";
+import {
+  MAX_BINARY,
+  MAX_TEXT,
+  MOST_SHOWN,
+  printable,
+  printableLines,
+} from "../../cli/printable.ts";
 
 Deno.test("printable() leaves plain text as it is", () => {
   for (const text of ["", "Olá, servidor WebSocket!", "日本語 العربية", "👩‍👩‍👧 क्‍ष", 'a\\n"b"']) {
@@ -88,4 +94,25 @@ Deno.test("printable() is bounded and hexadecimal, whatever the bytes", () => {
     assertMatch(shown, /^(?:(?:[0-9a-f]{2}){1,64}…? )?\(\d+ bytes?\)$/);
     assertEquals(shown.startsWith(hex), true);
   }));
+});
+
+Deno.test("printableLines() shows a text line by line, and escapes all else", () => {
+  assertEquals(printableLines("a\r\nb\rc\n\x1b]0;x\x07\u202e"), [
+    "a",
+    "b\\rc",
+    "\\u{1b}]0;x\\u{7}\\u{202e}",
+  ]);
+  assertEquals(printableLines(""), [""]);
+  assertEquals(printableLines(new Uint8Array([1, 2])), ["0102 (2 bytes)"]);
+});
+
+Deno.test("printableLines() leaves out what is beyond a few screens, and says so", () => {
+  const { lines, text, binary } = MOST_SHOWN;
+  const many = printableLines("é\n".repeat(lines + 1));
+  assertEquals([many.length, many.at(-1)], [lines, `é… (${3 * (lines + 1)} bytes)`]);
+  const long = printableLines(`${"x".repeat(text - 1)}😀`);
+  assertEquals(long, [`${"x".repeat(text - 1)}… (${text + 3} bytes)`]);
+  assertEquals(printableLines("x".repeat(text)), ["x".repeat(text)]);
+  const bytes = printableLines(new Uint8Array(binary + 1));
+  assertEquals(bytes, [`${"00".repeat(binary)}… (${binary + 1} bytes)`]);
 });
