@@ -49,6 +49,10 @@ export function main(
       return 0;
     }
     const url = parseUrl(options._[0] ?? DEFAULT_URL, sentences);
+    if (options.interactive) {
+      const { interactive } = await import("./cli/client/interactive.ts");
+      return await interactive(url, options, sentences, stop);
+    }
     return await runMode(url, options, output, sentences, stop);
   });
 }

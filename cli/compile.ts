@@ -26,7 +26,11 @@ const PROGRAMS = {
     // As the task has it.
     "--v8-flags=--max-semi-space-size=4",
   ],
-  client: [`--allow-env=WSS_*,${PROXIES},REQUEST_METHOD`, "--allow-read", "--allow-write"],
+  client: [
+    `--allow-env=WSS_*,HOME,XDG_STATE_HOME,${PROXIES},REQUEST_METHOD`,
+    "--allow-read",
+    "--allow-write",
+  ],
 };
 
 async function main(): Promise<number> {

@@ -48,8 +48,12 @@ export class Conversation {
     return undefined;
   }
 
-  /** Closes the connection because the client must stop: a server that does not answer is not waited for. */
-  async leave(): Promise<void> {
-    await deadline(this.#connection.close(), LEAVING_MS).catch(() => {});
+  /**
+   * Closes the connection because the client must stop: a server that does not answer is not waited for.
+   *
+   * @returns How it has ended; undefined if it has not, or not in order.
+   */
+  async leave(): Promise<Closing | undefined> {
+    return await deadline(this.#connection.close(), LEAVING_MS).catch(() => undefined);
   }
 }

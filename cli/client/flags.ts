@@ -82,6 +82,13 @@ export const flags = {
   count: { ...integer("N", 0, 0, 1_000_000_000_000), with: ["stdin", "follow"] },
   duration: { ...duration("s", 0, 0, 86_400), with: ["follow", "load"] },
 
+  interactive: {
+    ...toggle("i"),
+    without: ["stdin", "follow", "load", "connect-only", "skip", "raw", "output", "json"],
+  },
+  pretty: { ...toggle(), with: "interactive" },
+  "history-file": { ...optional("FILE|off"), with: "interactive" },
+
   raw: { ...toggle(), without: "json" },
   "output-format": oneOf("raw", "hex", "base64"),
   output: { ...optional("FILE"), without: "json" },
@@ -196,6 +203,7 @@ export const flags = {
 /** What `--help` shows: what is used daily. `--help=all` shows everything. */
 export const DAILY = [
   "message",
+  "interactive",
   "stdin",
   "follow",
   "load",

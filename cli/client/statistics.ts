@@ -62,7 +62,7 @@ export class Statistics {
   }
 
   /** Reports all of it. */
-  tell(report: Report, { client }: Sentences): void {
+  tell(report: Pick<Report, "json" | "remark">, { client }: Sentences): void {
     const times = this.#times.toSorted((a, b) => a - b);
     const answers = times.length === 0
       ? undefined
