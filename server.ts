@@ -73,10 +73,10 @@ const flags = {
   }),
   cert: value("FILE", DEFAULT_PAIR.cert, notEmpty),
   key: optional("FILE"),
-  mode: { ...oneOf("reply", "echo", "broadcast"), placeholder: "MODE" },
+  mode: { ...oneOf("reply", "echo", "broadcast", "interactive"), placeholder: "MODE" },
   reply: {
     ...value("TEXT", "Retorno do servidor!", (text) => text),
-    unless: ["mode", "broadcast"],
+    unless: ["mode", "broadcast", "interactive"],
   } satisfies Flag<string>,
   "max-rooms": ofRooms(integer("N", 16_384, 1, 1_000_000)),
   history: ofRooms(integer("N", 0, 0, 1000)),
@@ -99,7 +99,7 @@ const flags = {
     unless: ["compression", "off"],
   } satisfies Flag<string[]>,
   "proxy-protocol": { ...toggle(), unless: ["compression", "off"] } satisfies Flag<boolean>,
-  workers: integer("N", 1, 1, 256),
+  workers: { ...integer("N", 1, 1, 256), unless: ["mode", "interactive"] } satisfies Flag<number>,
   metrics: { ...metricsFlag, unless: ["compression", "off"] } satisfies typeof metricsFlag,
   drain: duration("ms", 0, 0, 600_000),
   spread: duration("ms", 0, 0, 600_000),
@@ -139,12 +139,18 @@ export function main(
       output.out(VERSION);
       return 0;
     }
+    using person = options.mode === "interactive"
+      ? new (await import("./cli/server/modes/interactive.ts")).InteractiveMode(sentences)
+      : undefined;
     const logOptions = {
-      level: options["log-level"],
+      // The person is told of sockets and messages already.
+      level: person !== undefined && options["log-level"] === "info"
+        ? "warning" as const
+        : options["log-level"],
       format: options["log-format"],
       timestamps: options["log-timestamps"],
     };
-    const log = openLog(logOptions, output);
+    const log = openLog(logOptions, person?.output ?? output);
 
     try {
       const key = options.key ?? await keyPath(options.cert, DEFAULT_PAIR.key);
@@ -156,7 +162,7 @@ export function main(
         ? undefined
         : await serveMetrics(options.metrics, () => report(), sentences);
       const listener: Listener = options.workers === 1
-        ? await startListener(options, pair, false, log, sentences)
+        ? await startListener(options, pair, false, log, sentences, person)
         : await Workers.start(
           { count: options.workers, listener: options, log: logOptions, language: options.lang },
           pair,
@@ -171,11 +177,12 @@ export function main(
         log.info(sentences.server.metrics, { event: "metrics", url: metrics.url });
       }
 
+      person?.start(url);
       await onListening(port);
       using _renewal = watchCertificate(paths, pair, () => {
         void renew(listener, paths, sentences, log);
       });
-      await aborted(stop);
+      await aborted(person === undefined ? stop : AbortSignal.any([stop, person.left]));
       await listener.stop(leavingOf(options, stop.reason, log, sentences));
       logTotals(await listener.report(), sentences, log);
       return 0;

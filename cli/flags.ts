@@ -28,8 +28,8 @@ export interface Flag<T> {
   alias?: string;
   /** Present if the flag may be repeated: separates the values in its variable. */
   separator?: "," | "\n";
-  /** Another flag, and a text of it with which this flag has no effect and is refused. */
-  unless?: [flag: string, text: string];
+  /** Another flag, and the texts of it with which this flag has no effect and is refused. */
+  unless?: [flag: string, ...texts: string[]];
   /** Another flag, a number, whose value is the minimum of this one. */
   atLeast?: string;
   /** Other flags, or `flag=text` for one with that text, without all of which this one has no effect. */
@@ -289,8 +289,9 @@ function refuseWithoutEffect(
   { usage }: Sentences,
 ): void {
   const withoutEffect = [...sources].flatMap(([name, source]) => {
-    const [other, text] = flags[name]!.unless ?? [];
-    return other === undefined || lastTexts.get(other) !== text ? [] : [{ source, other, text }];
+    const [other, ...texts] = flags[name]!.unless ?? [];
+    const text = other && texts.find((text) => lastTexts.get(other) === text);
+    return text === undefined ? [] : [{ source, other: other!, text }];
   });
   if (withoutEffect.length === 0) return;
   const { other, text } = withoutEffect[0]!;

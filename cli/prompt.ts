@@ -8,7 +8,6 @@ import process from "node:process";
 import * as readline from "node:readline";
 import { type Readable, Writable } from "node:stream";
 import { Failure } from "./failure.ts";
-import { fill, type Sentences } from "./sentences.ts";
 import { Stopped } from "./signals.ts";
 
 /** Lines that can be called back with the arrow keys. */
@@ -38,13 +37,11 @@ export interface StartOptions {
 /**
  * The process's own terminal.
  *
- * @param flag What asks for a prompt, for the sentence.
- * @throws {Failure} If standard input or standard output is none.
+ * @param refusal What the person is told if standard input or standard output is none.
+ * @throws {Failure} In that case.
  */
-export function ownTerminal(flag: string, { failure }: Sentences): PromptTerminal {
-  if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) {
-    throw new Failure(fill(failure.noTerminal, { flag }), 2);
-  }
+export function ownTerminal(refusal: string): PromptTerminal {
+  if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) throw new Failure(refusal, 2);
   return { input: process.stdin, output: process.stdout };
 }
 

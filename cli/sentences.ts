@@ -68,7 +68,7 @@ const portuguese = {
       path: "caminho do WebSocket",
       cert: "certificado, PEM",
       key: "chave, PEM; padrão: em --cert ou certs/server.key",
-      mode: "reply, echo ou broadcast: salas em PATH/SALA",
+      mode: "reply, echo, broadcast (salas), interactive",
       reply: "a resposta do modo reply",
       "max-rooms": "máximo de salas com alguém dentro",
       history: "últimas mensagens da sala a quem entra",
@@ -256,6 +256,7 @@ const portuguese = {
     compressing: "As próximas mensagens são comprimidas",
     notCompressing: "As próximas mensagens não são comprimidas",
     leaveHint: "Ctrl-C outra vez sai; Ctrl-D encerra com 1000",
+    stopHint: "Ctrl-C outra vez encerra o servidor, como Ctrl-D",
     unknown: 'Comando desconhecido "{command}"; /help mostra todos, e // envia um texto com /',
     unknownNear:
       'Comando desconhecido "{command}", talvez "{near}"; /help mostra todos, e // envia um texto com /',
@@ -273,6 +274,23 @@ const portuguese = {
       reconnect: "/reconnect: conecta de novo",
       help: "/help: esta ajuda",
       quit: "/quit: encerra com 1000 e sai, como Ctrl-D",
+    },
+    waiting: "Esperando clientes em {url}; /help mostra os comandos",
+    joined: "#{number} conectou-se (extensões: {extensions})",
+    left: "#{number} encerrou: {code} ({meaning}){reason}",
+    nobody: "Não há ninguém conectado",
+    noNumber: "#{number} não está conectado; /list mostra quem está, /to escolhe outro",
+    toAll: "As mensagens vão a todos",
+    toOne: "As mensagens vão só a #{number}; /to all: a todos de novo",
+    more: "e mais {count}",
+    server: {
+      to: "/to N|all: a quem vão as mensagens",
+      list: "/list: quem está conectado",
+      binary: "/binary HEX: envia uma mensagem binária",
+      ping: "/ping N: envia um Ping e mede o tempo até o Pong",
+      close: "/close N [CÓDIGO [MOTIVO]]: encerra a conexão de N",
+      help: "/help: esta ajuda",
+      quit: "/quit: encerra o servidor, como Ctrl-D",
     },
   },
   certs: {
@@ -466,7 +484,9 @@ const portuguese = {
     fileNotAllowed: 'o Deno não pode usar o arquivo "{path}"; use deno task client:tool',
     noToken: 'o arquivo "{path}" não contém um token (RFC 6750)',
     noTerminal:
-      "{flag} precisa de um terminal, na entrada e na saída; para programas há --stdin e --follow",
+      "--interactive precisa de um terminal, na entrada e na saída; para programas há --stdin e --follow",
+    noTerminalToServe:
+      "--mode=interactive precisa de um terminal, na entrada e na saída; sem uma pessoa, use --mode=reply ou echo",
     historyUnusable:
       'o histórico "{path}" não pode ser usado ({cause}); indique outro, ou --history-file=off',
     closedByServer: "o servidor encerrou a conexão (código {code}{reason})",
@@ -534,7 +554,7 @@ const english: Sentences = {
       path: "path of the WebSocket",
       cert: "certificate, PEM",
       key: "its key, PEM; default: in --cert or certs/server.key",
-      mode: "reply, echo or broadcast: rooms at PATH/ROOM",
+      mode: "reply, echo, broadcast (rooms), interactive",
       reply: "the answer of mode reply",
       "max-rooms": "most rooms that somebody is in",
       history: "latest messages of a room, to who joins it",
@@ -722,6 +742,7 @@ const english: Sentences = {
     compressing: "Messages are compressed from now on",
     notCompressing: "Messages are not compressed from now on",
     leaveHint: "Ctrl-C again leaves; Ctrl-D closes with 1000",
+    stopHint: "Ctrl-C again ends the server, as Ctrl-D does",
     unknown: 'Unknown command "{command}"; /help shows all, and // sends a text with /',
     unknownNear:
       'Unknown command "{command}", perhaps "{near}"; /help shows all, and // sends a text with /',
@@ -738,6 +759,23 @@ const english: Sentences = {
       reconnect: "/reconnect: connect again",
       help: "/help: this help",
       quit: "/quit: close with 1000 and leave, as Ctrl-D does",
+    },
+    waiting: "Waiting for clients at {url}; /help shows the commands",
+    joined: "#{number} has connected (extensions: {extensions})",
+    left: "#{number} has closed: {code} ({meaning}){reason}",
+    nobody: "Nobody is connected",
+    noNumber: "#{number} is not connected; /list shows who is, /to chooses another",
+    toAll: "Messages go to all",
+    toOne: "Messages go to #{number} alone; /to all: to all again",
+    more: "and {count} more",
+    server: {
+      to: "/to N|all: who messages go to",
+      list: "/list: who is connected",
+      binary: "/binary HEX: send a binary message",
+      ping: "/ping N: send a Ping and measure the time to its Pong",
+      close: "/close N [CODE [REASON]]: close the connection of N",
+      help: "/help: this help",
+      quit: "/quit: end the server, as Ctrl-D does",
     },
   },
   certs: {
@@ -927,7 +965,9 @@ const english: Sentences = {
     fileNotAllowed: 'Deno may not use the file "{path}"; use deno task client:tool',
     noToken: 'the file "{path}" holds no token (RFC 6750)',
     noTerminal:
-      "{flag} needs a terminal, for input and output; for programs there are --stdin and --follow",
+      "--interactive needs a terminal, for input and output; for programs there are --stdin and --follow",
+    noTerminalToServe:
+      "--mode=interactive needs a terminal, for input and output; without a person, use --mode=reply or echo",
     historyUnusable:
       'the history "{path}" cannot be used ({cause}); name another, or --history-file=off',
     closedByServer: "the server closed the connection (code {code}{reason})",

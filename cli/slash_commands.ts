@@ -14,6 +14,33 @@ export class BadArguments extends Error {
   override name = "BadArguments";
 }
 
+/** Longest reason of a Close frame, in bytes (RFC 6455 section 5.5). */
+const MAX_REASON = 123;
+
+/**
+ * Reads `CODE REASON`, of which either may be left out.
+ *
+ * @throws {BadArguments} If it is malformed, or the reason too long.
+ */
+export function closeArguments(argument: string): { code: number; reason: string } {
+  const match = /^(?:(\d{4})(?:\s+([^]*))?)?$/.exec(argument);
+  if (match === null) throw new BadArguments();
+  const [, digits = "1000", reason = ""] = match;
+  if (new TextEncoder().encode(reason).length > MAX_REASON) throw new BadArguments();
+  return { code: Number(digits), reason };
+}
+
+/**
+ * Reads bytes in hexadecimal, with spaces where they are wanted.
+ *
+ * @throws {BadArguments} If it is malformed.
+ */
+export function bytesOfHex(argument: string): Uint8Array<ArrayBuffer> {
+  const hex = argument.replaceAll(/\s+/g, "");
+  if (!/^(?:[\da-f]{2})+$/i.test(hex)) throw new BadArguments();
+  return Uint8Array.fromHex(hex);
+}
+
 /** What a prompt does with a line. */
 export interface PromptActions<Name extends string> {
   /** Each command, given what stands behind its name. */

@@ -678,7 +678,10 @@ Deno.test("server.ts refuses what it does not understand", async () => {
       ["--compression=gzip"],
       'Valor inválido em --compression: "gzip", deve ser on, off, fast, small ou parâmetros como level=6;threshold=128;server_no_context_takeover;client_max_window_bits=12',
     ],
-    [["--mode=both"], 'Valor inválido em --mode: "both", deve ser um de: reply, echo, broadcast'],
+    [
+      ["--mode=both"],
+      'Valor inválido em --mode: "both", deve ser um de: reply, echo, broadcast, interactive',
+    ],
     [
       ["--idle-timeout=-1"],
       'Valor inválido em --idle-timeout: "-1", deve ser um número inteiro de 0 a 86400 s, ou com unidade, como 500ms, 30s, 5m ou 1h',

@@ -10,7 +10,7 @@ import { Failure } from "../failure.ts";
 import { ownTerminal, Prompt } from "../prompt.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { aborted, Stopped, unlessStopped } from "../signals.ts";
-import { BadArguments, SlashCommands } from "../slash_commands.ts";
+import { BadArguments, bytesOfHex, closeArguments, SlashCommands } from "../slash_commands.ts";
 import { ClosedByServer } from "./awaitable_socket.ts";
 import { Connector } from "./connector.ts";
 import { Conversation } from "./conversation.ts";
@@ -26,9 +26,6 @@ import { Statistics } from "./statistics.ts";
 /** The commands besides `/help`. */
 type Command = Exclude<keyof Sentences["prompt"]["client"], "help">;
 
-/** Longest reason of a Close frame, in bytes (RFC 6455 section 5.5). */
-const MAX_REASON = 123;
-
 /**
  * Runs the mode until the person leaves, the server closes, or `stop` aborts.
  *
@@ -41,7 +38,7 @@ export async function interactive(
   sentences: Sentences,
   stop: AbortSignal,
 ): Promise<number> {
-  const terminal = ownTerminal("--interactive", sentences);
+  const terminal = ownTerminal(sentences.failure.noTerminal);
   const history = PromptHistory.open(options["history-file"], sentences);
   const messages = await messagesOf(options, sentences);
   using prompt = new Prompt(terminal, sentences.prompt.leaveHint);
@@ -270,21 +267,16 @@ class Talk {
   }
 
   #close(argument: string): void {
-    const [, digits = "1000", reason = ""] = /^(?:(\d{4})(?:\s+([^]*))?)?$/.exec(argument) ??
-      badArguments();
-    const code = Number(digits);
-    const isCode = code === 1000 || (code >= 3000 && code <= 4999);
-    if (!isCode || new TextEncoder().encode(reason).length > MAX_REASON) badArguments();
+    const { code, reason } = closeArguments(argument);
+    // Others are not a client's to send.
+    if (code !== 1000 && !(code >= 3000 && code <= 4999)) throw new BadArguments();
     const socket = this.#open();
     this.#wasClosed = true;
     socket.close(code, reason);
   }
 
   async #sendBinary(argument: string): Promise<void> {
-    const hex = argument.replaceAll(/\s+/g, "");
-    const isHex = /^(?:[\da-f]{2})+$/i.test(hex);
-    if (!isHex && !argument.startsWith("@")) badArguments();
-    this.#send(isHex ? Uint8Array.fromHex(hex) : await this.#read(argument, true));
+    this.#send(argument.startsWith("@") ? await this.#read(argument, true) : bytesOfHex(argument));
   }
 
   async #sendText(argument: string): Promise<void> {
@@ -306,7 +298,7 @@ class Talk {
   }
 
   #setCompression(argument: string): void {
-    if (argument !== "on" && argument !== "off") badArguments();
+    if (argument !== "on" && argument !== "off") throw new BadArguments();
     const { prompt } = this.#run.sentences;
     if (!this.#extended().extensions.includes("permessage-deflate")) {
       throw new Failure(prompt.notAgreed);
@@ -314,8 +306,4 @@ class Talk {
     this.#isCompressing = argument === "on";
     this.#report.tell(this.#isCompressing ? prompt.compressing : prompt.notCompressing);
   }
-}
-
-function badArguments(): never {
-  throw new BadArguments();
 }

@@ -26,7 +26,7 @@ export interface ListenerOptions {
   path: string;
   origin: string[];
   token: string | undefined;
-  mode: "reply" | "echo" | "broadcast";
+  mode: "reply" | "echo" | "broadcast" | "interactive";
   reply: string;
   "max-rooms": number;
   history: number;
@@ -104,6 +104,7 @@ const ALL_INTERFACES = ["::", "0.0.0.0"];
  * Starts to serve.
  *
  * @param shared Whether other workers listen on the same port; needs `--unstable-net`.
+ * @param person What `--mode=interactive` does.
  * @throws {Failure} With the remedy, if the port cannot be listened on, or the backplane cannot be used.
  */
 export async function startListener(
@@ -112,9 +113,10 @@ export async function startListener(
   shared: boolean,
   log: Logger,
   sentences: Sentences,
+  person?: Mode,
 ): Promise<Listener> {
   const transport: Transport = options.compression === false ? Deno : compressing;
-  const mode = await modeOf(options, log, sentences);
+  const mode = person ?? await modeOf(options, log, sentences);
   const requests = new RequestHandler({
     path: options.path,
     origins: options.origin,

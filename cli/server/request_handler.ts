@@ -252,7 +252,7 @@ export class RequestHandler {
       const { extensions } = socket;
       log("info", "open", () => ({ extensions }));
       log("debug", "agreed", () => ({ extensions: extensions || "-" }));
-      endpoint.opened?.(socket, log);
+      endpoint.opened?.(socket, log, peer.connection!);
     };
 
     socket.onmessage = ({ data }) => {

@@ -17,8 +17,12 @@ export interface Endpoint {
   readonly refusal?: "rooms" | undefined;
   /** A socket that is about to open. */
   accept?(socket: WebSocket): void;
-  /** The socket has opened. */
-  opened?(socket: WebSocket, log: SocketLog): void;
+  /**
+   * The socket has opened.
+   *
+   * @param connection Its number in the log.
+   */
+  opened?(socket: WebSocket, log: SocketLog, connection: number): void;
   /**
    * A message has come.
    *

@@ -50,7 +50,7 @@ class Member {
     this.#endpoint = endpoint;
     this.#log = log;
     endpoint.accept!(this.#socket);
-    endpoint.opened!(this.#socket, log);
+    endpoint.opened!(this.#socket, log, 1);
   }
 
   get #socket(): WebSocket {
