@@ -131,6 +131,8 @@ class NativeConnection implements Connection {
     this.#request.oncomplete = onWritten;
     handle[OWNER] = this;
 
+    // The stream of a socket that was resumed in this task starts the handle in the next.
+    socket._read = () => {};
     handle.readStop();
     handle.useUserBuffer(received);
     handle.onread = onRead;
