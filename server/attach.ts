@@ -9,6 +9,7 @@ import { Handover } from "../transport/handover.ts";
 import {
   BODY_OF_UPGRADE,
   hasBody,
+  isAnswering,
   refuse,
   upgradeResponse,
 } from "../transport/http_connections.ts";
@@ -98,6 +99,7 @@ async function answerUpgrade(
   // Otherwise an error would end the process; it is told by the end of the connection.
   socket.on("error", () => {});
   socket.setTimeout(0);
+  if (isAnswering(socket)) return void socket.destroy();
   const response = upgradeResponse(message);
   if (hasBody(message)) return refuse(response, BODY_OF_UPGRADE);
   const handover = new Handover({ socket, source: socket }, head);

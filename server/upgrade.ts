@@ -17,6 +17,7 @@ import { acceptOffer } from "../protocol/permessage_deflate/negotiation.ts";
 import { compressionSettings } from "../protocol/permessage_deflate/options.ts";
 import { clientKey } from "../transport/address.ts";
 import { Handover } from "../transport/handover.ts";
+import { isAnswering } from "../transport/http_connections.ts";
 import { addressOf } from "../transport/sockets.ts";
 import { checkedHook } from "../websocket/hook.ts";
 import { type SocketLimits, socketLimits, type SocketOptions } from "../websocket/options.ts";
@@ -210,6 +211,9 @@ async function attach(
     // Otherwise an error would end the process; it is told by the end of the connection.
     socket.on("error", () => {});
     socket.setTimeout(0);
+    if (isAnswering(socket)) {
+      throw new Error("Cannot open WebSocket: a request before it waits for its answer");
+    }
     const handover = new Handover({ socket, source: socket }, head);
     // The caller may set headers of the response yet.
     await undefined;

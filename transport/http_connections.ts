@@ -283,6 +283,14 @@ export class HttpConnections<Peer> {
   }
 }
 
+/**
+ * Whether a request that came before by a socket waits for its answer. A server of `node:http` tells of an upgrade
+ * behind it all the same, and the peer would take the answer to that for the one it waits for.
+ */
+export function isAnswering(socket: Socket): boolean {
+  return !!(socket as { _httpMessage?: ServerResponse | null })._httpMessage;
+}
+
 /** What an ordinary answer to a request for an upgrade is sent by; it ends the connection. */
 export function upgradeResponse(message: IncomingMessage): ServerResponse {
   const response = new (http().ServerResponse)(message);

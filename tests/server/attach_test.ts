@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import { upgradeWebSocket, type UpgradeWebSocketOptions, WebSocket } from "../../mod.ts";
+import { attach, upgradeWebSocket, type UpgradeWebSocketOptions, WebSocket } from "../../mod.ts";
 import { developmentCertificates } from "../programs.ts";
 import { concat, frame, TEXT } from "../protocol/driver.ts";
 import { onEachWay } from "../transport/ends.ts";
@@ -166,4 +166,34 @@ Deno.test("upgradeWebSocket() keeps its limits on the socket of node:http", asyn
   socket.onopen = () => socket.send("x".repeat(11));
   assertEquals((await next<CloseEvent>(socket, "close")).code, 1009);
   await ended.promise;
+});
+
+Deno.test("attach() and upgradeWebSocket() end a connection whose upgrade did not wait for the answer before", async () => {
+  for (const isAttached of [true, false]) {
+    const asked = Promise.withResolvers<ServerResponse>();
+    const server = createServer((_, response) => asked.resolve(response));
+    const code = Promise.withResolvers<number>();
+    const closes = new Promise<void>((resolve) => {
+      server.once("connection", (socket: Socket) => socket.once("close", () => resolve()));
+    });
+    if (isAttached) {
+      attach(server, () => {
+        throw new Error("must not be called");
+      });
+      code.resolve(1006);
+    } else {
+      server.on("upgrade", (message: IncomingMessage, socket: Socket, head: Uint8Array) => {
+        echo(message, socket, head).socket.onclose = (event) => code.resolve(event.code);
+      });
+    }
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    using client = await RawClient.connect((server.address() as AddressInfo).port);
+    await client.write("GET /slow HTTP/1.1\r\nHost: here\r\n\r\n" + handshake());
+    await closes;
+    assertEquals(await code.promise, 1006);
+    // An answer that comes too late does no harm.
+    (await asked.promise).end("late");
+    assertEquals(await client.rest(), "");
+    await new Promise((resolve) => server.close(resolve));
+  }
 });
