@@ -285,8 +285,9 @@ class Server implements HttpServer {
     }, this.#limits.handshakeTimeout);
     const isOpen = await incoming.open((socket) => {
       if (this.#leaving.isDrained) return incoming.destroy();
-      // Of a proxy among proxies, each request says more.
-      if (served.client === undefined && !this.#proxies.has(incoming.remoteAddr)) {
+      // Of a proxy among proxies, each request says more. One that is refused has no place to be counted with.
+      const isKnown = served.client !== undefined || this.#proxies.has(incoming.remoteAddr);
+      if (!isKnown && !this.#refused.has(incoming)) {
         const client = clientKey(incoming.remoteAddr);
         if (this.#places.count(client)) {
           served.client = client;

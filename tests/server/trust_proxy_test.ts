@@ -283,6 +283,24 @@ onEachWay("serve() counts the connections of each client that a PROXY header nam
   for (const { client } of all) client[Symbol.dispose]();
 });
 
+Deno.test("serve() counts no connection for its client that had no place", async () => {
+  await using server = start({
+    proxyProtocol: true,
+    maxConnections: 1,
+    maxConnectionsPerAddress: 1,
+  });
+  const { port } = server.addr;
+  {
+    using first = await RawClient.connect(port);
+    await first.write(FIRST.replace("192.0.2.1", "192.0.2.2"));
+    await first.write("GET / HTTP/1.1\r\nHost: here\r\n\r\n");
+    await first.head();
+    assertEquals(await ask(port, [], FIRST), "503");
+  }
+  while (server.stats.connections.open > 0) await new Promise((resolve) => setTimeout(resolve));
+  assertEquals(await ask(port, [], FIRST), "192.0.2.1 port http://here/a");
+});
+
 /** Passes connections on, with `header` before all else. */
 function forwarder(to: number, header: Uint8Array): AsyncDisposable & { port: number } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
