@@ -149,6 +149,9 @@ class Round implements Work {
   }
 }
 
+/** What a publication that is on its way takes besides its message, in bytes: without it, empty ones had no bound. */
+const PUBLICATION_BYTES = 256;
+
 /** Sends publications. */
 export class Delivery {
   /** Bytes of publications that are on their way round. */
@@ -161,7 +164,7 @@ export class Delivery {
 
   /** Sends a publication to subscribers that it is queued for; to few at once, to many in turns. */
   send(publication: Publication, subscribers: readonly Subscriber[]): void {
-    this.#waiting += publication.size;
+    this.#waiting += publication.size + PUBLICATION_BYTES;
     const round = new Round(publication, subscribers, this.#onDone);
     if (subscribers.length > STEP_SIZE || this.#isBehind) turns.add(round);
     else round.step(false);
@@ -176,6 +179,6 @@ export class Delivery {
   }
 
   readonly #onDone = ({ size }: Publication): void => {
-    this.#waiting -= size;
+    this.#waiting -= size + PUBLICATION_BYTES;
   };
 }

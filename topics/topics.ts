@@ -33,8 +33,8 @@ export interface TopicsOptions {
   /** With more bytes unsent, a subscriber is slow. @default {1048576} (1 MiB) */
   maxUnsent?: number;
   /**
-   * Most bytes of messages that are on their way to subscribers, each counted once. What is published beyond it is left
-   * out for all of them.
+   * Most bytes of messages that are on their way to subscribers, each counted once, as 256 bytes more than it has. What
+   * is published beyond it is left out for all of them, and no socket is closed for it.
    *
    * @default {67108864} (64 MiB)
    */
@@ -80,7 +80,7 @@ export interface TopicsStats {
   readonly skipped: number;
   /** Messages that the backplane did not take. */
   readonly lost: number;
-  /** Bytes of messages that are on their way to subscribers. */
+  /** Bytes of messages that are on their way to subscribers, and 256 more for each message. */
   readonly waiting: number;
   /** Whether the backplane works; `true` where there is none. */
   readonly isConnected: boolean;
@@ -279,7 +279,11 @@ export class Topics extends EventTarget implements AsyncDisposable {
     const subscriber = this.#subscribers.get(socket);
     if (subscriber === undefined || !subscriber.topics.delete(topic)) return false;
     this.#leave(subscriber, topic);
-    if (subscriber.topics.size === 0) this.#forget(subscriber);
+    if (subscriber.topics.size === 0) {
+      // It comes before all that a later subscription brings.
+      subscriber.sendQueued(false);
+      this.#forget(subscriber);
+    }
     return true;
   }
 
@@ -400,12 +404,13 @@ export class Topics extends EventTarget implements AsyncDisposable {
     const id = ++this.#latest;
     const publication: Publication = { id, topic, data, size, compress, prepared: undefined };
     let count = 0;
+    let skipped: Subscriber[] | undefined;
     for (const subscriber of subscribers) {
       if (subscriber.latest === id || subscriber.socket === except) continue;
       subscriber.latest = id;
       if (!subscriber.isOpen) continue;
       if (isFull || subscriber.unsent > maxUnsent) {
-        this.#skip(subscriber, topic);
+        (skipped ??= []).push(subscriber);
         continue;
       }
       subscriber.queue(publication);
@@ -413,6 +418,8 @@ export class Topics extends EventTarget implements AsyncDisposable {
     }
     if (count > 0) this.#delivery.send(publication, subscribers);
     this.#delivered += count;
+    // Its listeners may publish: no sooner than this publication is in every queue.
+    if (skipped !== undefined) this.#skip(skipped, topic, isFull);
     return count;
   }
 
@@ -427,10 +434,12 @@ export class Topics extends EventTarget implements AsyncDisposable {
     return all;
   }
 
-  #skip(subscriber: Subscriber, topic: string): void {
-    this.#skipped++;
-    this.dispatchEvent(new SkipEvent(topic, subscriber.socket));
-    if (this.#slow === "end") subscriber.end();
+  #skip(subscribers: readonly Subscriber[], topic: string, isFull: boolean): void {
+    this.#skipped += subscribers.length;
+    for (const subscriber of subscribers) {
+      this.dispatchEvent(new SkipEvent(topic, subscriber.socket));
+      if (this.#slow === "end" && !isFull) subscriber.end();
+    }
   }
 
   #onMessage(topic: string, bytes: Uint8Array<ArrayBuffer>): void {

@@ -121,6 +121,18 @@ Deno.test("Topics skips a slow subscriber, and tells and counts it; nobody else 
   assertEquals(slow.closing, undefined);
 });
 
+Deno.test("Topics keeps the order, and sends once, what a listener of skip publishes", () => {
+  const topics = new Topics({ maxUnsent: 10 });
+  const [slow, other] = [new FakeSocket(), new FakeSocket()];
+  slow.bufferedAmount = 11;
+  topics.subscribe(slow, "x");
+  topics.subscribe(other, "x");
+  topics.subscribe(other, "*", { pattern: true });
+  topics.addEventListener("skip", () => topics.publish("notices", "skipped"));
+  assertEquals(topics.publish("x", "message"), 1);
+  assertEquals(other.sent, ["message", "skipped"]);
+});
+
 Deno.test("Topics ends a slow subscriber where it is told to", async () => {
   assertThrows(() => new Topics({ slow: "wait" as "end" }), RangeError, 'slow is "wait"');
   const topics = new Topics({ maxUnsent: 100, slow: "end" });
@@ -145,13 +157,14 @@ Deno.test("Topics ends a slow subscriber where it is told to", async () => {
 });
 
 Deno.test("Topics leaves out what would take more than maxWaiting", async () => {
-  const topics = new Topics({ maxWaiting: 10 });
+  // Each of those that wait counts as 256 bytes more.
+  const topics = new Topics({ maxWaiting: 266 });
   const sockets = Array.from({ length: 100 }, () => new FakeSocket());
   for (const socket of sockets) topics.subscribe(socket, "x");
   assertEquals(topics.publish("x", "123456"), 100);
   assertEquals(topics.publish("x", "12345"), 0);
   assertEquals(topics.publish("x", "1234"), 100);
-  assertEquals(topics.stats.waiting, 10);
+  assertEquals(topics.stats.waiting, 522);
   await done();
   assertEquals(topics.stats.waiting, 0);
   assert(sockets.every(({ sent }) => sent.join() === "123456,1234"));
@@ -162,6 +175,31 @@ Deno.test("Topics leaves out what would take more than maxWaiting", async () => 
 async function done(): Promise<void> {
   while (turns.size > 0) await new Promise((resolve) => setTimeout(resolve, 0));
 }
+
+Deno.test("Topics bounds empty messages that wait, and ends nobody for the bound", async () => {
+  const topics = new Topics({ maxWaiting: 1000, slow: "end" });
+  const sockets = Array.from({ length: 100 }, () => new FakeSocket());
+  for (const socket of sockets) topics.subscribe(socket, "x");
+  for (let i = 0; i < 10; i++) topics.publish("x", "");
+  assertEquals([topics.stats.delivered, topics.stats.skipped], [400, 600]);
+  await done();
+  assertEquals([topics.stats.waiting, topics.publish("x", "")], [0, 100]);
+  assert(sockets.every(({ closing }) => closing === undefined));
+  await done();
+});
+
+Deno.test("Topics sends what is on its way to a socket that unsubscribes before what comes after", async () => {
+  const topics = new Topics();
+  const sockets = Array.from({ length: 100 }, () => new FakeSocket());
+  for (const socket of sockets) topics.subscribe(socket, "x");
+  const last = sockets.at(-1)!;
+  topics.publish("x", "before");
+  topics.unsubscribe(last, "x");
+  topics.subscribe(last, "y");
+  topics.publish("y", "after");
+  await done();
+  assertEquals(last.sent, ["before", "after"]);
+});
 
 Deno.test("Topics lets a publication to few overtake one to many, but for nobody who gets both", async () => {
   const topics = new Topics();
