@@ -306,12 +306,12 @@ export class Topics extends EventTarget implements AsyncDisposable {
     checkTopic("publish", topic, false);
     const message = messageOf(data);
     this.#published++;
-    const count = this.#deliver(topic, message, compress, except);
+    // First, as a listener of `skip` may publish, or close this.
     if (this.#backplane !== undefined) {
       const envelope = this.#envelopes.write(message, compress);
       if (!this.#backplane.publish(topic, envelope)) this.#lost++;
     }
-    return count;
+    return this.#deliver(topic, message, compress, except);
   }
 
   /** The topics and patterns that a socket has subscribed to. */

@@ -122,15 +122,18 @@ Deno.test("Topics skips a slow subscriber, and tells and counts it; nobody else 
 });
 
 Deno.test("Topics keeps the order, and sends once, what a listener of skip publishes", () => {
-  const topics = new Topics({ maxUnsent: 10 });
-  const [slow, other] = [new FakeSocket(), new FakeSocket()];
+  const engine = new FakeEngine();
+  const topics = new Topics({ maxUnsent: 10, backplane: new FakeBackplane(engine) });
+  const elsewhere = new Topics({ backplane: new FakeBackplane(engine) });
+  const [slow, other, far] = [new FakeSocket(), new FakeSocket(), new FakeSocket()];
+  elsewhere.subscribe(far, ">", { pattern: true });
   slow.bufferedAmount = 11;
   topics.subscribe(slow, "x");
   topics.subscribe(other, "x");
   topics.subscribe(other, "*", { pattern: true });
   topics.addEventListener("skip", () => topics.publish("notices", "skipped"));
   assertEquals(topics.publish("x", "message"), 1);
-  assertEquals(other.sent, ["message", "skipped"]);
+  assertEquals([other.sent, far.sent], [["message", "skipped"], ["message", "skipped"]]);
 });
 
 Deno.test("Topics ends a slow subscriber where it is told to", async () => {
