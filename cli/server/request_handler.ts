@@ -29,6 +29,16 @@ import { printable } from "../printable.ts";
 /** When to ask for a room again if there are as many as there may be, in seconds. */
 const RETRY_AFTER = "5";
 
+/** How long a socket may take to open once its response has been sent, in milliseconds. */
+const OPEN_TIMEOUT_MS = 10_000;
+
+/** What is known of a request beside itself. */
+interface RequestInfo {
+  remoteAddr: Deno.Addr;
+  /** Settles when the response has been sent, or cannot be. */
+  completed?: Promise<void>;
+}
+
 /** How {@linkcode RequestHandler} behaves. */
 export interface RequestHandlerOptions {
   /** Path of the WebSocket. */
@@ -63,6 +73,8 @@ export interface RequestHandlerOptions {
   sentences: Sentences;
   /** How many workers share the limit of the log's lines. @default {1} */
   workers?: number;
+  /** How long a socket may take to open once its response has been sent, in milliseconds. @default {10000} */
+  openTimeout?: number;
 }
 
 /** Handles the server's requests and sockets. */
@@ -84,25 +96,25 @@ export class RequestHandler {
   }
 
   /** Answers one request. */
-  readonly handle = (request: Request, info: { remoteAddr: Deno.Addr }): Response => {
-    const response = this.#answer(request, info.remoteAddr);
+  readonly handle = (request: Request, info: RequestInfo): Response => {
+    const response = this.#answer(request, info);
     if (!this.#ready && response.status !== 101) response.headers.set("Connection", "close");
     return response;
   };
 
-  #answer(request: Request, remoteAddr: Deno.Addr): Response {
+  #answer(request: Request, info: RequestInfo): Response {
     if (this.#stopping) return textResponse(503, "The server is stopping.", { "Retry-After": "5" });
     const { pathname } = new URL(request.url);
     const { mode, path } = this.#options;
-    if (pathname === path) return this.#upgrade(request, remoteAddr, mode.endpoint("")!);
+    if (pathname === path) return this.#upgrade(request, info, mode.endpoint("")!);
     // `OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7).
     if (pathname === "/*" && request.method === "OPTIONS") {
       return textResponse(200, "The server is running.", { Allow: "GET, HEAD, OPTIONS" });
     }
     if (pathname !== "/healthz") {
       const endpoint = this.#endpointBelow(pathname);
-      if (endpoint !== undefined) return this.#upgrade(request, remoteAddr, endpoint);
-      this.#log.write("debug", "notFound", PeerLog.peerAt(remoteAddr), () => ({
+      if (endpoint !== undefined) return this.#upgrade(request, info, endpoint);
+      this.#log.write("debug", "notFound", PeerLog.peerAt(info.remoteAddr), () => ({
         method: printable(request.method),
         path: printable(pathname),
       }));
@@ -172,7 +184,7 @@ export class RequestHandler {
     this.#log.flush();
   }
 
-  #upgrade(request: Request, remoteAddr: Deno.Addr, endpoint: Endpoint): Response {
+  #upgrade(request: Request, info: RequestInfo, endpoint: Endpoint): Response {
     const { sentences, idleTimeout, maxMessageSize, compression, token, upgradeWebSocket } =
       this.#options;
     const invalid = checkUpgrade(request);
@@ -181,7 +193,7 @@ export class RequestHandler {
       return textResponse(503, "The server is stopping.", { "Retry-After": String(seconds) });
     }
     const log = this.#log;
-    const peer = { ...PeerLog.peerAt(remoteAddr), connection: ++this.#handshakes };
+    const peer = { ...PeerLog.peerAt(info.remoteAddr), connection: ++this.#handshakes };
     log.write("info", "handshake", peer);
 
     const refusal = invalid ?? this.#checkAccess(request, endpoint);
@@ -205,7 +217,7 @@ export class RequestHandler {
         }),
         ...(protocol !== undefined && { protocol }),
       });
-      this.#serve(socket, peer, endpoint);
+      this.#serve(socket, peer, endpoint, info.completed);
       return response;
     } catch (error) {
       // The error of the runtime's own function names the subprotocol, which may contain the token.
@@ -240,15 +252,22 @@ export class RequestHandler {
     return undefined;
   }
 
-  #serve(socket: WebSocket, peer: LoggedPeer, endpoint: Endpoint): void {
+  #serve(
+    socket: WebSocket,
+    peer: LoggedPeer,
+    endpoint: Endpoint,
+    completed?: Promise<void>,
+  ): void {
     const log: SocketLog = (level, event, properties) =>
       this.#log.write(level, event, peer, properties);
     const closed = Promise.withResolvers<void>();
     this.#sockets.set(socket, closed.promise);
     socket.binaryType = "arraybuffer";
     endpoint.accept?.(socket);
+    let timer: ReturnType<typeof setTimeout> | undefined;
 
     socket.onopen = () => {
+      clearTimeout(timer);
       const { extensions } = socket;
       log("info", "open", () => ({ extensions }));
       log("debug", "agreed", () => ({ extensions: extensions || "-" }));
@@ -268,7 +287,8 @@ export class RequestHandler {
 
     let failure: string | undefined;
     socket.onerror = (event) => failure = event instanceof ErrorEvent ? event.message : "";
-    socket.onclose = ({ code, reason, wasClean }) => {
+    const end = ({ code, reason, wasClean }: Pick<CloseEvent, "code" | "reason" | "wasClean">) => {
+      clearTimeout(timer);
       this.#sockets.delete(socket);
       closed.resolve();
       if (failure !== undefined || !wasClean) {
@@ -278,6 +298,19 @@ export class RequestHandler {
       log("info", "closed", () => ({ code, reason: printable(reason) }));
       endpoint.closed?.(log);
     };
+    socket.onclose = end;
+
+    // A socket of Deno's own whose client left before the response could be sent fires no event at all.
+    const onSent = () => {
+      if (socket.readyState !== WebSocket.CONNECTING) return;
+      timer = setTimeout(() => {
+        socket.onopen = socket.onclose = null;
+        socket.close();
+        end({ code: 1006, reason: "", wasClean: false });
+      }, this.#options.openTimeout ?? OPEN_TIMEOUT_MS);
+      Deno.unrefTimer(timer);
+    };
+    completed?.then(onSent, onSent);
   }
 }
 

@@ -616,3 +616,32 @@ Deno.test("RequestHandler does not count lines that the level leaves out", () =>
   fixture.handler.flushLog();
   assertEquals([fixture.out, fixture.err], [[], ["Error reading message: 1006"]]);
 });
+
+Deno.test("RequestHandler.handle() gives up a socket that never opens, and whose close is never told", async () => {
+  const ended = Promise.withResolvers<void>();
+  const socket = new FakeSocket();
+  socket.readyState = WebSocket.CONNECTING;
+  let accepted = 0;
+  const endpoint: Endpoint = {
+    accept: () => void accepted++,
+    received() {},
+    closed: () => ended.resolve(),
+  };
+  const { handler, err } = new Fixture({
+    openTimeout: 1,
+    mode: { endpoint: () => endpoint, close: () => Promise.resolve() },
+    upgradeWebSocket: () => ({ socket: socket.asWebSocket, response: new Response("upgraded") }),
+  });
+  const request = new Request("https://localhost/ws", { headers: HANDSHAKE });
+  handler.handle(request, { remoteAddr: LOCAL, completed: Promise.resolve() });
+  assertEquals(accepted, 1);
+  // The wait for it lets the process end.
+  const process = setInterval(() => {}, 1000);
+  await ended.promise;
+  clearInterval(process);
+  assertEquals(socket.closes, [undefined]);
+  assertEquals([socket.onopen, socket.onclose], [null, null]);
+  assertMatch(err.join(), /1006/);
+  // It waits for no such socket.
+  await handler.close({}, 1000);
+});
