@@ -111,6 +111,7 @@ export class HttpConnections<Peer> {
     server.on("checkContinue", (message, response) => this.#onRequest(message, response));
     server.on("upgrade", (message, _socket, head) => this.#onUpgrade(message, head));
     server.on("connect", (_message, socket) => {
+      if (this.#isAnswering(socket as Socket)) return void socket.destroy();
       this.#refuse(socket as Socket, new HttpError(501, 'Cannot serve method "CONNECT"'));
     });
     server.on("clientError", (error: Error & { code?: string }, socket) => {
@@ -260,11 +261,14 @@ export class HttpConnections<Peer> {
     this.#options.onUpgrade({ message, response, handover: new Handover(socket, head), peer });
   }
 
+  /** Whether a request waits for its answer: another answer now could be taken for that. */
+  #isAnswering(socket: Socket): boolean {
+    return (this.#connections.get(socket)?.requests ?? 0) > 0;
+  }
+
   #onClientError(error: Error & { code?: string }, socket: Socket): void {
     const isSilent = socket.bytesRead === 0;
-    const isAnswering = (this.#connections.get(socket)?.requests ?? 0) > 0;
-    // Another answer now could be taken for the one that is awaited.
-    if (isSilent || isAnswering || !socket.writable) return void socket.destroy();
+    if (isSilent || this.#isAnswering(socket) || !socket.writable) return void socket.destroy();
     const status = STATUS_OF_ERROR[error.code ?? ""] ?? 400;
     const { headerTimeout, maxHeaderBytes } = this.#options;
     const problem = status === 408

@@ -191,6 +191,14 @@ Deno.test("serve() refuses what no request of ours looks like", async () => {
   assertMatch(await ask(port, GET), /^HTTP\/1\.1 200 /);
 });
 
+Deno.test("serve() answers no CONNECT in place of the request before it", async () => {
+  await using server = start(() => new Response());
+  using client = await RawClient.connect(server.addr.port);
+  const host = "Host: here\r\n\r\n";
+  await client.write(`GET / HTTP/1.1\r\n${host}CONNECT here:1 HTTP/1.1\r\n${host}`);
+  assertEquals(await client.rest(), "");
+});
+
 Deno.test("serve() takes what ordinary clients and load balancers send (RFC 9112)", async () => {
   await using server = start((request) => {
     const { method, url, headers } = request;
