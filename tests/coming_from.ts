@@ -8,7 +8,7 @@ import { type HttpServer, serve, upgradeWebSocket } from "../mod.ts";
 import {
   certificatesFolder,
   developmentCertificates,
-  Folder,
+  type Folder,
   projectPath,
   shellCommandOf,
 } from "./programs.ts";
