@@ -140,6 +140,26 @@ Deno.test({
   },
 });
 
+/** The options of websocat 1 that its short help shows, but those for help and version. */
+const WEBSOCAT =
+  "-e -E -0 -1 --oneshot --print-ping-rtts -q -s -S -k -u -U -v -b -n -t --base64 --base64-text " +
+  "--jsonrpc --socks5 --basic-auth -B --close-reason --close-status-code -H --server-header --header-to-env " +
+  "--max-messages --max-messages-rev --conncap --origin --pkcs12-der --pkcs12-passwd -p -P --prometheus " +
+  "--restrict-uri -F --protocol --server-protocol --websocket-version --ping-interval --ping-timeout";
+
+Deno.test({
+  name: "docs/coming-from.md names each daily option of websocat",
+  ignore: !RUNNABLE,
+  async fn() {
+    const section = (await comingFrom()).split(/^## /m).find((text) =>
+      text.startsWith("websocat")
+    )!;
+    for (const option of WEBSOCAT.split(" ")) {
+      assertMatch(section, new RegExp(`[ \`]${option}[ =\`]`), option);
+    }
+  },
+});
+
 once("The client's commands of docs/coming-from.md do what they say", async () => {
   await using standIn = await StandIn.start();
   await using proxy = new TestProxy();
