@@ -345,6 +345,21 @@ once(
   },
 );
 
+once("client.ts --idle-timeout gives up a server that answers no ping", async () => {
+  await using folder = await certificatesFolder();
+  await using server = await serveRaw(async (peer) => {
+    await peer.accept();
+    await peer.readToEnd();
+  });
+  const url = `wss://127.0.0.1:${server.port}/`;
+  const args = [url, "--follow", "--idle-timeout=1s", "--lang=en"];
+  const { code, stderr } = await run("client", args, { cwd: folder.path });
+  assertEquals(code, 1);
+  assertMatch(stderr.join("\n"), / the connection was lost without a close \(code 1006\)$/);
+  const refused = await run("client", [...args, "--compression=off"], { cwd: folder.path });
+  assertEquals(refused.code, 2);
+});
+
 once("client.ts --completion prints a script that names every flag", async () => {
   await using folder = new Folder();
   for (const shell of ["bash", "zsh", "fish"]) {

@@ -4,6 +4,9 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { flags } from "../cli/client/flags.ts";
+import { sentencesIn } from "../cli/sentences.ts";
+import type { Flag } from "../cli/flags.ts";
 import config from "../deno.json" with { type: "json" };
 import { granted, projectPath } from "./programs.ts";
 import { serveLimits } from "../server/options.ts";
@@ -87,5 +90,22 @@ Deno.test({
     assertEquals(commands(portuguese!), commands(english!));
     const links = (text: string) => text.match(/\]\((?!README)[^)]+\)/g);
     assertEquals(links(portuguese!), links(english!));
+  },
+});
+
+Deno.test({
+  name: "docs/client.md has a row for each flag of the client and each exit code, and no other",
+  ignore,
+  async fn() {
+    const text = await Deno.readTextFile(projectPath("docs/client.md"));
+    const cells = text.split("\n").filter((line) => line.startsWith("| `-"))
+      .map((line) => line.split(/(?<!\\)\|/)[1]);
+    const named = cells.join().match(/(?<=`)--?[\w-]+/g) ?? [];
+    const known = Object.entries<Flag<unknown>>(flags).flatMap(([name, { alias }]) =>
+      alias === undefined ? [`--${name}`] : [`--${name}`, `-${alias}`]
+    );
+    assertEquals([...new Set(named)].sort(), known.sort());
+    const codes = text.match(/(?<=^\| )`\d+`(?:, `\d+`)*(?= +\|)/gm)!.join(", ").match(/\d+/g);
+    assertEquals(codes, Object.keys(sentencesIn("en").client.exitCodes));
   },
 });

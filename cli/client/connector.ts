@@ -124,6 +124,7 @@ export class Connector {
       serverName: isOwn ? sni : undefined,
       address: await addressOf(target, options, sentences),
       maxMessageSize: options["max-message-size"],
+      idleTimeout: options["idle-timeout"],
       onHandshake: options["show-headers"] ? (head) => showHead(head, report) : undefined,
       onFrame: options.frames ? (frame) => showFrame(frame, report, sentences) : undefined,
       unix,

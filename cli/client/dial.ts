@@ -36,6 +36,8 @@ export interface DialOptions {
   address?: { hostname: string; port: number } | undefined;
   /** Longest message received, in bytes; likewise. */
   maxMessageSize?: number | undefined;
+  /** Longest silence of the server, in seconds, even to a Ping; 0 never asks; likewise. */
+  idleTimeout?: number | undefined;
   /** The path of a Unix socket to connect to. */
   unix?: string | undefined;
   /** Called with each head of the opening handshake, and with each frame; never by the runtime's own WebSocket. */
@@ -89,7 +91,7 @@ function routeOptions(url: URL, options: DialOptions, sentences: Sentences): Pro
 
 function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): Dialled {
   const { compression, pair, protocols, headers, caCerts, insecure, maxMessageSize } = options;
-  const { onHandshake, onFrame } = options;
+  const { idleTimeout, onHandshake, onFrame } = options;
   let socket: CompressingWebSocket;
   try {
     socket = new CompressingWebSocket(url, {
@@ -100,6 +102,7 @@ function dialCompressing(url: URL, options: DialOptions, sentences: Sentences): 
       insecure,
       ...pair && { cert: pair.cert, key: pair.key },
       ...maxMessageSize !== undefined && { maxMessageSize },
+      ...idleTimeout !== undefined && { idleTimeout },
       ...onHandshake && { onHandshake },
       ...onFrame && { onFrame },
       ...routeOptions(url, options, sentences),

@@ -25,8 +25,8 @@ import { LANGUAGES } from "../sentences.ts";
 import { checkProxy, withoutCredentials } from "./proxy.ts";
 
 /**
- * Deno's own WebSocket neither pings nor bounds a message, chooses its address and name in TLS itself, and shows
- * neither headers nor frames.
+ * Deno's own WebSocket neither pings nor bounds a message or a silence, chooses its address and name in TLS
+ * itself, and shows neither headers nor frames.
  */
 const NO_COMPRESSION: [flag: string, text: string] = ["compression", "off"];
 
@@ -97,6 +97,7 @@ export const flags = {
   timestamps: toggle(),
   stats: toggle(),
   ping: { ...duration("s", 0, 0, 86_400), unless: NO_COMPRESSION },
+  "idle-timeout": { ...duration("s", 0, 0, 86_400), unless: NO_COMPRESSION },
   "show-headers": { ...toggle(), unless: NO_COMPRESSION, without: "quiet" },
   frames: { ...toggle(), unless: NO_COMPRESSION, without: "quiet" },
 

@@ -1,124 +1,73 @@
 /** What `client.ts` does beside the same command of npm's wscat: the server sees the same. */
 
-import { assertEquals } from "@std/assert";
-import { serve, upgradeWebSocket } from "../../mod.ts";
-import {
-  certificatesFolder,
-  developmentCertificates,
-  run,
-  RUNNABLE,
-  shellCommandOf,
-} from "../programs.ts";
+import { assert, assertEquals } from "@std/assert";
+import { comingFrom, type Row, rows, StandIn } from "../coming_from.ts";
+import { RUNNABLE } from "../programs.ts";
+import { TestProxy } from "../transport/test_proxy.ts";
 
-const WSCAT = "wscat@6.1.0";
-
-/** Whether wscat is there, or can be had from npm. */
-async function hasWscat(): Promise<boolean> {
+/** What a command of npm's prints, if wscat is there or can be had from npm. */
+async function printed(command: string): Promise<string | undefined> {
   try {
-    const { success } = await new Deno.Command("npx", {
-      args: ["-y", WSCAT, "--version"],
-      stdout: "null",
+    const { success, stdout } = await new Deno.Command("npx", {
+      args: ["-y", "--package=wscat@6.1.0", "-c", command],
       stderr: "null",
     }).output();
-    return success;
+    return success ? new TextDecoder().decode(stdout).trim() : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
 
-/** What a server has seen of a client. */
-interface Seen {
-  headers: Record<string, string | null>;
-  messages: string[];
-  code: number;
+const path = RUNNABLE ? await printed("command -v wscat") : undefined;
+const ignore = path === undefined;
+
+/** Runs both commands of each row, and compares what a server and a proxy have seen. */
+async function compare(rows: Row[]): Promise<void> {
+  await using proxy = new TestProxy();
+  await using standIn = await StandIn.start();
+  const seenOf = async (command: string) => {
+    const before = proxy.heads.length;
+    const address = `http://127.0.0.1:${proxy.port}`;
+    const { code } = await standIn.run(command.replace("http://localhost:3128", address), {
+      WSCAT: path!,
+    });
+    assertEquals(code, 0, command);
+    return { tunnels: proxy.heads.length - before, ...await standIn.seen };
+  };
+  for (const { theirs, ours } of rows) {
+    const expected = await seenOf(theirs);
+    assertEquals(expected.messages?.length, theirs.split(" -x ").length - 1, theirs);
+    assertEquals(await seenOf(ours), expected, ours);
+  }
 }
 
-/** Commands that do the same. `URL` stands for the server's. */
-const COMMANDS: [wscat: string[], ours: string[]][] = [
-  [["-c", "URL", "-x", "one", "-x", "two", "-w", "1"], ["URL", "--message=one", "--message=two"]],
-  [["-c", "URL", "-x", "a", "-w", "1", "-H", "X-A:b"], ["URL", "--message=a", "-H", "X-A: b"]],
-  [["-c", "URL", "-x", "a", "-w", "1", "--auth", "me:s3cret"], [
-    "URL",
-    "--message=a",
-    "--user=me:s3cret",
-  ]],
-  [["-c", "URL", "-x", "a", "-w", "1", "-s", "v1", "-s", "v2"], [
-    "URL",
-    "--message=a",
-    "--protocol=v1",
-    "--protocol=v2",
-  ]],
-  [["-c", "URL", "-x", "a", "-w", "1", "-o", "https://a.example"], [
-    "URL",
-    "--message=a",
-    "--header=Origin: https://a.example",
-  ]],
-  [["-c", "URL", "-x", "a", "-w", "1", "--host", "a.example"], [
-    "URL",
-    "--message=a",
-    "--host=a.example",
-  ]],
-  [["-c", "URL", "-x", "a", "-w", "1", "--ca", "certs/ca.crt"], [
-    "URL",
-    "--message=a",
-    "--cacert=certs/ca.crt",
-  ]],
-];
-
-const HEADERS = ["authorization", "host", "origin", "sec-websocket-protocol", "x-a"];
+Deno.test({
+  name: "client.ts shows a server what wscat shows it, by the commands of docs/coming-from.md",
+  ignore,
+  async fn() {
+    const compared = (await rows()).filter(({ theirs }) => /^wscat .*-x /.test(theirs));
+    assert(compared.length > 12, `${compared.length} commands`);
+    // wscat waits two seconds in each, so several run at a time.
+    await Promise.all(
+      [0, 1, 2].map((lane) => compare(compared.filter((_, at) => at % 3 === lane))),
+    );
+  },
+});
 
 Deno.test({
-  name: "client.ts shows a server what wscat shows it, by the same commands",
-  ignore: !RUNNABLE || !await hasWscat(),
+  name: "docs/coming-from.md names each option of wscat",
+  ignore,
   async fn() {
-    await using folder = await certificatesFolder();
-    let seen: Seen | undefined;
-    let closed = Promise.withResolvers<void>();
-    const { cert, key } = await developmentCertificates();
-    const options = { hostname: "127.0.0.1", port: 0, cert, key, onListen() {} };
-    await using server = serve(options, (request) => {
-      const headers = HEADERS.map((
-        name,
-      ) => [name, request.headers.get(name)?.replaceAll(", ", ",") ?? null]);
-      const current: Seen = { headers: Object.fromEntries(headers), messages: [], code: 0 };
-      seen = current;
-      const [protocol] = request.headers.get("Sec-WebSocket-Protocol")?.split(",") ?? [""];
-      // Deno's own wants a space between the subprotocols, which wscat does not send.
-      const { socket, response } = upgradeWebSocket(request, { protocol });
-      socket.onmessage = ({ data }) => {
-        current.messages.push(data);
-        socket.send(data);
-      };
-      socket.onclose = () => closed.resolve();
-      return response;
-    });
-    const url = `wss://localhost:${server.addr.port}/`;
-    const there = (args: string[]) => args.map((arg) => arg === "URL" ? url : arg);
-    const result = async (client: () => Promise<number>): Promise<Seen> => {
-      closed = Promise.withResolvers();
-      seen = undefined;
-      const code = await client();
-      await closed.promise;
-      return { ...seen!, code };
-    };
-    for (const [wscat, ours] of COMMANDS) {
-      const theirs = await result(async () => {
-        const child = new Deno.Command("npx", {
-          args: ["-y", WSCAT, "-n", ...there(wscat)],
-          cwd: folder.path,
-          // At the end of its input, it would leave before the answers.
-          stdin: "piped",
-          stdout: "null",
-          stderr: "null",
-        }).spawn();
-        const { code } = await child.status;
-        await child.stdin.close().catch(() => {});
-        return code;
-      });
-      const own = await result(async () =>
-        (await run("client", there(ours), { cwd: folder.path })).code
-      );
-      assertEquals(own, theirs, shellCommandOf("client", there(ours)));
+    const [text] = (await comingFrom()).split("\n## websocat");
+    const help = await printed("wscat --help");
+    const options = help!.split("\n").filter((line) => /^ +-/.test(line));
+    assert(options.length > 15, help);
+    for (const option of options) {
+      const names = option.trim().split(" ").filter((word) => word.startsWith("-"))
+        .map((name) => name.replace(",", ""));
+      if (names.includes("--help") || names.includes("--version")) continue;
+      const isNamed = names.some((name) => new RegExp(`[ \`]${name}[ \`]`).test(text!));
+      assert(isNamed, `docs/coming-from.md lacks wscat's ${names.join(", ")}`);
     }
   },
 });
