@@ -36,7 +36,7 @@ export interface ServeOptions<Addr extends Deno.Addr = Deno.Addr> {
   /**
    * Called for what is refused without the handler: connections over a limit, TLS handshakes that fail, requests
    * that are malformed. Whoever can connect can cause as many calls as connections: bound what each one does, such
-   * as a line in a log. An error that it throws is printed.
+   * as a line in a log. An error that it throws, or by which its promise is rejected, is printed.
    */
   onRefused?: (refusal: Refusal) => void;
   /** Compression of the bodies of responses is a reverse proxy's, or the application's. */

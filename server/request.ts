@@ -152,6 +152,8 @@ export class RequestBody {
   #isOver = false;
   /** Why it was refused, when it was. */
   refusal: HttpError | undefined;
+  /** Has the handler's reading fail. */
+  #fail: (error: Error) => void = () => {};
 
   constructor(
     message: IncomingMessage,
@@ -179,7 +181,7 @@ export class RequestBody {
   }
 
   #listen(controller: ReadableByteStreamController): void {
-    const fail = (error: Error) => {
+    const fail = this.#fail = (error: Error) => {
       if (this.#isOver) return;
       this.#end();
       controller.error(error);
@@ -216,8 +218,7 @@ export class RequestBody {
   #giveUp(): void {
     const { bodyTimeout } = this.#limits;
     const problem = `Cannot read body: no part of it came within ${bodyTimeout} ms`;
-    this.refusal = new HttpError(408, problem);
-    this.#message.destroy(this.refusal);
+    this.#fail(this.refusal = new HttpError(408, problem));
   }
 
   #settle(): void {

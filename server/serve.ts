@@ -312,7 +312,8 @@ class Server implements HttpServer {
   #countRefusal(reason: RefusalReason, { remoteAddr }: Incoming, cause = ""): void {
     this.#counters.refused(reason);
     try {
-      this.#onRefused?.({ reason, remoteAddr, cause });
+      const result: unknown = this.#onRefused?.({ reason, remoteAddr, cause });
+      if (result instanceof Promise) result.catch((error) => console.error(error));
     } catch (error) {
       console.error(error);
     }

@@ -125,7 +125,7 @@ Deno.test("serve() gives a body up that stops coming with 408, and one that is c
   const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc";
   using slow = await RawClient.connect(server.addr.port);
   await slow.write(head);
-  assertMatch(await slow.rest(), /^(HTTP\/1\.1 408 |$)/);
+  assertMatch(await slow.rest(), /^HTTP\/1\.1 408 /);
   using cut = await RawClient.connect(server.addr.port);
   await cut.write(head);
   await cut.connection.closeWrite();
