@@ -73,8 +73,11 @@ export class Statistics {
       received: this.#received.toJSON(),
       ...answers && { answers },
     });
-    report.remark(fill(client.statsSent, this.#sent.words()));
-    report.remark(fill(client.statsReceived, this.#received.words()));
+    const { statsSent, statsReceived, statsNothingSent, statsNothingReceived } = client;
+    report.remark(this.#sent.isEmpty ? statsNothingSent : fill(statsSent, this.#sent.words()));
+    report.remark(
+      this.#received.isEmpty ? statsNothingReceived : fill(statsReceived, this.#received.words()),
+    );
     if (answers !== undefined) report.remark(fill(client.statsAnswers, answers));
   }
 }
@@ -90,6 +93,11 @@ export class Sum {
     this.#messages += traffic.messages;
     this.#messageBytes += traffic.messageBytes;
     this.#wireBytes += traffic.wireBytes;
+  }
+
+  /** Whether there was no message: what control frames take is no measure of compression. */
+  get isEmpty(): boolean {
+    return this.#messages === 0;
   }
 
   /** The numbers, by their names. */

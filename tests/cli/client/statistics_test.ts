@@ -50,6 +50,13 @@ Deno.test("Statistics keeps a bounded sample of many answers", () => {
   for (let i = 0; i < 200_000; i++) statistics.received();
 });
 
+Deno.test("Statistics tells no share of bytes where there was no message", () => {
+  const remarks: string[] = [];
+  const report = { json() {}, remark: (line: string) => void remarks.push(line) };
+  new Statistics().tell(report, sentencesIn("en"));
+  assertEquals(remarks, ["Sent: no messages", "Received: no messages"]);
+});
+
 Deno.test("sizeText() has decimal units", () => {
   const cases = { 0: "0 B", 999: "999 B", 1000: "1.0 kB", 4_100_000: "4.1 MB", 2e15: "2000.0 TB" };
   for (const [bytes, text] of Object.entries(cases)) assertEquals(sizeText(Number(bytes)), text);
