@@ -11,6 +11,7 @@ import {
   duration,
   type Flag,
   helpText,
+  helpToggle,
   integer,
   list,
   notEmpty,
@@ -109,7 +110,8 @@ const flags = {
   "log-level": { ...oneOf(...LOG_LEVELS), placeholder: "LEVEL" },
   "log-format": oneOf("text", "json"),
   "log-timestamps": toggle(),
-  help: toggle("h"),
+  // One screen shows all flags, so `--help=all` shows the same.
+  help: helpToggle(),
   version: toggle("V"),
 };
 

@@ -83,6 +83,14 @@ export function toggle(alias?: string): Flag<boolean> {
   };
 }
 
+/** The flag `--help`: `--help=all` asks for all there is to tell. */
+export function helpToggle(): Flag<false | "short" | "all"> {
+  return {
+    ...toggle("h"),
+    parse: (texts) => texts.at(-1) === "all" ? "all" : toggle().parse(texts) && "short",
+  };
+}
+
 /** A flag with one value, which `parse` checks; `fallback` is the text of the default. */
 export function value<T>(
   placeholder: string,
@@ -225,10 +233,7 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
   const usage = sentences.usage;
   const names = Object.keys(flags);
   const withValue = names.filter((name) => flags[name]!.placeholder !== undefined);
-  const [first, second] = args;
-  if (first === "--" && second?.startsWith("-")) {
-    throw new UsageError(fill(usage.separator, { flag: second.split("=")[0]! }));
-  }
+  refuseSeparated(args, names, sentences);
   refuseMissingValue(flags, args, sentences);
   // `parseArgs` takes `--no-port=1` for `--port=1`.
   const negated = beforeEnd(args).find((argument) => argument.startsWith("--no-"));
@@ -279,6 +284,15 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
   refuseCombinations(flags, lastTexts, sources, sentences);
   refuseTooSmall(flags, values, sources, sentences);
   return values as Values<F> & { _: string[] };
+}
+
+/** Refuses a flag behind `--`, which task runners of other tools need before flags, and Deno's does not. */
+function refuseSeparated(args: string[], names: string[], { usage }: Sentences): void {
+  const end = args.indexOf("--");
+  if (end === -1) return;
+  const flag = args[end + 1]?.split("=")[0] ?? "";
+  const isFlag = names.includes(flag.replace(/^--/, "")) || end === 0;
+  if (isFlag && flag.startsWith("-")) throw new UsageError(fill(usage.separator, { flag }));
 }
 
 /** Refuses flags that have no effect: a user who sets a limit relies on it. */

@@ -116,10 +116,14 @@ const portuguese = {
     frame: "{mark} {frame}, {wireLength} bytes na rede, payload de {payloadLength} bytes",
     statsSent: "Enviado: {messages} mensagens, {bytes} como {wire}, {percent} %",
     statsReceived: "Recebido: {messages} mensagens, {bytes} como {wire}, {percent} %",
+    statsNothingSent: "Enviado: nenhuma mensagem",
+    statsNothingReceived: "Recebido: nenhuma mensagem",
+    statsUnknown: "Mensagens e bytes: o WebSocket do próprio Deno não os conta",
     statsAnswers: "Respostas: p50 {p50} ms, p99 {p99} ms",
     unreadInput: "Aviso: a entrada padrão não é lida; envie cada linha dela com --stdin",
     moreHelp: "Mais opções e códigos de saída: --help=all. Com arquivos: deno task client:tool",
     usageOfAll: "Tempos e tamanhos aceitam unidades: 500ms, 30s, 5m, 1h; 64K, 16M, 1G.",
+    loadFlagOfAll: "mede um servidor sob carga; veja abaixo",
     loadHelp:
       "--load: abre as conexões ao longo de --ramp, depois envia por --duration e espera as respostas que faltam por até --timeout. Com --rate o horário de cada mensagem é fixo, dividido entre as conexões, e a latência conta desde ele, também quando o envio atrasa (laço aberto); o que não pode ser enviado a tempo conta como erro. Sem --rate cada conexão envia de novo quando recebe a resposta (laço fechado): um servidor que para recebe menos, e a pausa aparece menos nos números.",
     load: {
@@ -493,6 +497,8 @@ const portuguese = {
     closedByServer: "o servidor encerrou a conexão (código {code}{reason})",
     insecureNeedsFlag:
       "para aceitar qualquer certificado, o WebSocket do próprio Deno precisa de uma opção do Deno: execute deno task client:insecure",
+    tooLong: "o servidor enviou uma mensagem maior que --max-message-size; aumente esse limite",
+    violation: "o cliente encerrou a conexão (código {code}, {cause})",
     lost: "a conexão caiu sem encerramento (código {code})",
   },
 };
@@ -603,10 +609,14 @@ const english: Sentences = {
     frame: "{mark} {frame}, {wireLength} bytes on the wire, payload of {payloadLength} bytes",
     statsSent: "Sent: {messages} messages, {bytes} as {wire}, {percent} %",
     statsReceived: "Received: {messages} messages, {bytes} as {wire}, {percent} %",
+    statsNothingSent: "Sent: no messages",
+    statsNothingReceived: "Received: no messages",
+    statsUnknown: "Messages and bytes: Deno's own WebSocket does not count them",
     statsAnswers: "Answers: p50 {p50} ms, p99 {p99} ms",
     unreadInput: "Warning: standard input is not read; send each line of it with --stdin",
     moreHelp: "More flags and the exit codes: --help=all. With files: deno task client:tool",
     usageOfAll: "Times and sizes take units: 500ms, 30s, 5m, 1h; 64K, 16M, 1G.",
+    loadFlagOfAll: "measure a server under load; see below",
     loadHelp:
       "--load: opens the connections over --ramp, then sends for --duration, and waits for the answers still to come for up to --timeout. With --rate each message has its fixed time, shared among the connections, and its latency counts from then, also when it is sent late (an open loop); what cannot be sent in time counts as an error. Without --rate each connection sends again when it was answered (a closed loop): a server that stalls is asked less, and the stall shows less in the figures.",
     load: {
@@ -975,6 +985,8 @@ const english: Sentences = {
     closedByServer: "the server closed the connection (code {code}{reason})",
     insecureNeedsFlag:
       "to accept any certificate, Deno's own WebSocket needs a flag of Deno's: run deno task client:insecure",
+    tooLong: "the server sent a message longer than --max-message-size; raise that limit",
+    violation: "the client ended the connection (code {code}, {cause})",
     lost: "the connection was lost without a close (code {code})",
   },
 };

@@ -164,7 +164,9 @@ once("client.ts --follow ends by --duration, a close or a signal, each with its 
     await using program = Program.task("client", args, { cwd: folder.path });
     assertEquals(await program.stdout.next(), "um");
     program.kill(signal);
-    assertEquals((await program.end()).code, code);
+    const { code: exitCode, stderr } = await program.end();
+    assertEquals(exitCode, code);
+    assert(stderr.includes("Conexão WebSocket encerrada!"));
   }
 });
 

@@ -607,6 +607,7 @@ once("client.ts --help=all names every flag and exit code, in both languages", a
     assertStringIncludes(text, "deno task client [URL]");
     assertStringIncludes(text, "WSS_TIMEOUT");
     assertEquals(text.includes("Usage:"), args.includes("--lang=en"));
+    assertEquals(text.match(/--help=all/g)?.length, 1, "it refers to itself");
     // What an open loop is, is said where its flags are.
     assertMatch(text, /^--load: [^]{0,300}--rate/m);
     for (const code of [0, 1, 2, 3, 4, 130, 143]) {

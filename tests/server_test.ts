@@ -605,7 +605,7 @@ once("server.ts --help names every flag, in both languages", async () => {
     ..."lang log-level log-format log-timestamps help version".split(" "),
   ];
   const texts = await Promise.all(
-    [["--help"], ["-h", "--lang=en"]].map(async (args) => {
+    [["--help"], ["-h", "--lang=en"], ["--help=all"]].map(async (args) => {
       const { code, stdout, stderr } = await run("serve", args, { cwd: folder.path });
       assertEquals([code, stderr], [0, []]);
       // It fits one screen.

@@ -6,6 +6,7 @@
  */
 
 import { deadline } from "@std/async/deadline";
+import { ProtocolError } from "../../protocol/protocol_error.ts";
 import { WebSocket as CompressingWebSocket } from "../../websocket/websocket.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { Failure } from "../failure.ts";
@@ -168,6 +169,11 @@ export class AwaitableSocket {
   #failureOf(closing: Closing): Failure {
     const { failure } = this.#sentences;
     const { code, wasClean } = closing;
+    if (this.#error instanceof ProtocolError) {
+      const { violation, code, message: cause } = this.#error;
+      const sentence = violation === "MESSAGE_TOO_BIG" ? failure.tooLong : failure.violation;
+      return new Failure(fill(sentence, { code, cause }));
+    }
     if (!wasClean) return new Failure(fill(failure.lost, { code }));
     return new ClosedByServer(this.#told(closing, failure.closedEarly), code);
   }

@@ -12,6 +12,7 @@ import {
   BadValue,
   duration,
   type Flag,
+  helpToggle,
   integer,
   list,
   oneOf,
@@ -193,11 +194,7 @@ export const flags = {
       return shell;
     },
   },
-  help: {
-    ...toggle("h"),
-    parse: (texts: string[]) =>
-      texts.at(-1) === "all" ? "all" as const : toggle().parse(texts) && "short" as const,
-  },
+  help: helpToggle(),
   version: toggle("V"),
 };
 

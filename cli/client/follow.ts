@@ -83,7 +83,10 @@ class Following {
       else this.#step = "closeFailed";
       report.closed(closing ?? await connection.close());
     } catch (error) {
-      if (error instanceof Stopped) await conversation.leave();
+      if (error instanceof Stopped) {
+        const closing = await conversation.leave();
+        if (closing !== undefined) report.closed(closing);
+      }
       throw error;
     }
   }

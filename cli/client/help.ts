@@ -19,7 +19,8 @@ export function wholeHelp({ client }: Sentences): string {
   const codes = Object.entries(client.exitCodes).map(([code, text]) =>
     `  ${code.padEnd(5)}${text}`
   );
-  const help = helpText(`${client.usage}\n${client.usageOfAll}`, flags, client.flags);
+  const descriptions = { ...client.flags, load: client.loadFlagOfAll };
+  const help = helpText(`${client.usage}\n${client.usageOfAll}`, flags, descriptions);
   return `${help}\n\n${wrapped(client.loadHelp)}\n\n${client.exitCodesTitle}\n${codes.join("\n")}`;
 }
 

@@ -23,6 +23,8 @@ export class Statistics {
   readonly #times: number[] = [];
   /** How many times there were. */
   #measured = 0;
+  /** Whether there was a connection that does not count what it carries. */
+  #isUnknown = false;
   readonly #now: () => number;
   readonly #sent = new Sum();
   readonly #received = new Sum();
@@ -55,7 +57,10 @@ export class Statistics {
 
   /** Adds what a connection has carried; of Deno's own WebSocket, that is not known. */
   add(socket: WebSocket): void {
-    if (!(socket instanceof CompressingWebSocket)) return;
+    if (!(socket instanceof CompressingWebSocket)) {
+      this.#isUnknown = true;
+      return;
+    }
     const { sent, received } = socket.stats;
     this.#sent.add(sent);
     this.#received.add(received);
@@ -69,13 +74,22 @@ export class Statistics {
       : { p50: percentile(times, 0.5), p99: percentile(times, 0.99) };
     report.json({
       event: "stats",
-      sent: this.#sent.toJSON(),
-      received: this.#received.toJSON(),
+      ...!this.#isUnknown && { sent: this.#sent.toJSON(), received: this.#received.toJSON() },
       ...answers && { answers },
     });
-    report.remark(fill(client.statsSent, this.#sent.words()));
-    report.remark(fill(client.statsReceived, this.#received.words()));
+    for (const line of this.#isUnknown ? [client.statsUnknown] : this.#traffic(client)) {
+      report.remark(line);
+    }
     if (answers !== undefined) report.remark(fill(client.statsAnswers, answers));
+  }
+
+  /** A line for each way. */
+  #traffic(client: Sentences["client"]): string[] {
+    const { statsSent, statsReceived, statsNothingSent, statsNothingReceived } = client;
+    return [
+      this.#sent.isEmpty ? statsNothingSent : fill(statsSent, this.#sent.words()),
+      this.#received.isEmpty ? statsNothingReceived : fill(statsReceived, this.#received.words()),
+    ];
   }
 }
 
@@ -90,6 +104,11 @@ export class Sum {
     this.#messages += traffic.messages;
     this.#messageBytes += traffic.messageBytes;
     this.#wireBytes += traffic.wireBytes;
+  }
+
+  /** Whether there was no message: what control frames take is no measure of compression. */
+  get isEmpty(): boolean {
+    return this.#messages === 0;
   }
 
   /** The numbers, by their names. */

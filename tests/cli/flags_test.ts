@@ -153,6 +153,7 @@ Deno.test("parseFlags() tells who writes -- before the flags to leave it out", (
     const flag = args[1]!.split("=")[0];
     const line = `Leave out the "--" before "${flag}": flags come right after the name of the task`;
     assertEquals(refusal(args, {}, 1), `${line} or program`);
+    if (args[1] !== "-h") assertEquals(refusal(["--json", ...args], {}, 1), `${line} or program`);
   }
 });
 

@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { AwaitableSocket } from "../../../cli/client/awaitable_socket.ts";
+import { ProtocolError } from "../../../protocol/protocol_error.ts";
 import { sentencesIn } from "../../../cli/sentences.ts";
 import { Failure } from "../../../cli/failure.ts";
 import { FakeSocket } from "../fake_socket.ts";
@@ -79,6 +80,26 @@ Deno.test("AwaitableSocket.nextMessage() fails with how the connection ended", a
     const { socket, awaitable } = converse();
     const next = awaitable.nextMessage();
     socket.end(code, reason, wasClean);
+    await assertRejects(() => next, Failure, sentence);
+  }
+});
+
+Deno.test("AwaitableSocket.nextMessage() tells which rule or limit the server broke", async () => {
+  const cases: [ProtocolError, string][] = [
+    [
+      new ProtocolError(1009, "MESSAGE_TOO_BIG", "message is longer"),
+      "the server sent a message longer than --max-message-size; raise that limit",
+    ],
+    [
+      new ProtocolError(1002, "MASKED", "frame is masked"),
+      "the client ended the connection (code 1002, frame is masked)",
+    ],
+  ];
+  for (const [error, sentence] of cases) {
+    const { socket, awaitable } = converse();
+    const next = awaitable.nextMessage();
+    socket.onerror?.(new ErrorEvent("error", { error }));
+    socket.end(1006, "", false);
     await assertRejects(() => next, Failure, sentence);
   }
 });

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Report } from "../../../cli/client/report.ts";
 import { sizeText, Statistics } from "../../../cli/client/statistics.ts";
 import { sentencesIn } from "../../../cli/sentences.ts";
+import { FakeSocket } from "../fake_socket.ts";
 
 /** What the statistics tell as JSON. */
 function told(statistics: Statistics) {
@@ -48,6 +49,27 @@ Deno.test("Statistics keeps a bounded sample of many answers", () => {
   assert(p99 >= 97, `${p99}`);
   for (let i = 0; i < 200_000; i++) statistics.sent();
   for (let i = 0; i < 200_000; i++) statistics.received();
+});
+
+Deno.test("Statistics tells no share of bytes where there was no message", () => {
+  const remarks: string[] = [];
+  const report = { json() {}, remark: (line: string) => void remarks.push(line) };
+  new Statistics().tell(report, sentencesIn("en"));
+  assertEquals(remarks, ["Sent: no messages", "Received: no messages"]);
+});
+
+Deno.test("Statistics tells nothing of what Deno's own WebSocket does not count", () => {
+  const events: unknown[] = [];
+  const remarks: string[] = [];
+  const report = {
+    json: (event: unknown) => void events.push(event),
+    remark: (line: string) => void remarks.push(line),
+  };
+  const statistics = new Statistics();
+  statistics.add(new FakeSocket().asWebSocket);
+  statistics.tell(report, sentencesIn("en"));
+  assertEquals(events, [{ event: "stats" }]);
+  assertEquals(remarks, ["Messages and bytes: Deno's own WebSocket does not count them"]);
 });
 
 Deno.test("sizeText() has decimal units", () => {
