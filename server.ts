@@ -39,6 +39,8 @@ import { watchCertificate } from "./cli/server/certificate_watch.ts";
 import { aborted, Stopped, stopRequested } from "./cli/signals.ts";
 import type { ShutdownOptions } from "./mod.ts";
 
+export type { Output };
+
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
 
 /** A limit that workers share: each needs a part of it. */
