@@ -18,6 +18,8 @@ import { runProgram, VERSION } from "./cli/program.ts";
 import type { Sentences } from "./cli/sentences.ts";
 import { stopRequested } from "./cli/signals.ts";
 
+export type { Output };
+
 const DEFAULT_URL = "wss://localhost:8443/ws";
 
 /**

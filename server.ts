@@ -4,7 +4,8 @@
  * @module
  */
 
-import { FOLDER, lockCertificates, makeMissingCertificates } from "./certs/generate.ts";
+import { lockCertificates, makeMissingCertificates } from "./certs/generate.ts";
+import { serverFolder } from "./cli/certificates_folder.ts";
 import { type CertificatePair, keyPath, readCertificatePair } from "./cli/certificates.ts";
 import {
   BadValue,
@@ -40,6 +41,9 @@ import { watchCertificate } from "./cli/server/certificate_watch.ts";
 import { aborted, Stopped, stopRequested } from "./cli/signals.ts";
 import type { ShutdownOptions } from "./mod.ts";
 
+export type { Output };
+
+const FOLDER = serverFolder();
 const DEFAULT_PAIR = { cert: `${FOLDER}/server.crt`, key: `${FOLDER}/server.key` };
 
 /** A limit that workers share: each needs a part of it. */

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { LOCAL_FOLDER } from "../cli/certificates_folder.ts";
 import { AUTHORITY_NAME, isDevelopmentCertificate } from "../cli/certificates.ts";
 import { BadValue, helpText, integer, list, oneOf, parseFlags, toggle } from "../cli/flags.ts";
 import { fill, LANGUAGES, type Sentences } from "../cli/sentences.ts";
@@ -14,9 +15,6 @@ import { causeOf, Failure } from "../cli/failure.ts";
 import { withFileLock } from "../cli/file_lock.ts";
 import { type Output, terminal } from "../cli/output.ts";
 import { runProgram } from "../cli/program.ts";
-
-/** The folder of the certificates, in the current folder. */
-export const FOLDER = "certs";
 
 /** Longest validity, in days: browsers accept a server certificate for at most 398. */
 export const MAX_DAYS = 397;
@@ -300,12 +298,12 @@ export function main(args: string[], output: Output = terminal): Promise<number>
     }
     const path = options.force
       ? undefined
-      : await lockCertificates(FOLDER, () => broughtFile(FOLDER));
+      : await lockCertificates(LOCAL_FOLDER, () => broughtFile(LOCAL_FOLDER));
     if (path !== undefined) {
       throw new Failure(fill(sentences.failure.foreignCertificate, { path }));
     }
-    await makeCertificates(FOLDER, { hosts: options.host, days: options.days }, sentences);
-    output.out(fill(sentences.certs.made, { folder: FOLDER }));
+    await makeCertificates(LOCAL_FOLDER, { hosts: options.host, days: options.days }, sentences);
+    output.out(fill(sentences.certs.made, { folder: LOCAL_FOLDER }));
     return 0;
   });
 }

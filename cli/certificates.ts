@@ -8,6 +8,7 @@
 import type { X509Certificate } from "node:crypto";
 import { hasKey, KeyPairError, readCertificates, readKeyPair } from "../transport/key_pair.ts";
 import { nodeCrypto } from "../transport/node.ts";
+import { userFolder } from "./certificates_folder.ts";
 import { fill, type Sentences } from "./sentences.ts";
 import { Failure } from "./failure.ts";
 
@@ -48,7 +49,12 @@ export async function readCertificatePair(
   const certificate = checkedPair(cert, key, paths, sentences);
 
   const own = certificate.issuer.includes(AUTHORITY_NAME);
-  const remedy = own ? failure.renewOwn : failure.renewTheirs;
+  const folder = userFolder();
+  const remedy = !own
+    ? failure.renewTheirs
+    : folder !== undefined && paths.cert.startsWith(`${folder}/`)
+    ? fill(failure.renewInstalled, { folder })
+    : failure.renewOwn;
   const from = new Date(certificate.validFrom);
   const to = new Date(certificate.validTo);
   const details = { path: paths.cert, remedy };

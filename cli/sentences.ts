@@ -421,6 +421,7 @@ const portuguese = {
     certificateNotYetValid:
       'o certificado "{path}" só vale a partir de {date}; acerte o relógio ou {remedy}',
     renewOwn: "crie outro com deno task certs",
+    renewInstalled: 'apague a pasta "{folder}", e o servidor cria outro',
     renewTheirs: "renove-o com quem o emitiu",
     foreignCertificate:
       '"{path}" não foi criado por esta ferramenta e não será substituído; remova-o antes, ou use --force',
@@ -908,6 +909,7 @@ const english: Sentences = {
     certificateNotYetValid:
       'the certificate "{path}" is valid only from {date}; set the clock right or {remedy}',
     renewOwn: "make another with deno task certs",
+    renewInstalled: 'remove the folder "{folder}", and the server makes another',
     renewTheirs: "renew it with who issued it",
     foreignCertificate:
       '"{path}" was not made by this tool and will not be replaced; remove it first, or use --force',

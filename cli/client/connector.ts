@@ -4,9 +4,10 @@
  * @module
  */
 
-import { FOLDER, isThere } from "../../certs/generate.ts";
+import { isThere } from "../../certs/generate.ts";
 import { isBearer, withoutToken } from "../bearer_subprotocol.ts";
 import { Failure } from "../failure.ts";
+import { LOCAL_FOLDER, userFolder } from "../certificates_folder.ts";
 import { readAuthority, readCertificatePair } from "../certificates.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { unlessStopped } from "../signals.ts";
@@ -134,9 +135,9 @@ export class Connector {
 }
 
 /**
- * The authority that the user named, or else the development one in the current folder, if there is one. An
- * installed program may run in anybody's folder, so that one is trusted for this machine's own names alone,
- * unless the folder is the program's own.
+ * The authority that the user named, or else the development ones: in the current folder, and among the user's
+ * own data. They are trusted for this machine's own names alone, as an installed program may run in anybody's
+ * folder; only where the current folder is the program's own, its authority is trusted for all names.
  */
 async function authorities(
   target: URL,
@@ -144,11 +145,21 @@ async function authorities(
   sentences: Sentences,
 ): Promise<string[]> {
   if (cacert !== undefined) return [await readAuthority(cacert, sentences)];
-  const development = `${FOLDER}/ca.crt`;
-  if (!isOwnName(target.hostname) && !isOwnFolder()) return [];
-  const { state } = await Deno.permissions.query({ name: "read", path: development });
-  if (state !== "granted" || !await isThere(development)) return [];
-  return [await readAuthority(development, sentences)];
+  const isOwn = isOwnName(target.hostname);
+  const folders = [
+    isOwn || isOwnFolder() ? LOCAL_FOLDER : undefined,
+    isOwn ? userFolder() : undefined,
+  ];
+  const found: string[] = [];
+  for (const folder of folders) {
+    if (folder === undefined) continue;
+    const path = `${folder}/ca.crt`;
+    const { state } = await Deno.permissions.query({ name: "read", path });
+    if (state === "granted" && await isThere(path)) {
+      found.push(await readAuthority(path, sentences));
+    }
+  }
+  return found;
 }
 
 /** Whether a host's name or address leads to this machine, whatever the network says (RFC 6761 section 6.3). */

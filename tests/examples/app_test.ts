@@ -194,9 +194,10 @@ Deno.test({
     await using app = await App.start();
     const { path } = app.folder;
     const program = projectPath("tests/examples/app_browser.ts");
+    const config = `--config=${projectPath("tests/interop/chromium/deno.json")}`;
     await using browser = new Program(
       Deno.execPath(),
-      ["run", "--quiet", "--allow-all", "--frozen", program, app.origin, PASSWORD, path],
+      ["run", "--quiet", "--allow-all", "--frozen", config, program, app.origin, PASSWORD, path],
       { cwd: path, env: { TMPDIR: path } },
     );
     const { code, stdout, stderr } = await browser.end();

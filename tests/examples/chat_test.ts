@@ -49,10 +49,11 @@ Deno.test({
     await balancer.add(two.port);
 
     const program = projectPath("tests/examples/chat_browser.ts");
+    const config = `--config=${projectPath("tests/interop/chromium/deno.json")}`;
     const urls = [one, balancer].map(({ port }) => `https://127.0.0.1:${port}/`);
     await using browser = new Program(
       Deno.execPath(),
-      ["run", "--quiet", "--allow-all", "--frozen", program, ...urls, browsing.path],
+      ["run", "--quiet", "--allow-all", "--frozen", config, program, ...urls, browsing.path],
       { cwd: browsing.path, env: { TMPDIR: browsing.path }, limitMs: 90_000 },
     );
     const before = ["Ada: Hello", "<b>Bob</b>: <img src=x onerror=alert(1)>"];

@@ -82,6 +82,7 @@ function test(name: string, calls: Call[]): void {
             "--quiet",
             "--allow-all",
             "--frozen",
+            `--config=${projectPath("tests/interop/chromium/deno.json")}`,
             projectPath("tests/interop/chromium/browse.ts"),
           ],
           `https://127.0.0.1:${server.addr.port}/`,

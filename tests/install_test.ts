@@ -1,0 +1,119 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import {
+  brought,
+  type Ending,
+  Folder,
+  listeningPort,
+  once,
+  Program,
+  projectPath,
+  serveHttp,
+} from "./programs.ts";
+import { generateCertificates, writeCertificates } from "../certs/generate.ts";
+
+/** Where Deno keeps what it has downloaded, so that a new home does not download it again. */
+async function denoDir(): Promise<string> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
+  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
+}
+
+/** A user whose home is empty but for the programs, installed as `deno task install` does it. */
+class User implements AsyncDisposable {
+  readonly #folder = new Folder();
+  /** The user's variables. */
+  env: Record<string, string> = {};
+  /** An empty folder. */
+  readonly elsewhere = `${this.#folder.path}/elsewhere`;
+  readonly home = `${this.#folder.path}/home`;
+
+  static async withPrograms(env: (home: string) => Record<string, string>): Promise<User> {
+    const user = new User();
+    const bin = `${user.#folder.path}/bin`;
+    for (const path of [bin, user.home, user.elsewhere]) await Deno.mkdir(path);
+    // The programs are started by a `deno` of the path.
+    await Deno.symlink(Deno.execPath(), `${bin}/deno`);
+    user.env = {
+      HOME: user.home,
+      DENO_DIR: await denoDir(),
+      DENO_INSTALL_ROOT: user.home,
+      PATH: `${bin}:${Deno.env.get("PATH")}`,
+      XDG_DATA_HOME: "",
+      ...env(user.home),
+    };
+    await using program = new Program(Deno.execPath(), ["task", "--quiet", "install"], {
+      cwd: projectPath(""),
+      env: user.env,
+    });
+    const { code, stdout, stderr } = await program.end();
+    assertEquals([code, stdout], [0, ["wss-server", "wss-client"]], stderr.join("\n"));
+    return user;
+  }
+
+  start(name: string, args: string[]): Program {
+    return new Program(`${this.home}/bin/${name}`, args, { cwd: this.elsewhere, env: this.env });
+  }
+
+  async run(name: string, args: string[]): Promise<Ending> {
+    await using program = this.start(name, args);
+    return await program.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
+
+const DATA: [string, (home: string) => Record<string, string>, string][] = [
+  ["~/.local/share", () => ({}), ".local/share"],
+  ["XDG_DATA_HOME", (home) => ({ XDG_DATA_HOME: `${home}/data` }), "data"],
+];
+
+for (const [name, env, data] of DATA) {
+  once(`deno task install gives programs for any folder, certificates in ${name}`, async () => {
+    await using user = await User.withPrograms(env);
+    await using server = user.start("wss-server", ["--port=0", "--workers=2"]);
+    const port = await listeningPort(server);
+    for (const host of ["127.0.0.1", "localhost"]) {
+      const { code, stdout } = await user.run("wss-client", [`wss://${host}:${port}/ws`]);
+      assertEquals(code, 0);
+      assertEquals(stdout.at(-1), "Mensagem recebida do servidor: Retorno do servidor!");
+    }
+    server.kill("SIGTERM");
+    assertEquals((await server.end()).code, 0);
+
+    assertEquals([...Deno.readDirSync(user.elsewhere)], []);
+    const made = [...Deno.readDirSync(`${user.home}/${data}/permessage-deflate`)];
+    assertEquals(made.map(({ name }) => name).sort(), ["ca.crt", "server.crt", "server.key"]);
+  });
+}
+
+once("wss-client trusts the user's authority for this machine's own names alone", async () => {
+  await using user = await User.withPrograms(() => ({}));
+  const { ca, ...pair } = await brought({ names: ["localhost", "a.example"] });
+  const folder = `${user.home}/.local/share/permessage-deflate`;
+  await writeCertificates(folder, { ca, ...pair });
+  await using server = await serveHttp((request) => {
+    const { socket, response } = Deno.upgradeWebSocket(request);
+    socket.onmessage = () => socket.send("Retorno do servidor!");
+    return response;
+  }, pair);
+  const { port } = server;
+  const own = await user.run("wss-client", [`wss://localhost:${port}/`, "-4"]);
+  assertEquals([own.code, own.stdout.length], [0, 2]);
+  const args = [`wss://a.example:${port}/`, `--resolve=a.example:${port}:127.0.0.1`];
+  const theirs = await user.run("wss-client", args);
+  assertEquals(theirs.code, 1);
+  assertMatch(theirs.stderr[0]!, /o certificado do servidor não é de uma autoridade conhecida/);
+});
+
+once("wss-server whose certificate has expired names the folder to remove", async () => {
+  await using user = await User.withPrograms(() => ({}));
+  const folder = `${user.home}/.local/share/permessage-deflate`;
+  await writeCertificates(folder, await generateCertificates({ days: -1 }));
+  const { code, stderr } = await user.run("wss-server", ["--port=0", "--lang=en"]);
+  assertEquals([code, stderr.length], [1, 1]);
+  assertMatch(
+    stderr[0]!,
+    new RegExp(`remove the folder "${folder}", and the server makes another`),
+  );
+});
