@@ -9,6 +9,7 @@ import {
   certificatesFolder,
   developmentCertificates,
   type Folder,
+  inheritedVariables,
   projectPath,
   shellCommandOf,
 } from "./programs.ts";
@@ -93,9 +94,6 @@ export class StandIn implements AsyncDisposable {
     env: Record<string, string> = {},
   ): Promise<{ code: number; stdout: string; stderr: string }> {
     this.seen = Promise.resolve(undefined);
-    const inherited = Object.entries(Deno.env.toObject()).filter(([name]) =>
-      !name.startsWith("WSS_") && !/_proxy$/i.test(name)
-    );
     const child = new Deno.Command("timeout", {
       args: [
         ...["30", "sh", "-c"],
@@ -106,7 +104,7 @@ ${this.here(command)}`,
       cwd: this.folder.path,
       clearEnv: true,
       env: {
-        ...Object.fromEntries(inherited),
+        ...inheritedVariables(),
         DENO_NO_UPDATE_CHECK: "1",
         NO_COLOR: "1",
         NODE_EXTRA_CA_CERTS: "certs/ca.crt",

@@ -185,6 +185,14 @@ export interface RunOptions {
   limitMs?: number;
 }
 
+/** The variables of the tests that programs get: those but `WSS_*` and the proxies'. */
+export function inheritedVariables(): Record<string, string> {
+  const all = Object.entries(Deno.env.toObject());
+  return Object.fromEntries(
+    all.filter(([name]) => !name.startsWith("WSS_") && !/_proxy$/i.test(name)),
+  );
+}
+
 /** A program that runs. */
 export class Program implements AsyncDisposable {
   readonly stdout: Lines;
@@ -195,14 +203,11 @@ export class Program implements AsyncDisposable {
 
   constructor(file: string, args: string[], options: RunOptions) {
     const { cwd, env = {}, input, limitMs = LIMIT_MS } = options;
-    const inherited = Object.entries(Deno.env.toObject()).filter(([name]) =>
-      !name.startsWith("WSS_") && !/_proxy$/i.test(name)
-    );
     this.#child = new Deno.Command(file, {
       args,
       cwd,
       clearEnv: true,
-      env: { ...Object.fromEntries(inherited), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
+      env: { ...inheritedVariables(), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
       stdin: input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
@@ -275,14 +280,11 @@ export async function onTerminal(
   command: string,
   { cwd, env = {} }: RunOptions,
 ): Promise<{ code: number; lines: string[] }> {
-  const inherited = Object.entries(Deno.env.toObject()).filter(([name]) =>
-    !name.startsWith("WSS_") && !/_proxy$/i.test(name)
-  );
   const { code, stdout } = await new Deno.Command("timeout", {
     args: ["30", "script", "-qec", command, "/dev/null"],
     cwd,
     clearEnv: true,
-    env: { ...Object.fromEntries(inherited), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
+    env: { ...inheritedVariables(), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
     stdin: "null",
   }).output();
   return { code, lines: new TextDecoder().decode(stdout).trimEnd().split("\r\n") };
