@@ -67,12 +67,9 @@ function element(name, text, className = "") {
   return Object.assign(document.createElement(name), { textContent: text, className });
 }
 
-function tell(text) {
-  byId("status").textContent = text;
-}
-
-function complain(text) {
-  byId("problem").textContent = text;
+/** Says in the form what is wrong with it; nothing with an empty text. */
+function complain(form, text) {
+  byId(`${form}-problem`).textContent = text;
 }
 
 /** The name of the room in the page's own address. */
@@ -98,12 +95,12 @@ function socketUrl() {
 
 /** Begins to connect, as the user wants it. */
 function start() {
-  complain("");
+  complain("connection", "");
   const room = byId("room").value;
-  if (hasRooms && !isRoom(room)) return complain(sentences.badRoom);
+  if (hasRooms && !isRoom(room)) return complain("connection", sentences.badRoom);
   const token = byId("token").value;
   if (token !== "" && !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(token)) {
-    return complain(sentences.badToken);
+    return complain("connection", sentences.badToken);
   }
   if (hasRooms) history.replaceState(null, "", `#${encodeURIComponent(room)}`);
   isWanted = true;
@@ -126,7 +123,7 @@ function connect() {
   const token = byId("token").value;
   const current = new WebSocket(socketUrl(), asksToken && token !== "" ? [`bearer.${token}`] : []);
   current.binaryType = "arraybuffer";
-  socket?.close();
+  socket?.close(1000);
   socket = current;
   let openedAt;
   const heard = (act) => (event) => {
@@ -189,10 +186,10 @@ function meaningOf(code) {
 
 /** Shows the state of the connection. */
 function show(status) {
-  tell(status);
+  byId("status").textContent = status;
   const isOpen = socket?.readyState === WebSocket.OPEN;
   byId("connect").textContent = isWanted ? sentences.disconnect : sentences.connect;
-  byId("room").disabled = byId("token").disabled = isWanted;
+  byId("room").readOnly = byId("token").readOnly = isWanted;
   byId("send").disabled = !isOpen;
   byId("address").textContent = socketUrl();
   // The subprotocol may be the one with the token.
@@ -203,9 +200,10 @@ function show(status) {
 
 /** Sends what the form has. */
 async function send() {
-  complain("");
-  const kind = byId("kind").value;
+  complain("message", "");
   const current = socket;
+  if (current?.readyState !== WebSocket.OPEN) return complain("message", sentences.idle);
+  const kind = byId("kind").value;
   const data = kind === "text"
     ? byId("text").value
     : kind === "hex"
@@ -215,9 +213,9 @@ async function send() {
   const size = sizeOf(data);
   if (size > maxMessageSize) {
     const [given, max] = [size, maxMessageSize].map((size) => number.format(size));
-    return complain(fill(sentences.tooLong, { size: given, max }));
+    return complain("message", fill(sentences.tooLong, { size: given, max }));
   }
-  if (current.bufferedAmount > maxMessageSize) return complain(sentences.busy);
+  if (current.bufferedAmount > maxMessageSize) return complain("message", sentences.busy);
   current.send(data);
   log("sent", data);
   if (kind === "text") byId("text").value = "";
@@ -226,15 +224,15 @@ async function send() {
 /** The bytes that hexadecimal digits stand for. */
 function bytesOf(text) {
   const digits = text.replaceAll(/\s/g, "");
-  if (!/^([0-9a-f]{2})+$/i.test(digits)) return complain(sentences.badHex);
+  if (!/^([0-9a-f]{2})+$/i.test(digits)) return complain("message", sentences.badHex);
   return Uint8Array.from(digits.match(/../g), (pair) => parseInt(pair, 16)).buffer;
 }
 
 async function contentOf(file) {
-  if (file === undefined) return complain(sentences.badFile);
+  if (file === undefined) return complain("message", sentences.badFile);
   // A file that is too long need not be read.
   if (file.size > maxMessageSize) return file;
-  return await file.arrayBuffer().catch(() => complain(sentences.badFile));
+  return await file.arrayBuffer().catch(() => complain("message", sentences.badFile));
 }
 
 function sizeOf(data) {
@@ -306,8 +304,9 @@ function showPending() {
 }
 
 function showCount() {
+  const sentence = count > MAX_SHOWN ? sentences.shown : sentences.count;
   const [all, max] = [count, MAX_SHOWN].map((value) => number.format(value));
-  byId("shown").textContent = count === 0 ? "" : fill(sentences.shown, { count: all, max });
+  byId("shown").textContent = count === 0 ? "" : fill(sentence, { count: all, max });
 }
 
 byId("connection").onsubmit = (event) => {
@@ -329,7 +328,7 @@ byId("text").onkeydown = (event) => {
 };
 
 byId("kind").onchange = () => {
-  complain("");
+  complain("message", "");
   for (const field of document.querySelectorAll("[data-kind]")) {
     field.hidden = field.dataset.kind !== byId("kind").value;
   }
@@ -345,6 +344,7 @@ byId("room").oninput = () => byId("address").textContent = socketUrl();
 
 addEventListener("hashchange", () => {
   if (!hasRooms) return;
+  stop();
   byId("room").value = roomInAddress();
   start();
 });
