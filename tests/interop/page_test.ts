@@ -23,6 +23,7 @@ function browse(scene: string, port: number, folder: Folder): Program {
     Deno.execPath(),
     [
       ...["run", "--quiet", "--allow-all", "--frozen"],
+      `--config=${projectPath("tests/interop/chromium/deno.json")}`,
       projectPath("tests/interop/chromium/visit.ts"),
       scene,
       `https://127.0.0.1:${port}/`,
