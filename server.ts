@@ -87,6 +87,7 @@ const flags = {
   history: ofRooms(integer("N", 0, 0, 1000)),
   backplane: ofRooms(backplaneFlag),
   compression: compressionFlag,
+  page: oneOf("on", "off"),
   origin: list("ORIGIN", ",", (origin) => {
     if (!isOrigin(origin)) throw new BadValue("origin", {}, origin);
     return origin.toLowerCase();

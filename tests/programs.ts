@@ -78,6 +78,7 @@ const OWN_FILES = [
   "examples/chat",
   "mod.ts",
   "nats.ts",
+  "page",
   "protocol",
   "redis.ts",
   "server",

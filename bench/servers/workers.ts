@@ -27,6 +27,7 @@ const workers = await Workers.start(
       history: 0,
       backplane: undefined,
       compression: {},
+      page: "off",
       "max-message-size": 2 ** 24,
       "max-connections": 10_000,
       "max-per-address": 10_000,

@@ -16,6 +16,7 @@ import { AnswerMode } from "./modes/answer.ts";
 import { makeBackplane } from "./modes/backplane.ts";
 import { BroadcastMode } from "./modes/broadcast.ts";
 import type { Mode } from "./modes/mode.ts";
+import { Page } from "./page.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
 
@@ -34,6 +35,7 @@ export interface ListenerOptions {
   backplane: string[] | undefined;
   /** `false` for the runtime's own server, which has none. */
   compression: false | compressing.CompressionOptions;
+  page: "on" | "off";
   "max-message-size": number;
   "max-connections": number;
   "max-per-address": number;
@@ -122,6 +124,7 @@ export async function startListener(
     origins: options.origin,
     token: options.token,
     mode,
+    page: pageOf(options, sentences),
     idleTimeout: options["idle-timeout"],
     maxMessageSize: options["max-message-size"],
     ...(options.compression !== false && { compression: options.compression }),
@@ -245,5 +248,17 @@ async function modeOf(
     log,
     sentences,
     workers,
+  });
+}
+
+/** The page at `/`, unless `--page=off`. */
+function pageOf(options: ListenerOptions, sentences: Sentences): Page | undefined {
+  if (options.page === "off") return undefined;
+  return new Page({
+    path: options.path,
+    hasRooms: options.mode === "broadcast",
+    asksToken: options.token !== undefined,
+    maxMessageSize: options["max-message-size"],
+    sentences,
   });
 }

@@ -20,6 +20,7 @@ import { Spread } from "../../server/spread.ts";
 import { isAllowedOrigin, isSameSecret, protocolFor, tokenOf } from "./access.ts";
 import type { Logger } from "./log.ts";
 import type { Endpoint, Mode, SocketLog } from "./modes/mode.ts";
+import type { Page } from "./page.ts";
 import { type LoggedPeer, PeerLog } from "./peer_log.ts";
 import { frameText } from "../frame_text.ts";
 import { fill, type Sentences, sentencesIn } from "../sentences.ts";
@@ -52,6 +53,8 @@ export interface RequestHandlerOptions {
   token?: string | undefined;
   /** What is done with sockets and their messages. */
   mode: Mode;
+  /** The page at `/`, if there is one; a path of the WebSocket comes before it. */
+  page?: Page | undefined;
   /** Longest silence of a peer before its connection is ended, in seconds. */
   idleTimeout: number;
   /** Longest message received, in bytes. */
@@ -111,20 +114,21 @@ export class RequestHandler {
     if (pathname === "/*" && request.method === "OPTIONS") {
       return textResponse(200, "The server is running.", { Allow: "GET, HEAD, OPTIONS" });
     }
-    if (pathname !== "/healthz") {
-      const endpoint = this.#endpointBelow(pathname);
-      if (endpoint !== undefined) return this.#upgrade(request, info, endpoint);
-      this.#log.write("debug", "notFound", PeerLog.peerAt(info.remoteAddr), () => ({
-        method: printable(request.method),
-        path: printable(pathname),
-      }));
-      return textResponse(404, "There is nothing at this path.");
-    }
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      return textResponse(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
-    }
+    if (pathname === "/healthz") return onlyRead(request) ?? this.#health();
+    const endpoint = this.#endpointBelow(pathname);
+    if (endpoint !== undefined) return this.#upgrade(request, info, endpoint);
+    const file = this.#options.page?.answer(pathname, request.headers);
+    if (file !== undefined) return onlyRead(request) ?? file;
+    this.#log.write("debug", "notFound", PeerLog.peerAt(info.remoteAddr), () => ({
+      method: printable(request.method),
+      path: printable(pathname),
+    }));
+    return textResponse(404, "There is nothing at this path.");
+  }
+
+  #health(): Response {
     if (!this.#ready) return textResponse(503, "The server is stopping.");
-    const { trouble } = mode;
+    const { trouble } = this.#options.mode;
     return textResponse(
       200,
       `The server is running${trouble === undefined ? "" : `, but ${trouble}`}.`,
@@ -319,6 +323,12 @@ function sentenceOf(reason: Refusal["reason"], cause: string, { refused }: Sente
   if (reason !== "tlsHandshake") return refused[reason];
   if (/alert: (UnknownCA|BadCertificate|Certificate\w+)/.test(cause)) return refused.distrusted;
   return cause.includes("InvalidContentType") ? refused.notTls : refused.tlsHandshake;
+}
+
+/** The refusal of a request that is neither `GET` nor `HEAD`. */
+function onlyRead({ method }: Request): Response | undefined {
+  if (method === "GET" || method === "HEAD") return undefined;
+  return textResponse(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
 }
 
 /** A response whose body is one plain sentence. */

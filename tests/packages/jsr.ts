@@ -9,7 +9,7 @@ import config from "../../deno.json" with { type: "json" };
 import { Program, projectPath } from "../programs.ts";
 
 /** Folders of files that users of the package need, and the files beside them. */
-const FOLDERS = ["certs", "cli", "protocol", "server", "topics", "transport", "websocket"];
+const FOLDERS = ["certs", "cli", "page", "protocol", "server", "topics", "transport", "websocket"];
 const FILES = [
   "LICENSE",
   "README.md",
@@ -38,7 +38,7 @@ Deno.test("deno publish --dry-run publishes what users need, and nothing else", 
   const inFolders = paths.filter((path) => path.includes("/"));
   assertEquals(paths.filter((path) => !path.includes("/")).sort(), FILES);
   assertEquals([...new Set(inFolders.map((path) => path.split("/")[0]))].sort(), FOLDERS);
-  for (const path of inFolders) assertMatch(path, /\.ts$/);
+  for (const path of inFolders) assertMatch(path, /^page\/|\.ts$/);
   assertEquals(paths.filter((path) => path.startsWith("certs/")), ["certs/generate.ts"]);
   for (const entry of Object.values(config.exports)) {
     assert(paths.includes(entry.replace("./", "")), `${entry} is not published`);

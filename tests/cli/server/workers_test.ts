@@ -23,6 +23,7 @@ const LISTENER: ListenerOptions = {
   history: 0,
   backplane: undefined,
   compression: {},
+  page: "off",
   "max-message-size": 1000,
   "max-connections": 100,
   "max-per-address": 100,

@@ -1,0 +1,130 @@
+/**
+ * The page at `/`: a client in the browser for the server's own WebSocket. It is made of the three files of
+ * `page/`, which are part of the program.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { gzipSync } from "node:zlib";
+import html from "../../page/index.html" with { type: "text" };
+import style from "../../page/page.css" with { type: "text" };
+import script from "../../page/page.js" with { type: "text" };
+import { listElements } from "../../protocol/grammar.ts";
+import { fill, type Sentences } from "../sentences.ts";
+
+/** What the page knows of the server. */
+export interface PageOptions {
+  /** Path of the WebSocket. */
+  path: string;
+  /** Whether the path has rooms below it. */
+  hasRooms: boolean;
+  /** Whether the server asks for a token. */
+  asksToken: boolean;
+  /** Longest message the server receives, in bytes. */
+  maxMessageSize: number;
+  sentences: Sentences;
+}
+
+/**
+ * Only the page's own files are loaded, and only its own server is connected to. No script can make HTML of a
+ * text (`require-trusted-types-for`).
+ */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join("; ");
+
+/** One file, in each coding it is sent in. */
+interface File {
+  type: string;
+  identity: Coded;
+  gzip: Coded;
+}
+
+/** A file in one coding, with its entity tag (RFC 9110 section 8.8.3). */
+interface Coded {
+  body: Uint8Array<ArrayBuffer>;
+  tag: string;
+}
+
+/** The page's files. */
+export class Page {
+  readonly #files: Map<string, File>;
+
+  constructor({ sentences, ...settings }: PageOptions) {
+    const { codes: _, ...texts } = sentences.page;
+    const all = { ...texts, settings: JSON.stringify({ ...settings, sentences: sentences.page }) };
+    const escaped = Object.entries(all).map(([name, text]) => [name, escapeHtml(text)]);
+    this.#files = new Map([
+      ["/", fileOf("text/html", fill(html, Object.fromEntries(escaped)))],
+      ["/page.css", fileOf("text/css", style)],
+      ["/page.js", fileOf("text/javascript", script)],
+    ]);
+  }
+
+  /**
+   * Answers a `GET` or `HEAD`, with gzip where the client takes it, and with 304 where it has the file.
+   *
+   * @returns `undefined` if the path is none of the page's.
+   */
+  answer(pathname: string, requestHeaders: Headers): Response | undefined {
+    const file = this.#files.get(pathname);
+    if (file === undefined) return undefined;
+    const isGzip = acceptsGzip(requestHeaders.get("Accept-Encoding"));
+    const { body, tag } = isGzip ? file.gzip : file.identity;
+    const headers = new Headers({
+      "Content-Security-Policy": POLICY,
+      "X-Content-Type-Options": "nosniff",
+      "Referrer-Policy": "no-referrer",
+      // It may be kept, but is asked for each time: another version of the server may have another page.
+      "Cache-Control": "no-cache",
+      "ETag": tag,
+      "Vary": "Accept-Encoding",
+    });
+    if (isNamed(tag, requestHeaders.get("If-None-Match"))) {
+      return new Response(null, { status: 304, headers });
+    }
+    headers.set("Content-Type", `${file.type}; charset=utf-8`);
+    if (isGzip) headers.set("Content-Encoding", "gzip");
+    return new Response(body, { headers });
+  }
+}
+
+function fileOf(type: string, text: string): File {
+  const body = new TextEncoder().encode(text);
+  const hash = createHash("sha256").update(body).digest("base64url").slice(0, 22);
+  return {
+    type,
+    identity: { body, tag: `"${hash}"` },
+    gzip: { body: new Uint8Array(gzipSync(body)), tag: `"${hash}-gzip"` },
+  };
+}
+
+/** Whether `Accept-Encoding` has gzip, and not with the weight 0 (RFC 9110 section 12.5.3). */
+function acceptsGzip(header: string | null): boolean {
+  return listElements(header).some((element) => {
+    const [coding, weight = ""] = element.toLowerCase().split(";").map((part) => part.trim());
+    return coding === "gzip" && !/^q=0(\.0*)?$/.test(weight);
+  });
+}
+
+/** Whether `If-None-Match` has the tag, by weak comparison (RFC 9110 section 13.1.2). */
+function isNamed(tag: string, header: string | null): boolean {
+  return listElements(header).some((element) =>
+    element === "*" || element.replace("W/", "") === tag
+  );
+}
+
+const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+
+function escapeHtml(text: string): string {
+  return text.replaceAll(/[&<>"]/g, (character) => ENTITIES[character]!);
+}
