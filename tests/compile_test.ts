@@ -1,12 +1,15 @@
-import { assertEquals, assertMatch } from "@std/assert";
-import { freshClone, listeningPort, Program, run, RUNNABLE } from "./programs.ts";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { freshClone, listeningPort, once, Program, run, RUNNABLE } from "./programs.ts";
 
 Deno.test({
   name: "cli/compile.ts ends with two programs, or one line why not",
   ignore: !RUNNABLE,
   async fn(test) {
     await using clone = await freshClone();
-    const { code, stdout, stderr } = await run("compile", [], { cwd: clone.path });
+    const { code, stdout, stderr } = await run("compile", [], {
+      cwd: clone.path,
+      limitMs: 120_000,
+    });
     const built = code === 0;
     if (!built) {
       assertEquals([code, stdout, stderr.length], [1, [], 1]);
@@ -32,3 +35,60 @@ Deno.test({
     });
   },
 });
+
+/** What Deno embeds in a binary, as far as it can be told without running it. */
+interface Embedded {
+  /** The permissions, the flags of V8 and the like. */
+  metadata: { permissions: Record<string, unknown>; v8_flags: string[] };
+  /** The whole, as Latin-1. */
+  text: string;
+}
+
+async function embeddedIn(path: string): Promise<Embedded> {
+  const text = new TextDecoder("latin1").decode(await Deno.readFile(path));
+  const start = text.indexOf('{"argv":');
+  // Behind the first object comes what is not JSON.
+  let depth = 0;
+  let end = start;
+  do {
+    if (text[end] === "{") depth++;
+    if (text[end] === "}") depth--;
+    end++;
+  } while (depth > 0);
+  return { metadata: JSON.parse(text.slice(start, end)), text };
+}
+
+once(
+  "cli/compile.ts embeds modules and permissions, upon the base binary that DENORT_BIN names",
+  async () => {
+    await using clone = await freshClone();
+    // Deno looks only at its format.
+    const env = { DENORT_BIN: "/usr/bin/true" };
+    const { code, stdout, stderr } = await run("compile", [], {
+      cwd: clone.path,
+      env,
+      limitMs: 120_000,
+    });
+    assertEquals([code, stdout, stderr], [0, ["dist/server", "dist/client"], []]);
+
+    const server = await embeddedIn(`${clone.path}/dist/server`);
+    const client = await embeddedIn(`${clone.path}/dist/client`);
+    const granted = ({ metadata }: Embedded) => {
+      const { allow_net, allow_read, allow_write, allow_run, allow_ffi, allow_sys, prompt } =
+        metadata.permissions;
+      return { allow_net, allow_read, allow_write, allow_run, allow_ffi, allow_sys, prompt };
+    };
+    const none = { allow_run: null, allow_ffi: null, allow_sys: null, prompt: false };
+    const all = { allow_net: [], allow_read: [] };
+    assertEquals(granted(server), { ...none, ...all, allow_write: ["certs"] });
+    assertEquals(granted(client), { ...none, ...all, allow_write: [] });
+    assertEquals(server.metadata.permissions["allow_env"], ["WSS_*"]);
+    assert(server.metadata.v8_flags.includes("--max-semi-space-size=4"));
+
+    // The worker's module, and a package that is loaded only when it is used.
+    for (const own of ['Order["type"]', "RBTree"]) {
+      assert(server.text.includes(own), `${own} is not in the server`);
+      assert(!client.text.includes(own), `${own} is in the client`);
+    }
+  },
+);

@@ -40,6 +40,7 @@ Deno.test({
     const tasks = Object.keys(config.tasks);
     const documents = [
       ...READMES,
+      "CONTRIBUTING.md",
       "SECURITY.md",
       "docs/design.md",
       "docs/scale.md",
