@@ -1,6 +1,7 @@
 /**
  * What `client.ts --load` costs beside the server that it loads, and whether it sees what a load generator in Go
- * sees. For a machine that does nothing else: both compare processes that share its CPUs.
+ * sees. Both compare processes that share the CPUs, so they are run by hand, on a machine that does nothing else:
+ * `deno test -A tests/extended/load.ts`.
  */
 
 import { assert, assertEquals } from "@std/assert";
