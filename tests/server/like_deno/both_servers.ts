@@ -7,6 +7,7 @@
 
 import { assert } from "@std/assert";
 import { serve, type ServeTcpOptions } from "../../../mod.ts";
+import { OLDEST_DENO } from "../../../transport/deno_version.ts";
 import { developmentCertificates } from "../../programs.ts";
 import { RawClient } from "../../websocket/peers.ts";
 
@@ -33,10 +34,12 @@ type Options = Pick<ServeTcpOptions, "onError" | "signal">;
 export function onBoth(name: string, body: (start: Start) => Promise<void>): void {
   for (const isOurs of [false, true]) {
     for (const secure of [false, true]) {
-      Deno.test(
-        `${isOurs ? "serve()" : "Deno.serve()"} over ${secure ? "TLS" : "TCP"} ${name}`,
-        () => body((handler, options) => start(isOurs, secure, handler, options)),
-      );
+      Deno.test({
+        name: `${isOurs ? "serve()" : "Deno.serve()"} over ${secure ? "TLS" : "TCP"} ${name}`,
+        // Deno's own server of an older version does some of it otherwise.
+        ignore: !isOurs && Deno.version.deno === OLDEST_DENO,
+        fn: () => body((handler, options) => start(isOurs, secure, handler, options)),
+      });
     }
   }
 }
