@@ -10,6 +10,7 @@
 
 import { prepare, type PreparedMessage } from "../protocol/prepared_message.ts";
 import { turns, type Work } from "../transport/turns.ts";
+import { State } from "../websocket/session.ts";
 import { sendAtOnce, WebSocket } from "../websocket/websocket.ts";
 
 /** A socket of this library, or of Deno's own. */
@@ -39,8 +40,6 @@ const TRY_AGAIN_LATER = 1013;
 /** Likewise, for sockets that may not send 1013: Deno's own, and those of clients. */
 const OWN_TRY_AGAIN_LATER = 4013;
 
-const OPEN = 1;
-
 /** A socket that has subscribed to something. */
 export class Subscriber {
   readonly socket: TopicSocket;
@@ -62,7 +61,7 @@ export class Subscriber {
 
   /** Whether it can be sent a message. */
   get isOpen(): boolean {
-    return this.socket.readyState === OPEN;
+    return this.socket.readyState === State.OPEN;
   }
 
   /** Bytes that it has not been sent, or not taken. */

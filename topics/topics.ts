@@ -6,6 +6,7 @@
 
 import { bytesOf, isBytes } from "../websocket/data.ts";
 import { numberOption } from "../websocket/options.ts";
+import { State } from "../websocket/session.ts";
 import type { Backplane } from "./backplane.ts";
 import {
   Delivery,
@@ -243,7 +244,7 @@ export class Topics extends EventTarget implements AsyncDisposable {
   subscribe(socket: TopicSocket, topic: string, { pattern = false }: SubscribeOptions = {}): void {
     if (this.#isClosed) throw new TypeError("Cannot subscribe: these topics are closed");
     checkTopic("subscribe", topic, pattern);
-    if (socket.readyState > socketState.OPEN) return;
+    if (socket.readyState > State.OPEN) return;
     const subscriber = this.#subscribers.get(socket) ?? this.#add(socket);
     if (subscriber.topics.has(topic)) return;
     const { maxTopicsPerSocket } = this.#limits;
@@ -478,8 +479,6 @@ export class Topics extends EventTarget implements AsyncDisposable {
     if (!this.#isClosed) this.dispatchEvent(new BackplaneEvent(this.#isConnected === true, error));
   }
 }
-
-const socketState = { OPEN: 1 } as const;
 
 function listOf(members: Members | undefined): readonly Subscriber[] {
   if (members === undefined) return NOBODY;
