@@ -45,7 +45,7 @@ const ALL_MODES: Mode[] = ["plain", "no-context", "context"];
 const PROMPTNESS: Kind[] = ["latency", "fairness"];
 const SERVER_KINDS: Kind[] = ["echo", "broadcast", "idle", "handshakes", "start"];
 
-/** The flag of V8 that the task `serve` sets; see README.md. */
+/** The flag of V8 that the task `serve` sets; see docs/server.md. */
 const SERVE_FLAGS = "--v8-flags=--max-semi-space-size=4";
 
 /** This project; every ratio is to it. */
