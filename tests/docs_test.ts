@@ -146,7 +146,7 @@ Deno.test({
     assertEquals(rows(portuguese!), rows(english!));
     const commands = (text: string) => text.match(/`deno task [^`]+`/g);
     assertEquals(commands(portuguese!), commands(english!));
-    const links = (text: string) => text.match(/\]\((?!README)[^)]+\)/g);
+    const links = (text: string) => text.match(/\]\((?!README|#)[^)]+\)/g);
     assertEquals(links(portuguese!), links(english!));
   },
 });
