@@ -1,8 +1,8 @@
 /**
  * An echo server in a process of its own, to be attacked and measured: the library's, or Deno's with
  * `native`; over TLS with `cert` and `key` in the current folder with `tls`. With `parts`, a text is
- * answered in three messages, 2 ms apart; `serve=` has options of `serve` in JSON. What a socket of `/room` sends goes
- * to all of them.
+ * answered in three messages, 2 ms apart; `serve=` has options of `serve` in JSON. What a socket of `/room`, or of a path
+ * below, sends goes to all sockets of that path. A `POST` gets its body back.
  *
  * It prints its port, and with `tell` then `closed CODE` for each socket that has ended: somebody must
  * read that, or it stops at a full pipe. `/memory` answers with its
@@ -51,14 +51,15 @@ function handler(request: Request): Response {
     collect();
     return Response.json(Deno.memoryUsage());
   }
+  if (request.method === "POST") return new Response(request.body);
   const { socket, response } = native
     ? Deno.upgradeWebSocket(request, { idleTimeout })
     : upgradeWebSocket(request, { idleTimeout });
   socket.binaryType = "arraybuffer";
-  const isInRoom = pathname === "/room";
-  if (isInRoom) topics.subscribe(socket, "room");
+  const isInRoom = pathname === "/room" || pathname.startsWith("/room/");
+  if (isInRoom) topics.subscribe(socket, pathname);
   socket.onmessage = ({ data }) => {
-    if (isInRoom) topics.publish("room", data);
+    if (isInRoom) topics.publish(pathname, data);
     else if (parts && typeof data === "string") void answerInParts(socket);
     else socket.send(data);
   };
