@@ -36,6 +36,9 @@ const REQUESTERS = 8;
 /** Sockets that are cut off together and come back together. */
 const RETURNING = 100;
 
+/** Longest pause of a client between two messages or requests. */
+const PAUSE_MS = 300;
+
 /** Attackers at a time, and how long each attack goes on. */
 const ATTACKERS = 8;
 const ATTACK_MS = 15_000;
@@ -101,7 +104,7 @@ async function talk(): Promise<void> {
       const size = anySize(10, 100_000);
       await ask(socket, `${count} `.repeat(size / 4).slice(0, size));
       done.messages++;
-      await sleep(50 * Math.random());
+      await sleep(PAUSE_MS * Math.random());
     }
     await leave(socket);
   }
@@ -125,7 +128,7 @@ async function meet(room: number, member: number): Promise<void> {
       heard = Promise.withResolvers();
       socket.send(`${own}${count} ${"x".repeat(anySize(1, 4000))}`);
       await timed(heard.promise);
-      await sleep(100 * Math.random());
+      await sleep(PAUSE_MS * Math.random());
     }
     await leave(socket);
   }
@@ -149,7 +152,7 @@ async function request(): Promise<void> {
     } catch (error) {
       if (!isGivenUp) throw error;
     }
-    await sleep(100 * Math.random());
+    await sleep(PAUSE_MS * Math.random());
   }
 }
 
@@ -261,7 +264,7 @@ async function harm(): Promise<void> {
 async function report(): Promise<void> {
   const started = end - minutes * MINUTE_MS;
   console.log(row(["minute", "memory", "descriptors", ...Object.keys(done), "worst ms"]));
-  for (let minute = 1; minute <= minutes; minute++) {
+  for (let minute = 0; minute <= minutes; minute++) {
     await sleep(Math.max(started + minute * MINUTE_MS - performance.now(), 0));
     const memory = mib(await victim.collected());
     console.log(
@@ -286,6 +289,7 @@ try {
   ]);
 } catch (error) {
   console.error("Failed:", error);
+  await victim[Symbol.asyncDispose]();
   Deno.exit(1);
 }
 await sleep(SETTLING_MS);
@@ -294,5 +298,5 @@ console.log(`at the end: ${mib(await victim.collected())}, ${descriptors} descri
 // One is of the connection by which its memory was asked for.
 if (descriptors > descriptorsBefore + 1) {
   console.error(`Descriptors were left open: ${descriptors}, at the start ${descriptorsBefore}`);
-  Deno.exit(1);
+  Deno.exitCode = 1;
 }
