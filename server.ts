@@ -26,7 +26,7 @@ import {
 import { compressionFlag } from "./cli/compression.ts";
 import { isOrigin } from "./cli/server/access.ts";
 import { LOG_LEVELS, type Logger, openLog } from "./cli/server/log.ts";
-import { LANGUAGES, type Sentences } from "./cli/sentences.ts";
+import { agree, LANGUAGES, type Sentences } from "./cli/sentences.ts";
 import { dropPermissions } from "./cli/server/permissions.ts";
 import { type Listener, startListener } from "./cli/server/listener.ts";
 import { backplaneFlag } from "./cli/server/modes/backplane.ts";
@@ -268,8 +268,7 @@ function urlOf({ host, path }: { host: string | undefined; path: string }, port:
 function logTotals(report: Report | undefined, sentences: Sentences, log: Logger): void {
   if (report === undefined) return;
   const { connections, sockets, received, sent, refusals } = report.server;
-  log.debug(sentences.server.totals, {
-    event: "totals",
+  const totals = {
     connections: connections.total,
     sockets: sockets.total,
     received: received.messages,
@@ -279,7 +278,8 @@ function logTotals(report: Report | undefined, sentences: Sentences, log: Logger
     sentBytes: sent.messageBytes,
     sentWire: sent.wireBytes,
     refusals: Object.values(refusals).reduce((sum, count) => sum + count),
-  });
+  };
+  log.debug(agree(sentences.server.totals, totals), { event: "totals", ...totals });
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args, terminal, stopRequested(), dropPermissions));

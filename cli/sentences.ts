@@ -2,7 +2,7 @@
  * Every sentence the two programs say, and the server's page, in Portuguese (the demo's own, the default) and
  * English.
  *
- * A `{name}` in a sentence is filled by {@linkcode fill}. Bodies of HTTP responses are always English, except
+ * A `{name}` in a sentence is filled by {@linkcode fill}, or by the log; a form is chosen by {@linkcode agree}. Bodies of HTTP responses are always English, except
  * the page.
  *
  * @module
@@ -25,9 +25,9 @@ const portuguese = {
     open: "Conexão WebSocket estabelecida!",
     agreed: "Extensões acordadas: {extensions}",
     frameSent:
-      "Frame enviado: {frame}, {wireLength} bytes na rede, payload de {payloadLength} bytes",
+      "Frame enviado: {frame}, {wireLength} {wireLength|byte|bytes} na rede, payload de {payloadLength} {payloadLength|byte|bytes}",
     frameReceived:
-      "Frame recebido: {frame}, {wireLength} bytes na rede, payload de {payloadLength} bytes",
+      "Frame recebido: {frame}, {wireLength} {wireLength|byte|bytes} na rede, payload de {payloadLength} {payloadLength|byte|bytes}",
     received: "Mensagem recebida do cliente: {data}",
     sent: "Mensagem enviada de volta para o cliente: {data}",
     closed: "Conexão WebSocket encerrada!",
@@ -50,7 +50,7 @@ const portuguese = {
     draining:
       "Encerrando em {ms} ms: /healthz responde 503 e novas conexões WebSocket são recusadas",
     totals:
-      "Totais: conexões: {connections}, WebSockets: {sockets}, mensagens recebidas: {received} ({receivedBytes} bytes, {receivedWire} na rede), enviadas: {sent} ({sentBytes} bytes, {sentWire} na rede), recusas: {refusals}",
+      "Totais: conexões: {connections}, WebSockets: {sockets}, mensagens recebidas: {received} ({receivedBytes} {receivedBytes|byte|bytes}, {receivedWire} na rede), enviadas: {sent} ({sentBytes} {sentBytes|byte|bytes}, {sentWire} na rede), recusas: {refusals}",
     restartToRenew: "reinicie o servidor para usar o novo certificado com --compression=off",
     certificateExpiring: 'O certificado "{path}" vence em {date}; {remedy}',
     certificateOfAuthority:
@@ -180,13 +180,16 @@ const portuguese = {
     reconnecting: "Reconectando em {ms} ms (tentativa {attempt} de {limit})",
     resending: "Sem resposta, enviando de novo: {data}",
     summary:
-      "Mensagens: {answered} respondidas, {unanswered} enviadas sem resposta, {unsent} não enviadas",
+      "Mensagens: {answered} {answered|respondida|respondidas}, {unanswered} {unanswered|enviada|enviadas} sem resposta, {unsent} não {unsent|enviada|enviadas}",
     insecure: "Aviso: o certificado do servidor não será verificado (--insecure)",
     refusalBody: "Corpo da resposta: {body}",
     pong: "Pong em {ms} ms",
-    frame: "{mark} {frame}, {wireLength} bytes na rede, payload de {payloadLength} bytes",
-    statsSent: "Enviado: {messages} mensagens, {bytes} como {wire}, {percent} %",
-    statsReceived: "Recebido: {messages} mensagens, {bytes} como {wire}, {percent} %",
+    frame:
+      "{mark} {frame}, {wireLength} {wireLength|byte|bytes} na rede, payload de {payloadLength} {payloadLength|byte|bytes}",
+    statsSent:
+      "Enviado: {messages} {messages|mensagem|mensagens}, {bytes} como {wire}, {percent} %",
+    statsReceived:
+      "Recebido: {messages} {messages|mensagem|mensagens}, {bytes} como {wire}, {percent} %",
     statsNothingSent: "Enviado: nenhuma mensagem",
     statsNothingReceived: "Recebido: nenhuma mensagem",
     statsUnknown: "Mensagens e bytes: o WebSocket do próprio Deno não os conta",
@@ -205,8 +208,9 @@ const portuguese = {
         line: "{phase}: {open} de {connections}, {answers}/s, p99 {p99} ms, erros: {errors}",
       },
       connections:
-        "Conexões: {opened} de {connections} abertas em {seconds} s ({perSecond}/s), p50 {p50} ms, p99 {p99} ms, máx. {max} ms",
-      messages: "Mensagens: {sent} enviadas, {answered} respondidas em {seconds} s ({perSecond}/s)",
+        "Conexões: {opened} de {connections} {connections|aberta|abertas} em {seconds} s ({perSecond}/s), p50 {p50} ms, p99 {p99} ms, máx. {max} ms",
+      messages:
+        "Mensagens: {sent} {sent|enviada|enviadas}, {answered} {answered|respondida|respondidas} em {seconds} s ({perSecond}/s)",
       sent: "Enviado: {bytes} em mensagens ({perSecond}/s), {wire} na rede ({percent} %)",
       received: "Recebido: {bytes} em mensagens ({perSecond}/s), {wire} na rede ({percent} %)",
       latency: "Latência: p50 {p50} ms, p90 {p90} ms, p99 {p99} ms, p99.9 {p999} ms, máx. {max} ms",
@@ -225,7 +229,8 @@ const portuguese = {
         unsent: "mensagens não enviadas a tempo: {count}",
       },
       slow: "Limite não cumprido: o p99 é {p99} ms, deve ser até {max} ms (--max-p99)",
-      faulty: "Limite não cumprido: os erros são {count}, devem ser até {max} (--max-errors)",
+      faulty:
+        "Limite não cumprido: {count} {count|erro|erros}, deve haver até {max} (--max-errors)",
     },
     exitCodesTitle: "Códigos de saída:",
     exitCodes: {
@@ -551,10 +556,11 @@ const portuguese = {
     closedEarly: "o servidor encerrou a conexão (código {code}{reason}) antes de responder",
     noProtocol: "o servidor não escolheu nenhum dos subprotocolos oferecidos ({protocols})",
     noAddress: 'o nome "{host}" não tem endereço IPv{family}; confira a URL e o DNS',
-    fewMessages: "vieram {received} de {count} mensagens em {ms} ms",
+    fewMessages:
+      "{received|veio|vieram} {received} de {count} {count|mensagem|mensagens} em {ms} ms",
     notText: '"{path}" não é texto em UTF-8; envie-o com --binary',
     longMessage:
-      'uma mensagem de "{path}" passa de {max} bytes; aumente com --max-message-size, ou use --binary',
+      'uma mensagem de "{path}" passa de {max} {max|byte|bytes}; aumente com --max-message-size, ou use --binary',
     messageUnreadable:
       'o arquivo "{path}" não pode ser lido ({cause}); um @ no início de um texto se escreve @@',
     fileUnreadable: 'o arquivo "{path}" não pode ser lido ({cause})',
@@ -589,9 +595,9 @@ const english: Sentences = {
     open: "WebSocket connection established!",
     agreed: "Extensions agreed on: {extensions}",
     frameSent:
-      "Frame sent: {frame}, {wireLength} bytes on the wire, payload of {payloadLength} bytes",
+      "Frame sent: {frame}, {wireLength} {wireLength|byte|bytes} on the wire, payload of {payloadLength} {payloadLength|byte|bytes}",
     frameReceived:
-      "Frame received: {frame}, {wireLength} bytes on the wire, payload of {payloadLength} bytes",
+      "Frame received: {frame}, {wireLength} {wireLength|byte|bytes} on the wire, payload of {payloadLength} {payloadLength|byte|bytes}",
     received: "Message received from the client: {data}",
     sent: "Message sent back to the client: {data}",
     closed: "WebSocket connection closed!",
@@ -613,7 +619,7 @@ const english: Sentences = {
       "Lines left out of the log in the last {seconds} s, as there was too much traffic: {count}",
     draining: "Stopping in {ms} ms: /healthz answers 503 and new WebSockets are refused",
     totals:
-      "Totals: connections: {connections}, WebSockets: {sockets}, messages received: {received} ({receivedBytes} bytes, {receivedWire} on the wire), sent: {sent} ({sentBytes} bytes, {sentWire} on the wire), refusals: {refusals}",
+      "Totals: connections: {connections}, WebSockets: {sockets}, messages received: {received} ({receivedBytes} {receivedBytes|byte|bytes}, {receivedWire} on the wire), sent: {sent} ({sentBytes} {sentBytes|byte|bytes}, {sentWire} on the wire), refusals: {refusals}",
     restartToRenew: "restart the server to use the new certificate with --compression=off",
     certificateExpiring: 'The certificate "{path}" expires on {date}; {remedy}',
     certificateOfAuthority:
@@ -748,9 +754,11 @@ const english: Sentences = {
     insecure: "Warning: the server's certificate will not be verified (--insecure)",
     refusalBody: "Body of the response: {body}",
     pong: "Pong in {ms} ms",
-    frame: "{mark} {frame}, {wireLength} bytes on the wire, payload of {payloadLength} bytes",
-    statsSent: "Sent: {messages} messages, {bytes} as {wire}, {percent} %",
-    statsReceived: "Received: {messages} messages, {bytes} as {wire}, {percent} %",
+    frame:
+      "{mark} {frame}, {wireLength} {wireLength|byte|bytes} on the wire, payload of {payloadLength} {payloadLength|byte|bytes}",
+    statsSent: "Sent: {messages} {messages|message|messages}, {bytes} as {wire}, {percent} %",
+    statsReceived:
+      "Received: {messages} {messages|message|messages}, {bytes} as {wire}, {percent} %",
     statsNothingSent: "Sent: no messages",
     statsNothingReceived: "Received: no messages",
     statsUnknown: "Messages and bytes: Deno's own WebSocket does not count them",
@@ -789,7 +797,7 @@ const english: Sentences = {
         unsent: "messages not sent in time: {count}",
       },
       slow: "Limit not kept: p99 is {p99} ms, must be at most {max} ms (--max-p99)",
-      faulty: "Limit not kept: there are {count} errors, must be at most {max} (--max-errors)",
+      faulty: "Limit not kept: {count} {count|error|errors}, must be at most {max} (--max-errors)",
     },
     exitCodesTitle: "Exit codes:",
     exitCodes: {
@@ -1110,10 +1118,10 @@ const english: Sentences = {
     closedEarly: "the server closed the connection (code {code}{reason}) before it answered",
     noProtocol: "the server chose none of the subprotocols offered ({protocols})",
     noAddress: 'the name "{host}" has no IPv{family} address; check the URL and the DNS',
-    fewMessages: "{received} of {count} messages came in {ms} ms",
+    fewMessages: "{received} of {count} {count|message|messages} came in {ms} ms",
     notText: '"{path}" is no text in UTF-8; send it with --binary',
     longMessage:
-      'a message of "{path}" is over {max} bytes; raise it with --max-message-size, or use --binary',
+      'a message of "{path}" is over {max} {max|byte|bytes}; raise it with --max-message-size, or use --binary',
     messageUnreadable:
       'the file "{path}" cannot be read ({cause}); a leading @ of a text is written @@',
     fileUnreadable: 'the file "{path}" cannot be read ({cause})',
@@ -1152,7 +1160,25 @@ export function languageOf(args: string[], environment: string | undefined): Lan
 }
 
 /**
- * Fills the `{name}`s of a sentence.
+ * Chooses each `{name|one|other}` of a sentence by a number: the first form for 1, the second for any other.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { agree } from "./sentences.ts";
+ *
+ * assertEquals(agree("{n} {n|byte|bytes}", { n: 1 }), "{n} byte");
+ * ```
+ */
+export function agree(sentence: string, values: Record<string, unknown>): string {
+  return sentence.replace(
+    /\{(\w+)\|([^|}]*)\|([^|}]*)\}/g,
+    (_, name, one, other) => values[name] === 1 ? one : other,
+  );
+}
+
+/**
+ * Fills the `{name}`s of a sentence, and chooses its forms as {@linkcode agree} does.
  *
  * @example
  * ```ts
@@ -1163,5 +1189,8 @@ export function languageOf(args: string[], environment: string | undefined): Lan
  * ```
  */
 export function fill(sentence: string, values: Record<string, string | number>): string {
-  return sentence.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+  return agree(sentence, values).replace(
+    /\{(\w+)\}/g,
+    (whole, name) => String(values[name] ?? whole),
+  );
 }

@@ -178,7 +178,7 @@ onTerminal("client --interactive has colours and times, as far as they are wante
 
 /** What a command's line answers, in both languages. */
 const COMMANDS: [line: string, language: string, answer: RegExp][] = [
-  ["/stats", "en", /^Received: 1 messages, 7 B as \d+ B/],
+  ["/stats", "en", /^Received: 1 message, 7 B as \d+ B/],
   ["/stats", "pt-BR", /^Recebid.* 7 B/],
   ["/ping", "en", /^Pong in \d+(\.\d)? ms$/],
   ["/ping data", "pt-BR", /^Pong em \d+(\.\d)? ms$/],

@@ -333,8 +333,8 @@ once(
     assertEquals(code, 0);
     for (const line of [...stdout, ...stderr]) assertMatch(line, /^\d{4}-\d\d-\d\dT[\d:.]+Z \S/);
     const told = stderr.slice(-3).map((line) => line.replace(/^\S+ /, ""));
-    assertMatch(told[0]!, /^Sent: 1 messages, 5\.0 kB as \d+ B, [1-5] %$/);
-    assertMatch(told[1]!, /^Received: 1 messages, 5\.0 kB as \d+ B, [1-5] %$/);
+    assertMatch(told[0]!, /^Sent: 1 message, 5\.0 kB as \d+ B, [1-5] %$/);
+    assertMatch(told[1]!, /^Received: 1 message, 5\.0 kB as \d+ B, [1-5] %$/);
     assertMatch(told[2]!, /^Answers: p50 [\d.]+ ms, p99 [\d.]+ ms$/);
 
     const follow = ["--follow", "--ping=1", "--duration=2", "--json", "--stats", "--timestamps"];

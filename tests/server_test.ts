@@ -531,7 +531,7 @@ once("server.ts --log-level=debug says what an operator needs", async () => {
     await peer.ask("?");
   }
   const told = (line: string) =>
-    line.replace(/^.*: (.*), (\d+) bytes on .* (\d+) bytes$/, "$1 $2 $3");
+    line.replace(/^.*: (.*), (\d+) bytes on .* (\d+) bytes?$/, "$1 $2 $3");
   assertEquals(told(await stdout.match(/Frame received/)), "TEXT FIN 7 1");
   assertEquals(told(await stdout.match(/Frame sent/)), "TEXT FIN 22 20");
   assertEquals(told(await stdout.match(/Frame received/)), "CLOSE FIN 6 0");
@@ -548,7 +548,7 @@ once("server.ts --log-level=debug says what an operator needs", async () => {
   assertEquals([ending.code, ending.stderr], [0, []]);
   assertMatch(
     ending.stdout.at(-1)!,
-    /^Totals: connections: 3, WebSockets: 1, messages received: 1 \(1 bytes, \d+ on the wire\), sent: 1 \(20 bytes, \d+ on the wire\), refusals: 1$/,
+    /^Totals: connections: 3, WebSockets: 1, messages received: 1 \(1 byte, \d+ on the wire\), sent: 1 \(20 bytes, \d+ on the wire\), refusals: 1$/,
   );
 });
 

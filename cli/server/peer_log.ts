@@ -5,7 +5,7 @@
  */
 
 import { clientKey } from "../../transport/address.ts";
-import type { Sentences } from "../sentences.ts";
+import { agree, type Sentences } from "../sentences.ts";
 import type { Logger } from "./log.ts";
 import { LogLimit } from "./log_limit.ts";
 import { REPORT_MS } from "./tally.ts";
@@ -90,7 +90,7 @@ export class PeerLog {
     const length = (details?.data ?? details?.reason ?? "").length;
     if (length > LINE_LENGTH) this.#limit.charge(peer.address, Math.floor(length / LINE_LENGTH));
     const { name: client, connection } = peer;
-    this.#logger[level](this.#sentences[event], {
+    this.#logger[level](agree(this.#sentences[event], { ...details }), {
       event,
       client,
       ...(connection !== undefined && { connection }),

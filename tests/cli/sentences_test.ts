@@ -1,5 +1,5 @@
-import { assertEquals, assertNotEquals } from "@std/assert";
-import { fill, languageOf, LANGUAGES, sentencesIn } from "../../cli/sentences.ts";
+import { assertEquals, assertNotEquals, assertNotMatch } from "@std/assert";
+import { agree, fill, languageOf, LANGUAGES, sentencesIn } from "../../cli/sentences.ts";
 
 /** Every sentence in `sentences`, by its dotted name. */
 function sentencesOf(sentences: object, prefix = ""): [name: string, sentence: string][] {
@@ -88,4 +88,27 @@ Deno.test("fill() fills each placeholder once, and leaves unknown ones", () => {
   assertEquals(fill("{a} e {b} e {a}", { a: 1, b: "x" }), "1 e x e 1");
   assertEquals(fill("{a} {c}", { a: "{b}", b: "no" }), "{b} {c}");
   assertEquals(fill("{a}", { a: "$& $1" }), "$& $1");
+});
+
+Deno.test("fill() chooses the form that agrees with a number", () => {
+  const sentence = "{n} {n|message|messages}";
+  const filled = [0, 1, 2].map((n) => fill(sentence, { n }));
+  assertEquals(filled, ["0 messages", "1 message", "2 messages"]);
+  assertEquals(agree("{n}{n|| more}", { n: 1 }), "{n}");
+});
+
+Deno.test("sentencesIn() has a form for one of what it counts", () => {
+  const one = Object.fromEntries(
+    ["answered", "connections", "count", "max", "messages", "opened", "payloadLength", "received"]
+      .concat(["receivedBytes", "sent", "sentBytes", "unanswered", "unsent", "wireLength"])
+      .map((name) => [name, 1]),
+  );
+  const plural =
+    /\{\w+\} (?:não )?(?:messages|mensagens|bytes|errors|erros|\w+das)\b|de \{\w+\} \w+s\b/;
+  for (const language of LANGUAGES) {
+    const { server, client, failure } = sentencesIn(language);
+    for (const [name, sentence] of sentencesOf({ server, client, failure })) {
+      if (name !== "failure.manyRedirects") assertNotMatch(agree(sentence, one), plural, name);
+    }
+  }
 });

@@ -387,7 +387,7 @@ Deno.test("RequestHandler has frames told at debug alone, of a socket that can, 
   });
   assertEquals(fixture.out, [
     "#1 127.0.0.1:4000 Frame received: TEXT FIN RSV1, 31 bytes on the wire, payload of 64 bytes",
-    "#1 127.0.0.1:4000 Frame sent: PONG FIN, 3 bytes on the wire, payload of 1 bytes",
+    "#1 127.0.0.1:4000 Frame sent: PONG FIN, 3 bytes on the wire, payload of 1 byte",
   ]);
   for (let i = 0; i < 40_000; i++) onFrame(frame);
   assertEquals(fixture.out.length < 31_000, true);

@@ -62,7 +62,7 @@ Deno.test("brokenLimits() names each limit that was not kept", () => {
   assertEquals(broken({ "max-errors": 2 }), []);
   assertEquals(broken({ "max-p99": 99, "max-errors": 1 }), [
     ["max-p99", "Limit not kept: p99 is 99.007 ms, must be at most 99 ms (--max-p99)"],
-    ["max-errors", "Limit not kept: there are 2 errors, must be at most 1 (--max-errors)"],
+    ["max-errors", "Limit not kept: 2 errors, must be at most 1 (--max-errors)"],
   ]);
 });
 
