@@ -53,7 +53,7 @@ function shared(flag: Flag<number>): Flag<number> {
 
 /** A limit that the runtime's own server does not have: not with `--compression=off`. */
 function limit(flag: Flag<number>): Flag<number> {
-  return { ...flag, unless: ["compression", "off"] };
+  return { ...flag, unless: ["compression", "off"], mustHold: true };
 }
 
 const proxyList = list("ADDRESS", ",", (name) => {
@@ -103,8 +103,13 @@ const flags = {
     // Also several in one, as in the variable.
     parse: (texts) => proxyList.parse(texts.flatMap((text) => text.split(","))),
     unless: ["compression", "off"],
+    mustHold: true,
   } satisfies Flag<string[]>,
-  "proxy-protocol": { ...toggle(), unless: ["compression", "off"] } satisfies Flag<boolean>,
+  "proxy-protocol": {
+    ...toggle(),
+    unless: ["compression", "off"],
+    mustHold: true,
+  } satisfies Flag<boolean>,
   workers: { ...integer("N", 1, 1, 256), unless: ["mode", "interactive"] } satisfies Flag<number>,
   metrics: { ...metricsFlag, unless: ["compression", "off"] } satisfies typeof metricsFlag,
   drain: duration("ms", 0, 0, 600_000),

@@ -3,8 +3,8 @@
  *
  * A flag `--idle-timeout` may also be set as `WSS_IDLE_TIMEOUT`, if the program may read the environment;
  * the command line wins. The variable of a repeatable flag holds several values, separated by commas, or
- * by line ends if a value may contain commas. Nothing that is given is ignored in silence: what is empty,
- * malformed or without effect is refused.
+ * by line ends if a value may contain commas. What is empty, malformed or without effect is refused, but for
+ * variables of flags that the mode does not use: these are set for all runs, and ignored.
  *
  * @module
  */
@@ -36,6 +36,8 @@ export interface Flag<T> {
   with?: string | readonly string[];
   /** Other flags that cannot be given together with this one. */
   without?: string | readonly string[];
+  /** Present if users rely on the flag: without effect, its variable is refused too. */
+  mustHold?: boolean;
   /** Hides the secret in a refused text; absent if the flag holds no secret. */
   show?: (text: string) => string;
 }
@@ -256,17 +258,17 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
     throw new UsageError(fill(usage.unexpectedArgument, { argument: unwanted }));
   }
 
-  const values: Record<string, unknown> = { _: parsed._ };
-  const sources = new Map<string, string>();
-  const lastTexts = new Map<string, string | undefined>();
-  for (const name of names) {
-    const flag = flags[name]!;
-    const given = withValue.includes(name)
+  const given = new Map(names.map((name) => {
+    const texts = withValue.includes(name)
       ? parsed[name] as string[]
       : toggleTexts(name, args, parsed[name]);
-    const { source, texts, isDefault } = givenTexts(name, flag, given, environment);
-    if (!isDefault) sources.set(name, source);
-    lastTexts.set(name, texts.at(-1));
+    return [name, givenTexts(name, flags[name]!, texts, environment)];
+  }));
+  ignoreUnused(flags, given);
+
+  const values: Record<string, unknown> = { _: parsed._ };
+  for (const [name, { source, texts }] of given) {
+    const flag = flags[name]!;
     try {
       values[name] = flag.parse(texts);
     } catch (error) {
@@ -280,9 +282,9 @@ export function parseFlags<F extends Record<string, Flag<unknown>>>(
       }));
     }
   }
-  refuseWithoutEffect(flags, lastTexts, sources, sentences);
-  refuseCombinations(flags, lastTexts, sources, sentences);
-  refuseTooSmall(flags, values, sources, sentences);
+  refuseWithoutEffect(flags, given, sentences);
+  refuseCombinations(flags, given, sentences);
+  refuseTooSmall(flags, values, given, sentences);
   return values as Values<F> & { _: string[] };
 }
 
@@ -295,17 +297,67 @@ function refuseSeparated(args: string[], names: string[], { usage }: Sentences):
   if (isFlag && flag.startsWith("-")) throw new UsageError(fill(usage.separator, { flag }));
 }
 
+/** What is given for a flag. */
+interface Given {
+  /** The flag or the variable. */
+  source: string;
+  texts: string[];
+  by: "commandLine" | "environment" | "default";
+}
+
+/** What is given for each flag of the table. */
+type AllGiven = Map<string, Given>;
+
+/** Takes the default of each flag that the environment gives and this run does not use. */
+function ignoreUnused(flags: Record<string, Flag<unknown>>, given: AllGiven): void {
+  const excluding = (name: string, other: string) =>
+    namesOf(flags[name]!.without).includes(other) || namesOf(flags[other]!.without).includes(name);
+  const isUnused = (name: string) =>
+    uselessWith(flags[name]!, given) !== undefined || lacking(flags[name]!, given) !== undefined ||
+    [...given].some(([other, { by }]) => by === "commandLine" && excluding(name, other));
+  // A flag that is ignored may be the one that another needs.
+  for (let last = -1, count = 0; count !== last;) {
+    last = count;
+    for (const [name, { by }] of given) {
+      const flag = flags[name]!;
+      if (by !== "environment" || flag.mustHold || !isUnused(name)) continue;
+      given.set(name, defaultOf(name, flag));
+      count++;
+    }
+  }
+}
+
+/** The value of another flag with which a flag has no effect, if that is given. */
+function uselessWith({ unless }: Flag<unknown>, given: AllGiven): string | undefined {
+  const [other, ...texts] = unless ?? [];
+  return other && texts.find((text) => given.get(other)!.texts.at(-1) === text);
+}
+
+/** The flags of which a flag needs one, if none is given. */
+function lacking({ with: needed }: Flag<unknown>, given: AllGiven): string[] | undefined {
+  const names = namesOf(needed);
+  const isThere = (other: string) => {
+    const [flag, text] = other.split("=");
+    const { by, texts } = given.get(flag!)!;
+    return text === undefined ? by !== "default" : texts.at(-1) === text;
+  };
+  return names.length === 0 || names.some(isThere) ? undefined : names.map((name) => `--${name}`);
+}
+
+/** What the command line and the environment give. */
+function notDefaults(given: AllGiven): [name: string, source: string][] {
+  return [...given].flatMap(([name, { source, by }]) => by === "default" ? [] : [[name, source]]);
+}
+
 /** Refuses flags that have no effect: a user who sets a limit relies on it. */
 function refuseWithoutEffect(
   flags: Record<string, Flag<unknown>>,
-  lastTexts: Map<string, string | undefined>,
-  sources: Map<string, string>,
+  given: AllGiven,
   { usage }: Sentences,
 ): void {
-  const withoutEffect = [...sources].flatMap(([name, source]) => {
-    const [other, ...texts] = flags[name]!.unless ?? [];
-    const text = other && texts.find((text) => lastTexts.get(other) === text);
-    return text === undefined ? [] : [{ source, other: other!, text }];
+  const withoutEffect = notDefaults(given).flatMap(([name, source]) => {
+    const text = uselessWith(flags[name]!, given);
+    return text === undefined ? [] : [{ source, other: flags[name]!.unless![0], text }];
   });
   if (withoutEffect.length === 0) return;
   const { other, text } = withoutEffect[0]!;
@@ -319,21 +371,17 @@ function refuseWithoutEffect(
 /** Refuses flags that lack another one, and those that exclude one another. */
 function refuseCombinations(
   flags: Record<string, Flag<unknown>>,
-  lastTexts: Map<string, string | undefined>,
-  sources: Map<string, string>,
+  given: AllGiven,
   { usage }: Sentences,
 ): void {
+  const sources = new Map(notDefaults(given));
   for (const [name, source] of sources) {
-    const { with: needed, without: excluded } = flags[name]!;
-    const isThere = (other: string) => {
-      const [flag, text] = other.split("=");
-      return text === undefined ? sources.has(flag!) : lastTexts.get(flag!) === text;
-    };
-    if (needed !== undefined && !namesOf(needed).some(isThere)) {
-      const other = namesOf(needed).map((other) => `--${other}`).join(" | ");
-      throw new UsageError(fill(usage.incomplete, { flag: source, other }));
+    const others = lacking(flags[name]!, given);
+    if (others !== undefined) {
+      const details = { flag: source, other: others.join(" | ") };
+      throw new UsageError(fill(usage.incomplete, details));
     }
-    const other = namesOf(excluded).find((other) => sources.has(other));
+    const other = namesOf(flags[name]!.without).find((other) => sources.has(other));
     if (other !== undefined) {
       const details = { flag: source, other: sources.get(other)! };
       throw new UsageError(fill(usage.excluded, details));
@@ -349,13 +397,13 @@ function namesOf(names: string | readonly string[] = []): readonly string[] {
 function refuseTooSmall(
   flags: Record<string, Flag<unknown>>,
   values: Record<string, unknown>,
-  sources: Map<string, string>,
+  given: AllGiven,
   { usage, wanted }: Sentences,
 ): void {
   for (const [name, { atLeast }] of Object.entries(flags)) {
     if (atLeast === undefined || Number(values[name]) >= Number(values[atLeast])) continue;
     throw new UsageError(fill(usage.badValue, {
-      source: sources.get(name) ?? `--${name}`,
+      source: given.get(name)!.source,
       value: String(values[name]),
       wanted: fill(wanted.atLeast, { flag: `--${atLeast}`, min: Number(values[atLeast]) }),
     }));
@@ -377,8 +425,8 @@ function givenTexts(
   flag: Flag<unknown>,
   given: string[],
   environment: (variable: string) => string | undefined,
-): { source: string; texts: string[]; isDefault?: true } {
-  if (given.length > 0) return { source: `--${name}`, texts: given };
+): Given {
+  if (given.length > 0) return { source: `--${name}`, texts: given, by: "commandLine" };
 
   const variable = variableOf(name);
   const value = flag.hasVariable === false ? undefined : environment(variable);
@@ -387,12 +435,20 @@ function givenTexts(
       const texts = value.split(flag.separator).map((part) => part.trim()).filter(Boolean);
       // A variable without any value is an empty value, which most flags refuse: ignoring it would, for
       // instance, accept every origin.
-      return { source: variable, texts: texts.length === 0 ? [""] : texts };
+      return { source: variable, texts: texts.length === 0 ? [""] : texts, by: "environment" };
     }
-    return { source: variable, texts: [value] };
+    return { source: variable, texts: [value], by: "environment" };
   }
-  const texts = flag.fallback === undefined ? [] : [flag.fallback];
-  return { source: `--${name}`, texts, isDefault: true };
+  return defaultOf(name, flag);
+}
+
+/** What stands for a flag that is not given. */
+function defaultOf(name: string, { fallback }: Flag<unknown>): Given {
+  return {
+    source: `--${name}`,
+    texts: fallback === undefined ? [] : [fallback],
+    by: "default",
+  };
 }
 
 /** The error for a flag that is not in the table, with the one that was meant if one is near. */

@@ -731,8 +731,12 @@ once("client.ts takes its flags from the environment", async () => {
     WSS_JSON: "true",
     WSS_TIMEOUT: "1",
     WSS_LANG: "fr",
+    // Set for other modes, and for the server.
+    WSS_HISTORY_FILE: "history",
+    WSS_IDLE_TIMEOUT: "5",
+    WSS_CERT: "certs/server.crt",
   };
-  const args = [url, "--timeout=20000", "--lang=en"];
+  const args = [url, "--timeout=20000", "--lang=en", "--compression=off"];
   const { code, stdout } = await run("client", args, { cwd: folder.path, env });
   assertEquals([code, seen], [0, ["um, dois", "três"]]);
   for (const line of stdout) assertNotEquals(JSON.parse(line).event, undefined);

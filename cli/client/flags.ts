@@ -158,6 +158,7 @@ export const flags = {
   ipv6: { ...toggle("6"), without: ["proxy", "unix"], unless: NO_COMPRESSION },
   proxy: {
     ...optional("URL"),
+    mustHold: true,
     parse(texts: string[]) {
       const text = texts.at(-1);
       if (text !== undefined) checkProxy(text);

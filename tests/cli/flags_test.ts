@@ -253,7 +253,11 @@ Deno.test("parseFlags() refuses a flag that has no effect with another's value",
   const limited = {
     mode: oneOf("reply", "echo"),
     limit: { ...integer("N", 5, 1, 10), unless: ["mode", "echo"] as [string, string] },
-    size: { ...integer("N", 5, 1, 10), unless: ["mode", "echo"] as [string, string] },
+    size: {
+      ...integer("N", 5, 1, 10),
+      unless: ["mode", "echo"] as [string, string],
+      mustHold: true,
+    },
   };
   const parseLimited = (args: string[], environment: Record<string, string> = {}) =>
     parseFlags(limited, args, sentencesIn("en"), 0, (name) => environment[name]);
@@ -284,9 +288,9 @@ Deno.test("parseFlags() refuses a flag without the one that it needs, and with t
     parseFlags(table, args, sentencesIn("en"), 0, (name) => environment[name]);
   assertThrows(() => parse(["--cert=a"]), UsageError, "--cert has no effect without --key");
   assertThrows(
-    () => parse(["--unix=a"], { WSS_KEY: "b" }),
+    () => parse([], { WSS_UNIX: "a", WSS_KEY: "b" }),
     UsageError,
-    "--unix and WSS_KEY cannot be used together",
+    "WSS_UNIX and WSS_KEY cannot be used together",
   );
   assertEquals(parse(["--cert=a"], { WSS_KEY: "b" }).cert, "a");
   assertEquals(parse(["--unix=a"]).unix, "a");
@@ -294,6 +298,41 @@ Deno.test("parseFlags() refuses a flag without the one that it needs, and with t
     assertThrows(() => parse(args), UsageError, "--history has no effect without --mode=rooms");
   }
   assertEquals(parse(["--history=1"], { WSS_MODE: "rooms" }).history, "1");
+});
+
+Deno.test("parseFlags() ignores variables of flags that the mode does not use, whatever they hold", () => {
+  const table = {
+    mode: oneOf("reply", "rooms"),
+    reply: { ...value("TEXT", "no", notEmpty), unless: ["mode", "rooms"] as [string, string] },
+    history: { ...integer("N", 0, 0, 9), with: "mode=rooms" },
+    follow: toggle("f"),
+    interactive: { ...toggle(), without: "follow" },
+    pretty: { ...toggle(), with: "interactive" },
+    message: { ...list("TEXT", "\n"), without: "follow" },
+  };
+  const parse = (args: string[], environment: Record<string, string>) =>
+    parseFlags(table, args, sentencesIn("en"), 0, (name) => environment[name]);
+  const defaults = parse([], {});
+  const environment = { WSS_HISTORY: "x", WSS_PRETTY: "1", WSS_REPLY: "yes" };
+  assertEquals(parse([], environment), { ...defaults, reply: "yes" });
+  assertEquals(parse(["--mode=rooms"], { WSS_REPLY: "" }), { ...defaults, mode: "rooms" });
+  // The command line wins, whichever of the two names the other; `pretty` then has nothing to go with.
+  const modes = { WSS_INTERACTIVE: "1", WSS_PRETTY: "1", WSS_MESSAGE: "a" };
+  assertEquals(parse(["-f"], modes), { ...defaults, follow: true });
+  assertEquals(parse(["--message=a"], { WSS_FOLLOW: "1" }), { ...defaults, message: ["a"] });
+  assertThrows(() => parse(["--history=1"], {}), UsageError, "--history has no effect without");
+});
+
+Deno.test("parseFlags() refuses a variable that users rely on, where it would have no effect", () => {
+  const table = {
+    unix: { ...optional("PATH"), without: "proxy" },
+    proxy: { ...optional("URL"), mustHold: true },
+  };
+  assertThrows(
+    () => parseFlags(table, ["--unix=a"], sentencesIn("en"), 0, (name) => `${name}`),
+    UsageError,
+    "--unix and WSS_PROXY cannot be used together",
+  );
 });
 
 Deno.test("parseFlags() takes one of several flags that another needs, and refuses any it excludes", () => {
