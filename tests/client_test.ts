@@ -647,8 +647,11 @@ Deno.test("client.ts refuses what it does not understand", async () => {
     [["--message"], 'Falta o valor de "--message"; escreva --message=VALOR'],
     [["--cacert"], 'Falta o valor de "--cacert"; escreva --cacert=VALOR'],
     [["--cacert="], 'Valor inválido em --cacert: "", deve ser um texto não vazio'],
-    [["localhost:8443"], `Valor inválido em URL: "localhost:8443", ${url}`],
-    [["https://localhost/"], `Valor inválido em URL: "https://localhost/", ${url}`],
+    [
+      ["localhost:8443"],
+      `Valor inválido em URL: "localhost:8443", ${url}, talvez wss://localhost:8443`,
+    ],
+    [["ftp://localhost/"], `Valor inválido em URL: "ftp://localhost/", ${url}`],
     [["wss://localhost/#a"], `Valor inválido em URL: "wss://localhost/#***", ${url}`],
     [
       ["--timeout=0"],

@@ -21,10 +21,25 @@ export const MAX_REDIRECTS = 10;
 export function parseUrl(text: string, sentences: Sentences): URL {
   const url = URL.parse(text);
   if (url === null || !/^wss?:$/.test(url.protocol) || text.includes("#")) {
-    const details = { source: "URL", value: withoutSecrets(text), wanted: sentences.wanted.url };
+    const near = urlNear(text);
+    const wanted = near === undefined
+      ? sentences.wanted.url
+      : fill(sentences.wanted.urlNear, { near: withoutSecrets(near) });
+    const details = { source: "URL", value: withoutSecrets(text), wanted };
     throw new UsageError(fill(sentences.usage.badValue, details));
   }
   return url;
+}
+
+/** The URL that may be meant by one of a web page, or by a host without a scheme. */
+function urlNear(text: string): string | undefined {
+  if (/#|\s/.test(text)) return undefined;
+  const near = /^https?:\/\//i.test(text)
+    ? text.replace(/^http/i, "ws").replace(/^wss/i, "wss")
+    : /^(?:[a-z][\w+.-]*:)?\/|^$/i.test(text)
+    ? undefined
+    : `wss://${text}`;
+  return near && URL.canParse(near) ? near : undefined;
 }
 
 /** Hides the secrets of a URL, even of a malformed one. A token that contains `#` ends in the fragment. */

@@ -3,10 +3,12 @@ import { Refusal } from "../../../cli/client/refusal.ts";
 import {
   isRedirect,
   MAX_REDIRECTS,
+  parseUrl,
   redirectTarget,
   withoutSecrets,
 } from "../../../cli/client/url.ts";
 import { Failure } from "../../../cli/failure.ts";
+import { UsageError } from "../../../cli/flags.ts";
 import { sentencesIn } from "../../../cli/sentences.ts";
 
 const SENTENCES = sentencesIn("en");
@@ -14,6 +16,28 @@ const SENTENCES = sentencesIn("en");
 function redirect(location: string, status = 302): Refusal {
   return new Refusal("no", status, new Headers({ Location: location }), "");
 }
+
+Deno.test("parseUrl() suggests the URL that may be meant", () => {
+  const cases: [text: string, near: string | undefined][] = [
+    ["example.com", "wss://example.com"],
+    ["localhost:9312/ws", "wss://localhost:9312/ws"],
+    ["[::1]:9312", "wss://[::1]:9312"],
+    ["u:p@example.com/?token=s3cret", "wss://example.com/?token=***"],
+    ["http://example.com/a", "ws://example.com/a"],
+    ["HTTPS://u:p@example.com/", "wss://example.com/"],
+    ["https://", undefined],
+    ["ftp://example.com/", undefined],
+    ["/ws", undefined],
+    ["localhost:99999", undefined],
+    ["wss://example.com/#a", undefined],
+    ["two words", undefined],
+    ["", undefined],
+  ];
+  for (const [text, near] of cases) {
+    const { message } = assertThrows(() => parseUrl(text, SENTENCES), UsageError);
+    assertEquals(/, perhaps (.*)$/.exec(message)?.[1], near, message);
+  }
+});
 
 /** Where a redirect leads. */
 function target(from: string, location: string, count = 1): string {
