@@ -36,7 +36,7 @@ const portuguese = {
     left: 'Saiu da sala "{room}"',
     skipped: "Mensagens não enviadas nos últimos {seconds} s a quem as lê devagar demais: {count}",
     backplaneConnected: "Backplane conectado",
-    backplaneRefused: "O backplane recusa algo: {reason}",
+    backplaneRefused: "O backplane recusou um comando: {reason}",
     backplaneLost: "Backplane fora do ar, as salas seguem só neste servidor: {reason}",
     upgradeFailed: "Erro ao fazer upgrade para WebSocket: {reason}",
     readFailed: "Erro ao ler mensagem: {reason}",
@@ -439,11 +439,11 @@ const portuguese = {
     extensions: "Sec-WebSocket-Extensions não segue a gramática da RFC 6455",
     token: "falta o token, ou ele não é o certo",
     origin: "a origem {value} não é permitida",
-    rooms: "já há tantas salas quantas pode haver",
+    rooms: "o limite de salas (--max-rooms) foi atingido",
   },
   /** Why something was refused without a look at what it asks for. */
   refused: {
-    tooManyConnections: "há conexões demais",
+    tooManyConnections: "há conexões demais: --max-connections ou --max-per-address foi atingido",
     shuttingDown: "o servidor está encerrando",
     untrustedPeer: "não vem de um proxy de --trust-proxy",
     proxyHeader: "a conexão não começa com o cabeçalho PROXY ({cause})",
@@ -516,7 +516,7 @@ const portuguese = {
       "a assinatura do certificado do servidor não confere com a autoridade que ele nomeia; traga a cadeia certa para o servidor, ou a autoridade atual com --cacert",
     peerPurpose: "o certificado do servidor não é para servidores; peça um que o seja (serverAuth)",
     peerCertificate:
-      "o certificado do servidor não serve ({cause}); troque-o no servidor, ou aceite qualquer um com --insecure",
+      "o certificado do servidor não foi aceito ({cause}); troque-o no servidor, ou aceite qualquer um com --insecure",
     speaksTls: "o servidor fala TLS nessa porta; use wss:// em vez de ws://",
     notTls: "o servidor não fala TLS nessa porta; use ws:// em vez de wss://, ou outra porta",
     status: "o servidor respondeu HTTP {status} em vez de 101; {hint}",
@@ -547,13 +547,13 @@ const portuguese = {
       'o Deno não pode usar "{path}"; execute com --allow-read={path} --allow-write={path}',
     manyRedirects: "o servidor redireciona mais de {max} vezes; confira a URL",
     strangeRedirect:
-      'o servidor redireciona para "{location}", que não é de um WebSocket; confira a URL',
+      'o servidor redireciona para "{location}", que não é a URL de um WebSocket; confira a URL',
     redirectWithoutTls:
       'o servidor redireciona para "{location}", sem TLS; use essa URL se confia na rede',
     notWebSocket: "o servidor não completou o handshake WebSocket ({cause})",
     timeout: "sem resposta de {host} em {ms} ms; aumente com --timeout",
     noAnswer: "nenhuma resposta em {ms} ms; aumente com --timeout",
-    noClose: "o servidor não confirmou o encerramento em {ms} ms",
+    noClose: "o servidor não confirmou o encerramento em {ms} ms; aumente com --timeout",
     closedEarly: "o servidor encerrou a conexão (código {code}{reason}) antes de responder",
     noProtocol: "o servidor não escolheu nenhum dos subprotocolos oferecidos ({protocols})",
     noAddress: 'o nome "{host}" não tem endereço IPv{family}; confira a URL e o DNS',
@@ -607,7 +607,7 @@ const english: Sentences = {
     left: 'Left room "{room}"',
     skipped: "Messages not sent in the last {seconds} s to those who read too slowly: {count}",
     backplaneConnected: "Backplane connected",
-    backplaneRefused: "The backplane refuses something: {reason}",
+    backplaneRefused: "The backplane refused a command: {reason}",
     backplaneLost: "Backplane away, rooms go on on this server alone: {reason}",
     upgradeFailed: "Error upgrading to WebSocket: {reason}",
     readFailed: "Error reading message: {reason}",
@@ -1004,10 +1004,11 @@ const english: Sentences = {
     extensions: "Sec-WebSocket-Extensions does not follow the grammar of RFC 6455",
     token: "the token is missing or not the right one",
     origin: "the origin {value} is not allowed",
-    rooms: "there are as many rooms as there may be",
+    rooms: "the limit of rooms (--max-rooms) is reached",
   },
   refused: {
-    tooManyConnections: "there are too many connections",
+    tooManyConnections:
+      "there are too many connections: --max-connections or --max-per-address is reached",
     shuttingDown: "the server is stopping",
     untrustedPeer: "it does not come from a proxy of --trust-proxy",
     proxyHeader: "the connection does not begin with the PROXY header ({cause})",
@@ -1079,7 +1080,7 @@ const english: Sentences = {
       "the signature of the server's certificate is not that of the authority it names; bring the right chain to the server, or the authority of today with --cacert",
     peerPurpose: "the server's certificate is not for servers; ask for one that is (serverAuth)",
     peerCertificate:
-      "the server's certificate will not do ({cause}); replace it on the server, or accept any with --insecure",
+      "the server's certificate is not accepted ({cause}); replace it on the server, or accept any with --insecure",
     speaksTls: "the server speaks TLS on that port; use wss:// instead of ws://",
     notTls:
       "the server does not speak TLS on that port; use ws:// instead of wss://, or another port",
@@ -1110,13 +1111,13 @@ const english: Sentences = {
     unixNotAllowed: 'Deno may not use "{path}"; run with --allow-read={path} --allow-write={path}',
     manyRedirects: "the server redirects more than {max} times; check the URL",
     strangeRedirect:
-      'the server redirects to "{location}", which is of no WebSocket; check the URL',
+      'the server redirects to "{location}", which is not the URL of a WebSocket; check the URL',
     redirectWithoutTls:
       'the server redirects to "{location}", without TLS; use that URL if you trust the network',
     notWebSocket: "the server did not complete the WebSocket handshake ({cause})",
     timeout: "no answer from {host} in {ms} ms; raise it with --timeout",
     noAnswer: "no answer in {ms} ms; raise it with --timeout",
-    noClose: "the server did not confirm the close in {ms} ms",
+    noClose: "the server did not confirm the close in {ms} ms; raise it with --timeout",
     closedEarly: "the server closed the connection (code {code}{reason}) before it answered",
     noProtocol: "the server chose none of the subprotocols offered ({protocols})",
     noAddress: 'the name "{host}" has no IPv{family} address; check the URL and the DNS',

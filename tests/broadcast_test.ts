@@ -95,7 +95,7 @@ onEachTransport("server.ts --max-rooms refuses one more room with 503", async ({
     await using _two = (await join(server, "/a")).peer;
     const { status, headers, body } = await ask(server, handshake("/ws/b"));
     assertEquals([status, headers.get("Retry-After")], [503, "5"]);
-    assertMatch(body, /there are as many rooms as there may be\.$/m);
+    assertMatch(body, /the limit of rooms \(--max-rooms\) is reached\.$/m);
   }
   for (let i = 0; i < 2; i++) await server.program.stdout.match(/"event":"left"/);
   await using _three = (await join(server, "/b")).peer;

@@ -561,7 +561,7 @@ onEachTransport("client.ts --timeout bounds the wait for the close", async ({ fl
     stdout: [`Conectando a ${url}`, "Mensagem recebida do servidor: ok"],
     stderr: [
       "Mensagem enviada para o servidor: Olá, servidor WebSocket!",
-      "Erro ao encerrar a conexão: o servidor não confirmou o encerramento em 1000 ms",
+      "Erro ao encerrar a conexão: o servidor não confirmou o encerramento em 1000 ms; aumente com --timeout",
     ],
   });
 });

@@ -171,5 +171,7 @@ async function readHead(
       reader.release();
     }
   }
-  throw new HandshakeError("Cannot open WebSocket: server does not come to the point");
+  throw new HandshakeError(
+    `Cannot open WebSocket: server sent over ${MAX_INTERIM} interim responses (1xx)`,
+  );
 }

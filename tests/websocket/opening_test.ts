@@ -302,3 +302,9 @@ Deno.test("HandshakeError of a response that was not read has no status, no head
   assertInstanceOf(error, HandshakeError);
   assertEquals([error.status, [...error.headers], error.body], [undefined, [], ""]);
 });
+
+Deno.test("WebSocket gives up a server that sends interim responses alone", async () => {
+  await using server = await answering("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(11), false);
+  const { message } = await failure(server.url);
+  assertEquals(message, "Cannot open WebSocket: server sent over 10 interim responses (1xx)");
+});

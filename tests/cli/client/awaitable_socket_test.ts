@@ -126,7 +126,7 @@ Deno.test("AwaitableSocket.close() fails when the peer does not close, or not cl
   await assertRejects(
     () => awaitable.close(),
     Failure,
-    "the server did not confirm the close in 20 ms",
+    "the server did not confirm the close in 20 ms; raise it with --timeout",
   );
   const { socket, awaitable: lost } = converse();
   const closing = lost.close();

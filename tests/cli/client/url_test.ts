@@ -64,9 +64,9 @@ Deno.test("redirectTarget() refuses to go on without TLS, to what is no WebSocke
   const cases: [from: string, location: string, count: number, message: string][] = [
     ["wss://a/", "ws://a/?token=s3cret", 1, 'redirects to "ws://a/?token=***", without TLS'],
     ["wss://a/", "http://a/", 1, 'redirects to "http://a/", without TLS'],
-    ["ws://a/", "ftp://a/", 1, 'redirects to "ftp://a/", which is of no WebSocket'],
-    ["ws://a/", "http://[", 1, 'redirects to "http://[", which is of no WebSocket'],
-    ["ws://a/", "javascript:alert(1)", 1, "which is of no WebSocket"],
+    ["ws://a/", "ftp://a/", 1, 'redirects to "ftp://a/", which is not the URL of a WebSocket'],
+    ["ws://a/", "http://[", 1, 'redirects to "http://[", which is not the URL of a WebSocket'],
+    ["ws://a/", "javascript:alert(1)", 1, "which is not the URL of a WebSocket"],
     ["ws://a/", "/", MAX_REDIRECTS + 1, "redirects more than 10 times; check the URL"],
   ];
   for (const [from, location, count, message] of cases) {

@@ -283,7 +283,7 @@ Deno.test("RequestHandler answers 503 with Retry-After if its mode lets nobody i
   assertEquals([response.status, response.headers.get("Retry-After")], [503, "5"]);
   assertEquals(
     await response.text(),
-    "Cannot upgrade to WebSocket: there are as many rooms as there may be.\n",
+    "Cannot upgrade to WebSocket: the limit of rooms (--max-rooms) is reached.\n",
   );
   assertEquals(fixture.sockets, []);
 });
@@ -425,7 +425,7 @@ Deno.test("RequestHandler.refused() says at debug why something was refused, wit
       "the client does not speak TLS, as with ws:// in place of wss://",
     ],
     ["tlsHandshake", "peer\x1b", "the TLS handshake failed (peer\\u{1b})"],
-    ["tooManyConnections", "", "there are too many connections"],
+    ["tooManyConnections", "", sentencesIn("en").refused.tooManyConnections],
     [
       "badRequest",
       "Cannot read request: it is malformed",
