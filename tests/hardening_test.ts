@@ -72,6 +72,20 @@ once(
   },
 );
 
+once(
+  "server.ts --compression=off tells that a renewed certificate needs another start",
+  async () => {
+    await using folder = await certificatesFolder();
+    const flags = ["--compression=off", "--lang=en"];
+    await using server = await startServer(flags, { cwd: folder.path });
+    await writeCertificates(`${folder.path}/certs`, await generateCertificates());
+    assertEquals(
+      await server.program.stderr.next(),
+      "The old certificate is kept: restart the server to use the new certificate with --compression=off",
+    );
+  },
+);
+
 /** Run before the server, prints what it may do: at its start, and when it exits. */
 const PERMISSIONS_PROBE = `
   const descriptors = [

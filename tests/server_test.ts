@@ -879,6 +879,24 @@ onEachTransport("server.ts tells why it cannot listen", async ({ flags }) => {
   );
 });
 
+once("server.ts tells that the task may not reach a backplane, or has not its client", async () => {
+  await using folder = await certificatesFolder();
+  const start = (url: string) =>
+    run("serve", ["--port=0", "--mode=broadcast", `--backplane=${url}`], { cwd: folder.path });
+  assertEquals(
+    await start("nats://192.0.2.1"),
+    startFailure(
+      'o Deno não pode conectar-se a "192.0.2.1:4222"; use deno task serve:backplane, ou --allow-net=192.0.2.1:4222',
+    ),
+  );
+  const { code, stderr } = await start("nats://127.0.0.1");
+  assertEquals(code, 1);
+  assertMatch(
+    stderr[0]!,
+    /: não foi possível carregar o backplane \(.+\); use deno task serve:backplane$/,
+  );
+});
+
 once("server.ts tells what is wrong with its certificate", async () => {
   await using folder = await certificatesFolder();
   const certs = `${folder.path}/certs`;
