@@ -148,9 +148,14 @@ onBoth("dial() explains the status that refused the handshake", async (compressi
     401: "it wants credentials, send them with --header",
     403: "it refuses this client or this origin",
     404: "check the path of the URL",
-    426: "it speaks another version of the protocol",
-    500: other,
+    418: other,
+    426:
+      "a proxy on the way may have taken out the header Upgrade, or it speaks another version of the protocol",
+    429: "it gets too many requests, try again later",
+    500: "it failed; its log says why",
+    502: "a proxy on the way does not reach the server",
     503: "it is at its limit or stopping, try again later",
+    504: "a proxy on the way gets no answer from the server",
   };
   for (const [status, hint] of Object.entries(hints)) {
     for (const url of [`ws://127.0.0.1:${plain.addr.port}/`, `wss://127.0.0.1:${tls.port}/`]) {
