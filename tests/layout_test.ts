@@ -63,7 +63,7 @@ const ARROWS: Record<string, { rooms: string[]; node: string[] }> = {
   "protocol": { rooms: ["protocol"], node: ["zlib"] },
   "transport": {
     rooms: ["transport", "protocol"],
-    node: ["buffer", "crypto", "http", "net", "stream", "tls"],
+    node: ["buffer", "crypto", "http", "net", "stream", "tls", "util"],
   },
   "websocket": { rooms: ["websocket", "transport", "protocol"], node: [] },
   // The types of what a program has of a `node:http` server.

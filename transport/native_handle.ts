@@ -28,7 +28,7 @@
 import type { Server, Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import { type Connection, fail, type Receiver, tell } from "./connection.ts";
-import { buffer, process } from "./node.ts";
+import { buffer, process, util } from "./node.ts";
 
 /** A native stream handle. */
 interface Handle {
@@ -223,8 +223,10 @@ class NativeConnection implements Connection {
   }
 }
 
+/** Says which error of the system a status stands for, such as `ECONNRESET`. */
 function lost(status: number): Error {
-  return new Error(`Connection lost: the network reported error ${status}`);
+  const name = util().getSystemErrorName(status) ?? `error ${status}`;
+  return new Error(`Connection lost: the network reported ${name}`);
 }
 
 function onRead(this: Handle): void {
@@ -322,7 +324,7 @@ function readIntoStream(socket: Socket, handle: Handle): void {
       socket.push(null);
       socket.read(0);
     } else if (count < 0) {
-      socket.destroy(new Error(`Connection lost: the network reported error ${count}`));
+      socket.destroy(lost(count));
     }
   };
 }

@@ -11,6 +11,7 @@ import type * as Http from "node:http";
 import type * as Net from "node:net";
 import type * as Stream from "node:stream";
 import type * as Tls from "node:tls";
+import type * as Util from "node:util";
 
 /** What is used of the global `process`, which needs no import. */
 interface Process {
@@ -20,6 +21,7 @@ interface Process {
   getBuiltinModule(name: "node:net"): typeof Net;
   getBuiltinModule(name: "node:stream"): typeof Stream;
   getBuiltinModule(name: "node:tls"): typeof Tls;
+  getBuiltinModule(name: "node:util"): typeof Util;
   /** Deprecated in Node; missing where a runtime has dropped it. */
   binding?(name: "stream_wrap"): unknown;
 }
@@ -57,4 +59,9 @@ export function stream(): typeof Stream {
 /** `node:tls`. */
 export function tls(): typeof Tls {
   return process().getBuiltinModule("node:tls");
+}
+
+/** `node:util`. */
+export function util(): typeof Util {
+  return process().getBuiltinModule("node:util");
 }

@@ -578,7 +578,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     const error = new ProtocolError(
       CloseCode.TRY_AGAIN_LATER,
       "OUT_OF_MEMORY",
-      "Cannot go on: this connection holds the most of the memory that all may hold",
+      "Cannot go on: the memory for all connections is used up, and this one holds the most",
     );
     // A peer that does not take what it is sent will not take a Close frame either.
     if (this.unsent > this.limits.highWaterMark) this.fail(error);

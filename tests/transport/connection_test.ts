@@ -2,7 +2,7 @@
  * What a connection promises, over each network, by the native handle and by the public stream.
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { granted } from "../programs.ts";
 import {
   connectionFrom,
@@ -233,6 +233,7 @@ onEachWay(
       assertEquals(end.calls.filter((call) => call === "close").length, 1);
       assertEquals(end.calls.at(-1), "close");
       assertEquals(end.error instanceof Error, writes);
+      if (writes) assertMatch((end.error as Error).message, /\b(?:ECONNRESET|EPIPE)$/);
     }
   },
 );
