@@ -5,6 +5,7 @@
  * @module
  */
 
+import "./wrong_start.ts";
 import { checkUpgrade, prepare, serve, type ServeHandlerInfo, upgradeWebSocket } from "../mod.ts";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";

@@ -2,10 +2,10 @@
  * A chat: rooms, names, who is there, the latest messages, and pages that come back by themselves. Run it by
  * `deno task example:chat`. Servers with the same `CHAT_BACKPLANE`, such as `nats://127.0.0.1`, share their rooms.
  *
- * Messages are delivered at most once, so a server tells every two seconds who is there, and a page forgets one that
- * it has not heard for six.
+ * Messages are delivered at most once, so who is there is told every two seconds, and forgotten after six.
  */
 
+import "../wrong_start.ts";
 import { checkUpgrade, serve, upgradeWebSocket, type WebSocket } from "../../mod.ts";
 import { Topics, type TopicSocket, topicToken } from "../../topics.ts";
 

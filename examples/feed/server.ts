@@ -9,6 +9,7 @@
  * @module
  */
 
+import "../wrong_start.ts";
 import { checkUpgrade, serve, upgradeWebSocket } from "../../mod.ts";
 import { Topics } from "../../topics.ts";
 
