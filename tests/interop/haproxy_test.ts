@@ -3,6 +3,7 @@ import { certificatesFolder, RUNNABLE, startServer } from "../programs.ts";
 import { succeeds } from "./peer.ts";
 import {
   type Front,
+  HAPROXY,
   type Kind,
   PROXY_ADDRESS,
   ReverseProxy,
@@ -10,9 +11,7 @@ import {
   testProxyProtocol,
 } from "./reverse_proxy.ts";
 
-const FILE = "/usr/sbin/haproxy";
-
-const ignore = !RUNNABLE || Deno.build.os !== "linux" || !await succeeds(FILE, ["-v"]);
+const ignore = !RUNNABLE || Deno.build.os !== "linux" || !await succeeds(HAPROXY.file, ["-v"]);
 
 function section(front: Front, index: number, folder: string, more: string): string {
   const { port, secure, to, toSecure, proxyProtocol } = front;
@@ -39,7 +38,7 @@ backend back${index}
 /** @param more Lines of the backend that have it check the server's health. */
 function haproxy(more = ""): Kind {
   return {
-    name: "haproxy",
+    ...HAPROXY,
     config: (folder, fronts, idleMs) => `
 global
   log stderr format raw local0 info
@@ -54,28 +53,6 @@ defaults
   timeout server 60s
   timeout tunnel ${idleMs}ms
 ${fronts.map((front, index) => section(front, index, folder, more)).join("\n")}`,
-    // As a service runs it: a master, which replaces its worker at a reload.
-    command: (path, control) => [
-      FILE,
-      ["-W", "-db", "-S", `127.0.0.1:${control}`, "-f", path],
-    ],
-    ready: /Loading success/,
-    // The master starts itself anew once its worker has started, and hears no signal until then.
-    async hears(control) {
-      for (;;) {
-        try {
-          using master = await Deno.connect({ hostname: "127.0.0.1", port: control });
-          await master.write(new TextEncoder().encode("show version\n"));
-          if (await master.read(new Uint8Array(4096)) !== null) return;
-        } catch (error) {
-          const { ConnectionRefused, ConnectionReset } = Deno.errors;
-          if (!(error instanceof ConnectionRefused || error instanceof ConnectionReset)) {
-            throw error;
-          }
-        }
-      }
-    },
-    reload: "SIGUSR2",
   };
 }
 

@@ -5,17 +5,17 @@ import {
   backend,
   type Front,
   type Kind,
+  NGINX,
+  NGINX_STREAM_MODULE,
+  nginxConfig,
   PROXY_ADDRESS,
   ReverseProxy,
   testProxy,
   testProxyProtocol,
 } from "./reverse_proxy.ts";
 
-const FILE = "/usr/sbin/nginx";
-const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
-
-const ignore = !RUNNABLE || Deno.build.os !== "linux" || !await succeeds(FILE, ["-v"]);
-const ignoreStream = ignore || !await succeeds("/usr/bin/test", ["-e", STREAM_MODULE]);
+const ignore = !RUNNABLE || Deno.build.os !== "linux" || !await succeeds(NGINX.file, ["-v"]);
+const ignoreStream = ignore || !await succeeds("/usr/bin/test", ["-e", NGINX_STREAM_MODULE]);
 
 /** As its documentation has it for WebSocket. */
 function httpServer({ port, secure, to, toSecure }: Front, idleMs: number): string {
@@ -53,47 +53,32 @@ function streamServer({ port, secure, to, toSecure }: Front): string {
   }`;
 }
 
-const NGINX: Kind = {
-  name: "nginx",
+const nginx: Kind = {
+  ...NGINX,
   config(folder, fronts, idleMs) {
     const tls = `
   ssl_certificate ${folder}/certs/server.crt;
   ssl_certificate_key ${folder}/certs/server.key;`;
     const streams = fronts.filter(({ proxyProtocol }) => proxyProtocol !== undefined);
     const https = fronts.filter(({ proxyProtocol }) => proxyProtocol === undefined);
-    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-      .map((name) => `  ${name}_temp_path ${folder}/${name};`).join("\n");
-    return `
-${streams.length > 0 ? `load_module ${STREAM_MODULE};` : ""}
-${Deno.statSync(folder).uid === 0 ? "user root root;" : ""}
-daemon off;
-worker_processes 1;
-pid ${folder}/nginx.pid;
-error_log stderr notice;
-events {}
-http {
-  access_log off;
-${temporary}
+    return nginxConfig(
+      folder,
+      `
   map $http_upgrade $connection_upgrade { default upgrade; '' close; }${tls}
   proxy_ssl_verify on;
   proxy_ssl_name localhost;
   proxy_ssl_trusted_certificate ${folder}/certs/ca.crt;
-${https.map((front) => httpServer(front, idleMs)).join("\n")}
-}
-${
+${https.map((front) => httpServer(front, idleMs)).join("\n")}`,
       streams.length === 0 ? "" : `
 stream {${tls}
 ${streams.map(streamServer).join("\n")}
-}`
-    }`;
+}`,
+    );
   },
-  command: (path) => [FILE, ["-e", "stderr", "-c", path]],
-  ready: /start worker process \d/,
-  reload: "SIGHUP",
 };
 
-testProxy(NGINX, ignore);
-testProxyProtocol(NGINX, 1, ignoreStream);
+testProxy(nginx, ignore);
+testProxyProtocol(nginx, 1, ignoreStream);
 
 Deno.test({
   name: "serve() behind nginx answers its HTTP/1.0",
@@ -101,7 +86,7 @@ Deno.test({
   async fn() {
     await using server = await backend(false);
     const { port } = server.addr;
-    await using proxy = await ReverseProxy.start(NGINX, [
+    await using proxy = await ReverseProxy.start(nginx, [
       { secure: false, to: port, toSecure: false },
     ]);
     const response = await fetch(`${proxy.url().replace("ws", "http")}plain/a`);

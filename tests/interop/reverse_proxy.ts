@@ -55,6 +55,71 @@ export interface Kind {
   reload: Deno.Signal;
 }
 
+/** Where Debian has nginx's module for TCP. */
+export const NGINX_STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/** How nginx is run, but for its configuration. */
+export const NGINX = {
+  name: "nginx",
+  file: "/usr/sbin/nginx",
+  command: (path) => ["/usr/sbin/nginx", ["-e", "stderr", "-c", path]],
+  ready: /start worker process \d/,
+  reload: "SIGHUP",
+} satisfies Omit<Kind, "config"> & { file: string };
+
+/**
+ * A whole configuration of nginx, for the foreground, that writes nowhere but into the folder.
+ *
+ * @param http What stands in the section `http`.
+ * @param stream The section `stream`, if there is one.
+ */
+export function nginxConfig(folder: string, http: string, stream = ""): string {
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((name) => `  ${name}_temp_path ${folder}/${name};`).join("\n");
+  return `
+${stream === "" ? "" : `load_module ${NGINX_STREAM_MODULE};`}
+${Deno.statSync(folder).uid === 0 ? "user root root;" : ""}
+daemon off;
+worker_processes 1;
+pid ${folder}/nginx.pid;
+error_log stderr notice;
+events {}
+http {
+  access_log off;
+${temporary}
+${http}
+}
+${stream}`;
+}
+
+/** How haproxy is run, but for its configuration. */
+export const HAPROXY = {
+  name: "haproxy",
+  file: "/usr/sbin/haproxy",
+  // As a service runs it: a master, which replaces its worker at a reload.
+  command: (path, control) => [
+    "/usr/sbin/haproxy",
+    ["-W", "-db", "-S", `127.0.0.1:${control}`, "-f", path],
+  ],
+  ready: /Loading success/,
+  // The master starts itself anew once its worker has started, and hears no signal until then.
+  async hears(control) {
+    for (;;) {
+      try {
+        using master = await Deno.connect({ hostname: "127.0.0.1", port: control });
+        await master.write(new TextEncoder().encode("show version\n"));
+        if (await master.read(new Uint8Array(4096)) !== null) return;
+      } catch (error) {
+        const { ConnectionRefused, ConnectionReset } = Deno.errors;
+        if (!(error instanceof ConnectionRefused || error instanceof ConnectionReset)) {
+          throw error;
+        }
+      }
+    }
+  },
+  reload: "SIGUSR2",
+} satisfies Omit<Kind, "config"> & { file: string };
+
 /** A proxy that runs. */
 export class ReverseProxy implements AsyncDisposable {
   readonly #program: Program;
