@@ -63,3 +63,8 @@ declare module "@std/text/closest-string" {
 declare module "@std/text/levenshtein-distance" {
   export function levenshteinDistance(a: string, b: string): number;
 }
+
+declare module "@std/yaml" {
+  /** The documents of a text, in order. */
+  export function parseAll(content: string): unknown;
+}
