@@ -7,7 +7,7 @@ import type { IncomingMessage } from "node:http";
 import { get } from "node:https";
 import { connect } from "node:net";
 import { generateCertificates } from "../../certs/generate.ts";
-import type { WebSocket } from "../../mod.ts";
+import { WebSocket } from "../../mod.ts";
 import { succeeds } from "../interop/peer.ts";
 import {
   HAPROXY,
@@ -31,7 +31,7 @@ import {
   startServer,
   stop,
 } from "../programs.ts";
-import { closed, next, opened } from "../websocket/peers.ts";
+import { closed, next } from "../websocket/peers.ts";
 
 const document = RUNNABLE ? await Deno.readTextFile(projectPath("docs/deploy.md")) : "";
 
@@ -56,7 +56,7 @@ const CLIENT = "::1";
 
 /** An open client of ours. */
 async function open(port: number, host = "127.0.0.1"): Promise<WebSocket> {
-  return await opened(`wss://localhost:${port}/ws`, {
+  const socket = new WebSocket(`wss://localhost:${port}/ws`, {
     caCerts: [(await developmentCertificates()).ca],
     async connect() {
       const socket = connect({ host, port });
@@ -64,6 +64,11 @@ async function open(port: number, host = "127.0.0.1"): Promise<WebSocket> {
       return socket;
     },
   });
+  const opened = Promise.withResolvers<void>();
+  socket.onopen = () => opened.resolve();
+  socket.onerror = (event) => opened.reject((event as ErrorEvent).error);
+  await opened.promise;
+  return socket;
 }
 
 /** Sends a message that is worth compressing, and awaits the answer. */
