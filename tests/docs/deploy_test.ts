@@ -435,12 +435,12 @@ once("The container of docs/deploy.md serves, is probed, renews and leaves", asy
   }
 
   const [mount] = container!.volumeMounts;
-  const words = wordsOf(instruction("CMD")).map((word) =>
-    word.replaceAll("/app", clone.path).replaceAll(mount!.mountPath, volume.path)
-  );
+  const here = (word: string) =>
+    word.replaceAll(instruction("WORKDIR"), clone.path).replaceAll(mount!.mountPath, volume.path);
   const port = freePort();
   const settings = instructions().filter(([name]) => name === "ENV")
-    .map(([, text]) => text.split("=") as [string, string]);
+    .map(([, text]) => here(text).split("=") as [string, string]);
+  const words = wordsOf(instruction("CMD")).map(here);
   await using program = new Program(Deno.execPath(), words, {
     cwd: clone.path,
     env: {
