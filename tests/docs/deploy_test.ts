@@ -106,6 +106,8 @@ interface Proxy {
   kind: Kind;
   /** A line that says that it has found the server healthy. */
   healthy?: RegExp;
+  /** Whether it finds another server for a client that one refuses. */
+  finds?: true;
 }
 
 const onLinux = RUNNABLE && Deno.build.os === "linux";
@@ -122,15 +124,17 @@ const PROXIES: Proxy[] = [
   {
     name: "nginx",
     tls: "ends",
+    finds: true,
     ignore: !hasNginx,
     kind: {
       ...NGINX,
-      config: (folder, [front]) =>
+      config: (folder, [front, other]) =>
         nginxConfig(
           folder,
           replaced(block("nginx"), {
             "listen 443": `listen [${CLIENT}]:${front!.port}`,
             "127.0.0.1:8443": `127.0.0.1:${front!.to}`,
+            "127.0.0.1:8444": `127.0.0.1:${other!.to}`,
             "/etc/ssl/example.com": `${folder}/certs/server`,
             "/opt/permessage-deflate": folder,
           }),
@@ -157,15 +161,17 @@ const PROXIES: Proxy[] = [
   {
     name: "haproxy",
     tls: "ends",
+    finds: true,
     ignore: !hasHaproxy,
     healthy: /^Health check .* succeeded.*code: 200/,
     kind: {
       ...HAPROXY,
-      config: (folder, [front]) =>
+      config: (folder, [front, other]) =>
         replaced(block("haproxy"), {
           "maxconn 20000": "maxconn 100",
           "bind :443": `bind [${CLIENT}]:${front!.port}`,
           "127.0.0.1:8443": `127.0.0.1:${front!.to}`,
+          "127.0.0.1:8444": `127.0.0.1:${other!.to}`,
           "/etc/haproxy/example.com.pem": `${folder}/all.pem`,
           "/opt/permessage-deflate": folder,
         }),
@@ -178,11 +184,12 @@ const PROXIES: Proxy[] = [
     healthy: /^Health check .* succeeded.*code: 200/,
     kind: {
       ...HAPROXY,
-      config: (_folder, [front]) =>
+      config: (_folder, [front, other]) =>
         replaced(haproxyDefaults() + block("haproxy tcp"), {
           "maxconn 20000": "maxconn 100",
           "bind :443": `bind [${CLIENT}]:${front!.port}`,
           "127.0.0.1:8443": `127.0.0.1:${front!.to}`,
+          "127.0.0.1:8444": `127.0.0.1:${other!.to}`,
         }),
     },
   },
@@ -192,7 +199,7 @@ const PROXIES: Proxy[] = [
     ignore: !hasCaddy,
     kind: {
       name: "Caddy",
-      config: (folder, [front]) =>
+      config: (folder, [front, other]) =>
         `{
 	admin off
 	auto_https disable_redirects
@@ -201,6 +208,7 @@ const PROXIES: Proxy[] = [
 ` + replaced(block("caddyfile"), {
           "example.com {": `https://localhost:${front!.port} {`,
           "127.0.0.1:8443": `127.0.0.1:${front!.to}`,
+          "127.0.0.1:8444": `127.0.0.1:${other!.to}`,
           "/etc/ssl/example.com": `${folder}/certs/server`,
           "/opt/permessage-deflate": folder,
         }),
@@ -211,6 +219,12 @@ const PROXIES: Proxy[] = [
   },
 ];
 
+/** Starts a proxy in front of two servers. */
+function startProxy(kind: Kind, ...servers: { port: number }[]): Promise<ReverseProxy> {
+  const fronts = servers.map(({ port }) => ({ secure: true, to: port, toSecure: true }));
+  return ReverseProxy.start(kind, fronts);
+}
+
 for (const { name, tls, ignore, kind, healthy } of PROXIES) {
   Deno.test({
     name: `The configuration of docs/deploy.md for ${name} where TLS ${tls} serves a client`,
@@ -219,9 +233,7 @@ for (const { name, tls, ignore, kind, healthy } of PROXIES) {
       await using folder = await certificatesFolder();
       const flags = [...flagsFor(name, tls), "--log-level=debug", "--lang=en"];
       await using server = await startServer(flags, { cwd: folder.path });
-      await using proxy = await ReverseProxy.start(kind, [
-        { secure: true, to: server.port, toSecure: true },
-      ]);
+      await using proxy = await startProxy(kind, server, server);
       if (healthy !== undefined) assertMatch(await proxy.line(/^Health check /), healthy);
       const { port } = new URL(proxy.url());
       const socket = await open(Number(port), CLIENT);
@@ -235,6 +247,32 @@ for (const { name, tls, ignore, kind, healthy } of PROXIES) {
       assertEquals([code, wasClean], [4000, true]);
       const { stderr } = await stop(server);
       assertEquals(stderr, []);
+    },
+  });
+}
+
+for (const { name, tls, ignore, kind } of PROXIES.filter(({ finds }) => finds)) {
+  Deno.test({
+    name:
+      `The configuration of docs/deploy.md for ${name} refuses no client while one server drains`,
+    ignore,
+    async fn() {
+      await using folder = await certificatesFolder();
+      const flags = [...flagsFor(name, tls), "--drain=2s", "--log-format=json"];
+      await using leaving = await startServer(flags, { cwd: folder.path });
+      await using other = await startServer(flags, { cwd: folder.path });
+      await using proxy = await startProxy(kind, leaving, other);
+      const port = Number(new URL(proxy.url()).port);
+      leaving.program.kill("SIGTERM");
+      await leaving.program.stdout.match(/"event":"draining"/);
+      assertEquals(await status(leaving.port, "/healthz"), 503);
+      // By turns, or as the fewest are open: each second one would come to the server that drains.
+      for (let count = 0; count < 6; count++) {
+        const socket = await open(port, CLIENT);
+        await exchange(socket);
+        await closed(socket);
+      }
+      assertEquals((await leaving.program.end()).code, 0);
     },
   });
 }
