@@ -6,7 +6,9 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
-import { Program, projectPath } from "../programs.ts";
+import { Folder, Program, projectPath } from "../programs.ts";
+import { JsrRegistry } from "./jsr_registry.ts";
+import { output, use } from "./project.ts";
 
 /** Folders of files that users of the package need, and the files beside them. */
 const FOLDERS = ["certs", "cli", "page", "protocol", "server", "topics", "transport", "websocket"];
@@ -51,4 +53,21 @@ Deno.test("deno publish --dry-run publishes what users need, and nothing else", 
   ]);
   const at = lines.find((line) => line.includes("-->"))!;
   assertMatch(at, /cli\/server\/modes\/backplane\.ts/);
+});
+
+Deno.test("deno add installs what was published in an empty folder, and its programs run", async () => {
+  await using folder = new Folder();
+  const { path } = folder;
+  const project = `${path}/project`;
+  for (const name of ["project", "registry"]) await Deno.mkdir(`${path}/${name}`);
+  await using registry = new JsrRegistry(`${path}/registry`);
+  const env = { DENO_DIR: `${path}/deno`, JSR_URL: registry.url };
+  const deno = Deno.execPath();
+  const publish = ["publish", "--allow-dirty", "--no-provenance", "--token=any"];
+  await output(deno, publish, projectPath(""), { env });
+
+  await output(deno, ["add", "jsr:@permessage/deflate"], project, { env });
+  const { imports } = JSON.parse(await Deno.readTextFile(`${project}/deno.json`));
+  assertEquals(imports, { "@permessage/deflate": `jsr:@permessage/deflate@^${config.version}` });
+  await use(project, env);
 });
