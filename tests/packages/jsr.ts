@@ -4,9 +4,9 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
-import { Folder, Program, projectPath } from "../programs.ts";
+import { Folder, listeningPort, Program, projectPath } from "../programs.ts";
 import { JsrRegistry } from "./jsr_registry.ts";
 import { output, use } from "./project.ts";
 
@@ -55,19 +55,58 @@ Deno.test("deno publish --dry-run publishes what users need, and nothing else", 
   assertMatch(at, /cli\/server\/modes\/backplane\.ts/);
 });
 
-Deno.test("deno add installs what was published in an empty folder, and its programs run", async () => {
-  await using folder = new Folder();
+/** The package on a registry of this machine, and the variables by which Deno takes it from there. */
+async function published(folder: Folder) {
   const { path } = folder;
-  const project = `${path}/project`;
-  for (const name of ["project", "registry"]) await Deno.mkdir(`${path}/${name}`);
-  await using registry = new JsrRegistry(`${path}/registry`);
+  await Deno.mkdir(`${path}/registry`);
+  const registry = new JsrRegistry(`${path}/registry`);
   const env = { DENO_DIR: `${path}/deno`, JSR_URL: registry.url };
-  const deno = Deno.execPath();
-  const publish = ["publish", "--allow-dirty", "--no-provenance", "--token=any"];
-  await output(deno, publish, projectPath(""), { env });
+  const args = ["publish", "--allow-dirty", "--no-provenance", "--token=any"];
+  await output(Deno.execPath(), args, projectPath(""), { env });
+  return { env, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() };
+}
 
-  await output(deno, ["add", "jsr:@permessage/deflate"], project, { env });
+Deno.test("deno add installs what is published in an empty folder, with types", async () => {
+  await using folder = new Folder();
+  await using registry = await published(folder);
+  const { env } = registry;
+  const project = `${folder.path}/project`;
+  await Deno.mkdir(project);
+  await output(Deno.execPath(), ["add", "jsr:@permessage/deflate"], project, { env });
   const { imports } = JSON.parse(await Deno.readTextFile(`${project}/deno.json`));
   assertEquals(imports, { "@permessage/deflate": `jsr:@permessage/deflate@^${config.version}` });
   await use(project, env);
+});
+
+Deno.test("deno install --global gives programs of what is published, certificates in the user's data", async () => {
+  await using folder = new Folder();
+  await using registry = await published(folder);
+  const [home, bin] = ["a home", "bin"].map((name) => `${folder.path}/${name}`);
+  for (const path of [home!, bin!]) await Deno.mkdir(path);
+  // The programs are started by a `deno` of the path.
+  await Deno.symlink(Deno.execPath(), `${bin}/deno`);
+  const env = {
+    ...registry.env,
+    DENO_INSTALL_ROOT: home!,
+    HOME: home!,
+    PATH: `${bin}:${Deno.env.get("PATH")}`,
+    XDG_DATA_HOME: "",
+  };
+  const options = { cwd: home!, env, limitMs: 120_000 };
+  for (const name of ["server", "client"]) {
+    const module = `jsr:@permessage/deflate/${name}`;
+    const args = ["install", "--global", "--allow-all", `--name=wss-${name}`, module];
+    await output(Deno.execPath(), args, home!, { env });
+  }
+
+  await using server = new Program(`${home}/bin/wss-server`, ["--port=0", "--workers=2"], options);
+  const port = await listeningPort(server);
+  const authority = await Deno.readTextFile(`${home}/.local/share/permessage-deflate/ca.crt`);
+  using client = Deno.createHttpClient({ caCerts: [authority] });
+  const page = await fetch(`https://localhost:${port}/`, { client });
+  assertStringIncludes(await page.text(), "<!doctype html>");
+  const told = await output(`${home}/bin/wss-client`, [`wss://localhost:${port}/ws`], home!, {
+    env,
+  });
+  assertStringIncludes(told, "Mensagem recebida do servidor: Retorno do servidor!");
 });
