@@ -13,6 +13,7 @@ import type { Mode } from "./frames.ts";
 import type { Outcome } from "./load.ts";
 import { messagesOf, type Size } from "./messages.ts";
 import { Meter, type Stretch } from "./meter.ts";
+import { WS_VERSION } from "./ws.ts";
 
 /** What the client is to do. */
 export interface ClientJob extends Stretch {
@@ -47,7 +48,7 @@ const FACTORIES: Record<string, () => Factory | Promise<Factory>> = {
   },
   "deno": () => (url) => new WebSocket(url),
   "ws-deno": async () => {
-    const specifier = "ws";
+    const specifier = `npm:ws@${WS_VERSION}`;
     const { default: Ws } = await import(specifier);
     return (url, mode) => {
       const forgets = mode === "no-context";
