@@ -55,58 +55,58 @@ Deno.test("deno publish --dry-run publishes what users need, and nothing else", 
   assertMatch(at, /cli\/server\/modes\/backplane\.ts/);
 });
 
-/** The package on a registry of this machine, and the variables by which Deno takes it from there. */
-async function published(folder: Folder) {
-  const { path } = folder;
-  await Deno.mkdir(`${path}/registry`);
-  const registry = new JsrRegistry(`${path}/registry`);
-  const env = { DENO_DIR: `${path}/deno`, JSR_URL: registry.url };
-  const args = ["publish", "--allow-dirty", "--no-provenance", "--token=any"];
-  await output(Deno.execPath(), args, projectPath(""), { env });
-  return { env, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() };
-}
-
-Deno.test("deno add installs what is published in an empty folder, with types", async () => {
+Deno.test("A project with the clone among its links uses it as the package, with types", async () => {
   await using folder = new Folder();
-  await using registry = await published(folder);
-  const { env } = registry;
-  const project = `${folder.path}/project`;
-  await Deno.mkdir(project);
-  await output(Deno.execPath(), ["add", "jsr:@permessage/deflate"], project, { env });
-  const { imports } = JSON.parse(await Deno.readTextFile(`${project}/deno.json`));
-  assertEquals(imports, { "@permessage/deflate": `jsr:@permessage/deflate@^${config.version}` });
-  await use(project, env);
+  const links = [projectPath("").replace(/\/$/, "")];
+  await Deno.writeTextFile(`${folder.path}/deno.json`, JSON.stringify({ links }));
+  await use(folder.path);
 });
 
-Deno.test("deno install --global gives programs of what is published, certificates in the user's data", async () => {
+Deno.test("What deno publish publishes is used from an empty folder, by what a user types", async (test) => {
   await using folder = new Folder();
-  await using registry = await published(folder);
-  const [home, bin] = ["a home", "bin"].map((name) => `${folder.path}/${name}`);
-  for (const path of [home!, bin!]) await Deno.mkdir(path);
-  // The programs are started by a `deno` of the path.
-  await Deno.symlink(Deno.execPath(), `${bin}/deno`);
-  const env = {
-    ...registry.env,
-    DENO_INSTALL_ROOT: home!,
-    HOME: home!,
-    PATH: `${bin}:${Deno.env.get("PATH")}`,
-    XDG_DATA_HOME: "",
-  };
-  const options = { cwd: home!, env, limitMs: 120_000 };
-  for (const name of ["server", "client"]) {
-    const module = `jsr:@permessage/deflate/${name}`;
-    const args = ["install", "--global", "--allow-all", `--name=wss-${name}`, module];
-    await output(Deno.execPath(), args, home!, { env });
-  }
+  const { path } = folder;
+  for (const name of ["registry", "project", "a home", "bin"]) await Deno.mkdir(`${path}/${name}`);
+  await using registry = new JsrRegistry(`${path}/registry`);
+  const variables = { DENO_DIR: `${path}/deno`, JSR_URL: registry.url };
+  const deno = Deno.execPath();
+  const publish = ["publish", "--allow-dirty", "--no-provenance", "--token=any"];
+  await output(deno, publish, projectPath(""), { env: variables });
 
-  await using server = new Program(`${home}/bin/wss-server`, ["--port=0", "--workers=2"], options);
-  const port = await listeningPort(server);
-  const authority = await Deno.readTextFile(`${home}/.local/share/permessage-deflate/ca.crt`);
-  using client = Deno.createHttpClient({ caCerts: [authority] });
-  const page = await fetch(`https://localhost:${port}/`, { client });
-  assertStringIncludes(await page.text(), "<!doctype html>");
-  const told = await output(`${home}/bin/wss-client`, [`wss://localhost:${port}/ws`], home!, {
-    env,
+  await test.step("deno add gives the library, with types", async () => {
+    const [project, env] = [`${path}/project`, variables];
+    await output(deno, ["add", "jsr:@permessage/deflate"], project, { env });
+    const { imports } = JSON.parse(await Deno.readTextFile(`${project}/deno.json`));
+    assertEquals(imports, { "@permessage/deflate": `jsr:@permessage/deflate@^${config.version}` });
+    await use(project, env);
   });
-  assertStringIncludes(told, "Mensagem recebida do servidor: Retorno do servidor!");
+
+  await test.step("deno install --global gives the programs, certificates in the user's data", async () => {
+    const home = `${path}/a home`;
+    // The programs are started by a `deno` of the path.
+    await Deno.symlink(deno, `${path}/bin/deno`);
+    const env = {
+      ...variables,
+      DENO_INSTALL_ROOT: home,
+      HOME: home,
+      PATH: `${path}/bin:${Deno.env.get("PATH")}`,
+      XDG_DATA_HOME: "",
+    };
+    for (const name of ["server", "client"]) {
+      const module = `jsr:@permessage/deflate/${name}`;
+      const args = ["install", "--global", "--allow-all", `--name=wss-${name}`, module];
+      await output(deno, args, path, { env });
+    }
+
+    const options = { cwd: home, env, limitMs: 120_000 };
+    const args = ["--port=0", "--workers=2"];
+    await using server = new Program(`${home}/bin/wss-server`, args, options);
+    const port = await listeningPort(server);
+    const authority = await Deno.readTextFile(`${home}/.local/share/permessage-deflate/ca.crt`);
+    using client = Deno.createHttpClient({ caCerts: [authority] });
+    const page = await fetch(`https://localhost:${port}/`, { client });
+    assertStringIncludes(await page.text(), "<!doctype html>");
+    const url = `wss://localhost:${port}/ws`;
+    const told = await output(`${home}/bin/wss-client`, [url], path, { env });
+    assertStringIncludes(told, "Mensagem recebida do servidor: Retorno do servidor!");
+  });
 });

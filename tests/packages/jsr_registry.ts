@@ -33,11 +33,6 @@ export class JsrRegistry implements AsyncDisposable {
     return `http://127.0.0.1:${this.#server.addr.port}/`;
   }
 
-  /** The files that were published of a package's version, as `@scope/name/1.0.0`. */
-  files(name: string): Map<string, Uint8Array<ArrayBuffer>> {
-    return this.#published.get(name)!.files;
-  }
-
   async #answer(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
     const api = /^\/api\/scopes\/([^/]+)\/packages\/([^/]+)(?:\/versions\/([^/]+))?$/.exec(

@@ -7,10 +7,13 @@
 import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { Program } from "../programs.ts";
 
-/** A project that uses each entry of the package; the types of the last lines are wrong on purpose. */
+/** A module that uses each entry of the package. */
 const PROJECT = `import { serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
+import { NatsBackplane } from "@permessage/deflate/nats";
+import { RedisBackplane } from "@permessage/deflate/redis";
 import { Topics } from "@permessage/deflate/topics";
 
+console.log(NatsBackplane.name, RedisBackplane.name);
 const topics = new Topics();
 const server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
   const { socket, response } = upgradeWebSocket(request);
@@ -27,6 +30,7 @@ socket.onmessage = async ({ data }) => {
 };
 `;
 
+/** One whose types are wrong on purpose. */
 const WRONG = `import { serve, WebSocket } from "@permessage/deflate";
 import { NatsBackplane } from "@permessage/deflate/nats";
 import { RedisBackplane } from "@permessage/deflate/redis";
@@ -64,7 +68,7 @@ export async function use(project: string, env: Record<string, string> = {}): Pr
   await output(deno, ["check", "main.ts"], project, { env });
   const flags = ["run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1"];
   const told = await output(deno, [...flags, "main.ts"], project, { env });
-  assertEquals(told, "2000 permessage-deflate true");
+  assertEquals(told, "NatsBackplane RedisBackplane\n2000 permessage-deflate true");
 
   // Were an entry without types, its names would be of any type, and nothing would be wrong with them.
   const errors = await output(deno, ["check", "wrong.ts"], project, { env, success: false });
