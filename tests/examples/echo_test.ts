@@ -1,25 +1,21 @@
 /** `examples/echo.ts`, `examples/express.ts` and `examples/hono.ts`, which send every message back. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { succeeds } from "../interop/peer.ts";
 import {
   certificatesFolder,
   developmentCertificates,
-  Folder,
   handshake,
   Program,
-  projectPath,
   RawPeer,
-  run,
-  RUNNABLE,
   type Task,
 } from "../programs.ts";
 import { closed, next, opened } from "../websocket/peers.ts";
+import { isDownloaded } from "./downloaded.ts";
 
 /** An example, what it imports from npm, and what it answers to requests. */
 interface Example {
   task: Task;
-  imports: string;
+  imports: string[];
   /** Path of its WebSocket. */
   path: string;
   /** Status and body by path, of requests that ask for no WebSocket. */
@@ -30,31 +26,25 @@ const WELCOME: [number, string] = [200, "The WebSocket is at /ws\n"];
 const NO_PAGE: [number, string] = [426, "This is a WebSocket\n"];
 
 const EXAMPLES: Example[] = [
-  { task: "example:echo", imports: "", path: "/", plain: { "/": NO_PAGE, "/any": NO_PAGE } },
+  { task: "example:echo", imports: [], path: "/", plain: { "/": NO_PAGE, "/any": NO_PAGE } },
   {
     task: "example:express",
-    imports: 'import "express";',
+    imports: ["express"],
     path: "/ws",
     plain: { "/": WELCOME, "/elsewhere": [404, undefined] },
   },
   {
     task: "example:hono",
-    imports: 'import "hono";',
+    imports: ["hono"],
     path: "/ws",
     plain: { "/": WELCOME, "/ws": NO_PAGE, "/elsewhere": [404, undefined] },
   },
 ];
 
-async function canRun(imports: string): Promise<boolean> {
-  const config = `--config=${projectPath("examples/deno.json")}`;
-  return RUNNABLE &&
-    await succeeds(Deno.execPath(), ["eval", "--cached-only", "--frozen", config, imports]);
-}
-
 for (const { task, imports, path, plain } of EXAMPLES) {
   Deno.test({
     name: `deno task ${task} sends messages back, compressed, and answers plain requests`,
-    ignore: !await canRun(imports),
+    ignore: !await isDownloaded(...imports),
     async fn() {
       await using folder = await certificatesFolder();
       const { ca } = await developmentCertificates();
@@ -79,29 +69,6 @@ for (const { task, imports, path, plain } of EXAMPLES) {
       const { data } = await next(socket, "message");
       assertEquals(new Uint8Array(data), new Uint8Array(1000).fill(7));
       assertEquals((await closed(socket)).code, 1000);
-    },
-  });
-
-  Deno.test({
-    name: `deno task ${task} says in one sentence why it cannot start`,
-    ignore: !await canRun(imports),
-    async fn() {
-      await using empty = new Folder();
-      assertEquals(await run(task, ["0"], { cwd: empty.path }), {
-        code: 1,
-        stdout: [],
-        stderr: ["Cannot start: there are no certificates, make them by `deno task certs`"],
-      });
-      await using folder = await certificatesFolder();
-      using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-      const { port } = listener.addr as Deno.NetAddr;
-      assertEquals(await run(task, [`${port}`], { cwd: folder.path }), {
-        code: 1,
-        stdout: [],
-        stderr: [
-          "Cannot listen: the port is taken, name another one behind the task, such as 9443",
-        ],
-      });
     },
   });
 }
