@@ -13,7 +13,6 @@ import type { Mode } from "./frames.ts";
 import type { Outcome } from "./load.ts";
 import { messagesOf, type Size } from "./messages.ts";
 import { Meter, type Stretch } from "./meter.ts";
-import { WS_VERSION } from "./ws.ts";
 
 /** What the client is to do. */
 export interface ClientJob extends Stretch {
@@ -48,7 +47,7 @@ const FACTORIES: Record<string, () => Factory | Promise<Factory>> = {
   },
   "deno": () => (url) => new WebSocket(url),
   "ws-deno": async () => {
-    const specifier = `npm:ws@${WS_VERSION}`;
+    const specifier = "ws";
     const { default: Ws } = await import(specifier);
     return (url, mode) => {
       const forgets = mode === "no-context";

@@ -13,8 +13,7 @@ import type { Stretch } from "./meter.ts";
 import { Probe } from "./probe.ts";
 import { attack as startAttack, besiege } from "./siege.ts";
 import { capture, type Pinning, projectPath, ServerProcess } from "./process.ts";
-import { isInWorkers, type Ready, type Rival } from "./rivals.ts";
-import { WS_FLAGS } from "./ws.ts";
+import { isInWorkers, type Ready, type Rival, WS_VARIABLES } from "./rivals.ts";
 
 /** A contestant that is here. */
 export interface Contestant extends Ready {
@@ -54,7 +53,7 @@ export async function measure(
   const shared = { mode, connections, size, depth, batched, ...stretch };
   if (kind === "client") {
     const job: ClientJob = { kind, client: rival.id, port, ...shared };
-    return await run("client.ts", WS_FLAGS, job, arena);
+    return await run("client.ts", [`--allow-env=${WS_VARIABLES}`], job, arena);
   }
   const job: Job = { kind, endpoint: { port, webSocket: rival.webSocket }, pid, ...shared };
   return await run("load.ts", ["--allow-run=sh"], job, arena, !isInWorkers(load));

@@ -4,11 +4,11 @@
  * @module
  */
 
+import config from "../deno.json" with { type: "json" };
 import type { Mode } from "./frames.ts";
 import type { Kind, Load } from "./loads.ts";
 import { capture, projectPath } from "./process.ts";
 import type { Work } from "./servers/server.ts";
-import { WS_FLAGS, WS_VERSION } from "./ws.ts";
 
 /** What a contestant needs from the bench. */
 export interface Workshop {
@@ -104,11 +104,8 @@ export const RIVALS: Rival[] = [
     kinds: [...SERVER_KINDS, "client"],
     webSocket: true,
     async prepare(workshop) {
-      const { start } = await onDeno(workshop, "ws.mjs", ...WS_FLAGS);
-      return {
-        version: `ws ${WS_VERSION}, Deno ${Deno.version.deno}`,
-        start: (load) => [...start(load), `npm:ws@${WS_VERSION}`],
-      };
+      const { start } = await onDeno(workshop, "ws.mjs", `--allow-env=${WS_VARIABLES}`);
+      return { version: `ws ${versionOf(config.imports.ws)}, Deno ${Deno.version.deno}`, start };
     },
   },
   {
@@ -175,6 +172,9 @@ export function takesPart(rival: Rival, load: Load): boolean {
   return rival.kinds.includes(load.kind) && rival.modes.includes(load.mode);
 }
 
+/** Variables that `ws` asks for when it is loaded. */
+export const WS_VARIABLES = "WS_NO_BUFFER_UTIL,WS_NO_UTF_8_VALIDATE";
+
 /** The arguments that every server takes: see `servers/server.ts`. */
 function serverArguments(folder: string, load: Load): string[] {
   return [folder, load.mode, workOf(load), String(load.level)];
@@ -235,11 +235,11 @@ async function wsOnNode({ folder }: Workshop): Promise<Ready> {
   const node = await capture(["node", "--version"]);
   // Where there is no Node, Deno runs itself by that name.
   if (!/^v\d/.test(node)) throw new Error("node is not on the PATH");
-  const ws = `ws@${WS_VERSION}`;
+  const ws = config.imports.ws.replace(/^npm:/, "");
   await capture([Deno.execPath(), "cache", "--no-config", "--no-lock", `npm:${ws}`]);
   const home = await cachedPackage(ws);
   return {
-    version: `ws ${WS_VERSION}, Node ${node.replace(/^v/, "")}`,
+    version: `ws ${versionOf(ws)}, Node ${node.replace(/^v/, "")}`,
     start: (load) => [
       "node",
       serverPath("ws.mjs"),
@@ -301,4 +301,8 @@ async function cachedPackage(specifier: string): Promise<string> {
     if (await Deno.stat(path).then(() => true, () => false)) return path;
   }
   throw new Error(`${specifier} is not in Deno's cache`);
+}
+
+function versionOf(specifier: string): string {
+  return specifier.slice(specifier.lastIndexOf("@") + 1);
 }

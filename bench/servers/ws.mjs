@@ -1,8 +1,8 @@
 /**
  * `ws`, on Deno and on Node: the same file on both, so that both do the same.
  *
- * Arguments: folder of the certificate, mode, work, level, and what is imported of ws: its specifier, or on Node the path of its entry,
- * which lies in Deno's cache.
+ * Arguments: folder of the certificate, mode, work, level, and on Node the path of ws's entry, which lies in
+ * Deno's cache.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import process from "node:process";
 
-const [folder, mode, work, level, entry] = process.argv.slice(2);
+const [folder, mode, work, level, entry = "ws"] = process.argv.slice(2);
 const { WebSocketServer } = await import(entry);
 
 const server = createServer({

@@ -1,6 +1,3 @@
-// The package is named here and not in deno.json, as in `tests/fast_check.ts`.
-// deno-lint-ignore-file no-import-prefix
-
 import { projectPath, RUNNABLE } from "../programs.ts";
 import { exchangeWith } from "./exchange.ts";
 import { type Orders, type Peer, type RunningPeer, runProgram, succeeds } from "./peer.ts";
@@ -12,8 +9,8 @@ const onNode: Peer = {
   ignore: !RUNNABLE || !await succeeds("node", ["--version"]),
   async run(orders) {
     // Loaded, so that its file is there for Node.
-    await import("npm:ws@8.23.0");
-    const module = new URL(import.meta.resolve("npm:ws@8.23.0")).pathname;
+    await import("ws");
+    const module = new URL(import.meta.resolve("ws")).pathname;
     const program = projectPath("tests/interop/node/ws_peer.mjs");
     return runProgram("node", [program, decodeURIComponent(module)], orders);
   },
@@ -21,7 +18,7 @@ const onNode: Peer = {
 
 /** The same program, without a process of its own. */
 async function runHere(orders: Orders): Promise<RunningPeer> {
-  const [ws, { run }] = await Promise.all([import("npm:ws@8.23.0"), import("./node/ws_peer.mjs")]);
+  const [ws, { run }] = await Promise.all([import("ws"), import("./node/ws_peer.mjs")]);
   const said: string[] = [];
   let awaited: PromiseWithResolvers<void> | undefined;
   const stop = await run(ws, orders, (line) => {
