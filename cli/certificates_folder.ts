@@ -21,12 +21,31 @@ export function userFolder(): string | undefined {
   return home?.startsWith("/") ? `${home}/.local/share/permessage-deflate` : undefined;
 }
 
-/** The folder that the server makes its certificates in: the local one, unless it may only write to the user's. */
+/**
+ * The folder that the server makes its certificates in: the user's if it may write there, as one that is installed
+ * runs in any folder. But the current folder's where the program itself is in it, or where there is a certificate.
+ */
 export function serverFolder(): string {
   const user = userFolder();
-  return user !== undefined && !mayWrite(LOCAL_FOLDER) && mayWrite(user) ? user : LOCAL_FOLDER;
+  if (user === undefined || !mayWrite(user)) return LOCAL_FOLDER;
+  const isLocal = mayWrite(LOCAL_FOLDER) && (isOwnFolder() || hasCertificate(LOCAL_FOLDER));
+  return isLocal ? LOCAL_FOLDER : user;
+}
+
+/** Whether the current folder is the one that the program is in. */
+export function isOwnFolder(): boolean {
+  const own = new URL("..", import.meta.url);
+  return !Deno.build.standalone && own.href === new URL(`file://${Deno.cwd()}/`).href;
 }
 
 function mayWrite(path: string): boolean {
   return Deno.permissions.querySync({ name: "write", path }).state === "granted";
+}
+
+function hasCertificate(folder: string): boolean {
+  try {
+    return Deno.statSync(`${folder}/server.crt`).isFile;
+  } catch {
+    return false;
+  }
 }

@@ -5,6 +5,8 @@
  */
 
 import type { ServerResponse } from "node:http";
+// First, as this module needs Deno already when it is loaded.
+import "../transport/deno_version.ts";
 import { hasBody, usualReason } from "../transport/http_connections.ts";
 
 /**

@@ -44,8 +44,12 @@ interface Embedded {
   text: string;
 }
 
+async function latin1(path: string): Promise<string> {
+  return new TextDecoder("latin1").decode(await Deno.readFile(path));
+}
+
 async function embeddedIn(path: string): Promise<Embedded> {
-  const text = new TextDecoder("latin1").decode(await Deno.readFile(path));
+  const text = await latin1(path);
   const start = text.indexOf('{"argv":');
   // Behind the first object comes what is not JSON.
   let depth = 0;
@@ -59,7 +63,7 @@ async function embeddedIn(path: string): Promise<Embedded> {
 }
 
 once(
-  "cli/compile.ts embeds modules and permissions, upon the base binary that DENORT_BIN names",
+  "cli/compile.ts embeds modules, page and permissions, upon the base binary that DENORT_BIN names",
   async () => {
     await using clone = await freshClone();
     // Deno looks only at its format.
@@ -85,10 +89,15 @@ once(
     assertEquals(server.metadata.permissions["allow_env"], ["WSS_*"]);
     assert(server.metadata.v8_flags.includes("--max-semi-space-size=4"));
 
-    // The worker's module, and a package that is loaded only when it is used.
-    for (const own of ['Order["type"]', "RBTree"]) {
+    // The worker's module, a package that is loaded only when it is used, and the page.
+    const page = ["index.html", "page.css", "page.js"].map((name) =>
+      latin1(`${clone.path}/page/${name}`)
+    );
+    for (const own of ['Order["type"]', "RBTree", ...await Promise.all(page)]) {
       assert(server.text.includes(own), `${own} is not in the server`);
       assert(!client.text.includes(own), `${own} is in the client`);
     }
+    // A package that only tests use.
+    assert(!server.text.includes("fc.property"));
   },
 );

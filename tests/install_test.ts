@@ -3,6 +3,7 @@ import {
   brought,
   type Ending,
   Folder,
+  freshClone,
   listeningPort,
   once,
   Program,
@@ -23,10 +24,13 @@ class User implements AsyncDisposable {
   /** The user's variables. */
   env: Record<string, string> = {};
   /** An empty folder. */
-  readonly elsewhere = `${this.#folder.path}/elsewhere`;
-  readonly home = `${this.#folder.path}/home`;
+  readonly elsewhere = `${this.#folder.path}/some where`;
+  readonly home = `${this.#folder.path}/a home`;
 
-  static async withPrograms(env: (home: string) => Record<string, string>): Promise<User> {
+  static async withPrograms(
+    env: (home: string) => Record<string, string>,
+    clone = projectPath(""),
+  ): Promise<User> {
     const user = new User();
     const bin = `${user.#folder.path}/bin`;
     for (const path of [bin, user.home, user.elsewhere]) await Deno.mkdir(path);
@@ -40,13 +44,16 @@ class User implements AsyncDisposable {
       XDG_DATA_HOME: "",
       ...env(user.home),
     };
-    await using program = new Program(Deno.execPath(), ["task", "--quiet", "install"], {
-      cwd: projectPath(""),
-      env: user.env,
-    });
+    await user.install(clone);
+    return user;
+  }
+
+  /** Installs the programs from a clone. */
+  async install(clone: string): Promise<void> {
+    const options = { cwd: clone, env: this.env };
+    await using program = new Program(Deno.execPath(), ["task", "--quiet", "install"], options);
     const { code, stdout, stderr } = await program.end();
     assertEquals([code, stdout], [0, ["wss-server", "wss-client"]], stderr.join("\n"));
-    return user;
   }
 
   start(name: string, args: string[]): Program {
@@ -117,3 +124,28 @@ once("wss-server whose certificate has expired names the folder to remove", asyn
     new RegExp(`remove the folder "${folder}", and the server makes another`),
   );
 });
+
+once(
+  "deno task install works twice and from a path with spaces, and can be taken back",
+  async () => {
+    await using clone = await freshClone();
+    await using folder = new Folder();
+    const path = `${folder.path}/a clone`;
+    await Deno.symlink(clone.path, path);
+    await using user = await User.withPrograms(() => ({}), path);
+    await user.install(path);
+    await using server = user.start("wss-server", ["--port=0"]);
+    const { code } = await user.run("wss-client", [
+      `wss://localhost:${await listeningPort(server)}/ws`,
+    ]);
+    assertEquals(code, 0);
+
+    for (const name of ["wss-server", "wss-client"]) {
+      const options = { cwd: user.elsewhere, env: user.env };
+      const args = ["uninstall", "--global", name];
+      await using program = new Program(Deno.execPath(), args, options);
+      assertEquals((await program.end()).code, 0);
+    }
+    assertEquals([...Deno.readDirSync(`${user.home}/bin`)], []);
+  },
+);

@@ -6,10 +6,13 @@ import { assert } from "@std/assert";
 import { once, projectPath } from "./programs.ts";
 
 /** Licences that ask for no more than their own text to be kept. */
-const PERMISSIVE = ["0BSD", "Apache-2.0", "BSD-3-Clause", "MIT", "Unlicense"];
+const PERMISSIVE = ["0BSD", "Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "Unlicense"];
 
-/** The lock files of what the library and the programs load, tests' packages among them. */
-const LOCKS = ["deno.lock", "topics/engines.lock"];
+/** The lock file of what the library and the programs load, and of the tests' packages. */
+const LOCK = "deno.lock";
+
+/** Likewise, of what is downloaded only once it is used. */
+const OPTIONAL_LOCKS = ["examples/deno.lock", "topics/engines.lock"];
 
 /** The folder of npm's packages in Deno's cache: `<name>/<version>/` is below it. */
 function packages(): URL {
@@ -27,12 +30,11 @@ async function locked(path: string): Promise<[name: string, version: string][]> 
 
 once("Locked packages have licences that permit their use", async () => {
   let known = 0;
-  for (const lock of LOCKS) {
+  for (const lock of [LOCK, ...OPTIONAL_LOCKS]) {
     for (const [name, version] of await locked(lock)) {
       const file = new URL(`${name}/${version}/package.json`, packages());
       const text = await Deno.readTextFile(file).catch(() => undefined);
-      // The packages of the engines are there only once they were downloaded for their own tests.
-      if (text === undefined && lock !== "deno.lock") continue;
+      if (text === undefined && lock !== LOCK) continue;
       assert(text !== undefined, `${name}@${version} is not in Deno's cache`);
       const { license } = JSON.parse(text);
       assert(PERMISSIVE.includes(license), `${name}@${version} is licensed under "${license}"`);

@@ -49,7 +49,7 @@ function isWellFormed(text: string): boolean {
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { topicToken } from "./topic.ts";
+ * import { topicToken } from "@permessage/deflate/topics";
  *
  * assertEquals(topicToken("a.b >"), "a%2Eb%20%3E");
  * ```

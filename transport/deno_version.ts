@@ -12,6 +12,13 @@
  */
 export const OLDEST_DENO = "2.9.5";
 
+// Elsewhere, as on Node, the first module that needs Deno would fail and say nothing of the reason.
+if (!("Deno" in globalThis)) {
+  throw new Error(
+    `Cannot load @permessage/deflate: the runtime is not Deno, must be Deno ${OLDEST_DENO} or newer`,
+  );
+}
+
 /** The version of this process, where it can be read. */
 export function denoVersion(): string | undefined {
   const { Deno: deno } = globalThis as { Deno?: { version?: { deno?: string } } };

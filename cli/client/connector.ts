@@ -7,7 +7,7 @@
 import { isThere } from "../../certs/generate.ts";
 import { isBearer, withoutToken } from "../bearer_subprotocol.ts";
 import { Failure } from "../failure.ts";
-import { LOCAL_FOLDER, userFolder } from "../certificates_folder.ts";
+import { isOwnFolder, LOCAL_FOLDER, userFolder } from "../certificates_folder.ts";
 import { readAuthority, readCertificatePair } from "../certificates.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { unlessStopped } from "../signals.ts";
@@ -165,10 +165,4 @@ async function authorities(
 /** Whether a host's name or address leads to this machine, whatever the network says (RFC 6761 section 6.3). */
 function isOwnName(hostname: string): boolean {
   return /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname);
-}
-
-/** Whether the current folder is the one that the program is in. */
-function isOwnFolder(): boolean {
-  const own = new URL("../..", import.meta.url);
-  return !Deno.build.standalone && own.href === new URL(`file://${Deno.cwd()}/`).href;
 }

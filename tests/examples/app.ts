@@ -7,27 +7,14 @@
  */
 
 import { WebSocket } from "../../mod.ts";
-import {
-  certificatesFolder,
-  developmentCertificates,
-  type Folder,
-  Program,
-  projectPath,
-  RUNNABLE,
-} from "../programs.ts";
-import { succeeds } from "../interop/peer.ts";
+import { certificatesFolder, developmentCertificates, type Folder, Program } from "../programs.ts";
+import { isDownloaded } from "./downloaded.ts";
 
 /** The password of its user, `ada`. */
 export const PASSWORD = "correct horse";
 
 /** Whether it can be run here: what it imports must have been downloaded. */
-export const CAN_RUN: boolean = RUNNABLE && await succeeds(Deno.execPath(), [
-  "eval",
-  "--cached-only",
-  "--frozen",
-  `--config=${projectPath("examples/deno.json")}`,
-  'import "hono"; import "srvx/static";',
-]);
+export const CAN_RUN: boolean = await isDownloaded("hono", "srvx/static");
 
 /** The application, running. */
 export class App implements AsyncDisposable {

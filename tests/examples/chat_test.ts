@@ -13,16 +13,11 @@ import {
   RawPeer,
   RUNNABLE,
 } from "../programs.ts";
+import { isDownloaded } from "./downloaded.ts";
 
 const NATS = "/usr/sbin/nats-server";
 
-const canRun = RUNNABLE && await succeeds(Deno.execPath(), [
-  "eval",
-  "--cached-only",
-  "--frozen",
-  `--config=${projectPath("examples/deno.json")}`,
-  `import ${JSON.stringify(projectPath("nats.ts"))};`,
-]);
+const canRun = await isDownloaded(projectPath("nats.ts"));
 
 /** Starts a server of the chat. */
 async function start(cwd: string, env: Record<string, string> = {}) {

@@ -1,29 +1,23 @@
 /** What `examples/` say where they cannot start. */
 
 import { assertEquals } from "@std/assert";
-import { succeeds } from "../interop/peer.ts";
-import { certificatesFolder, Folder, projectPath, run, RUNNABLE, type Task } from "../programs.ts";
-import { CAN_RUN as CAN_RUN_APP } from "./app.ts";
+import { certificatesFolder, Folder, projectPath, run, type Task } from "../programs.ts";
+import { isDownloaded } from "./downloaded.ts";
 
-/** Whether the packages of the chat have been downloaded. */
-const CAN_RUN_CHAT = RUNNABLE && await succeeds(Deno.execPath(), [
-  "eval",
-  "--cached-only",
-  "--frozen",
-  `--config=${projectPath("examples/deno.json")}`,
-  `import ${JSON.stringify(projectPath("nats.ts"))};`,
-]);
-
-const CASES: [task: Task, canRun: boolean][] = [
-  ["example:app", CAN_RUN_APP],
-  ["example:chat", CAN_RUN_CHAT],
-  ["example:feed", RUNNABLE],
+/** What each example imports from npm, directly or not. */
+const IMPORTS: [task: Task, specifiers: string[]][] = [
+  ["example:app", ["hono", "srvx/static"]],
+  ["example:chat", [projectPath("nats.ts")]],
+  ["example:echo", []],
+  ["example:express", ["express"]],
+  ["example:feed", []],
+  ["example:hono", ["hono"]],
 ];
 
-for (const [task, canRun] of CASES) {
+for (const [task, specifiers] of IMPORTS) {
   Deno.test({
     name: `deno task ${task} says in one sentence why it cannot start`,
-    ignore: !canRun,
+    ignore: !await isDownloaded(...specifiers),
     async fn() {
       await using empty = new Folder();
       assertEquals(await run(task, ["0"], { cwd: empty.path }), {

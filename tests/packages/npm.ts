@@ -4,90 +4,92 @@
  * @module
  */
 
-import { assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import archive from "../../npm.json" with { type: "json" };
-import { Folder, Program, projectPath } from "../programs.ts";
-
-/** A project that uses each entry of the package; the types of the last lines are wrong on purpose. */
-const PROJECT = `import { serve, upgradeWebSocket, WebSocket } from "@permessage/deflate";
-import { Topics } from "@permessage/deflate/topics";
-
-const topics = new Topics();
-const server = serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
-  const { socket, response } = upgradeWebSocket(request);
-  socket.onopen = () => topics.subscribe(socket, "all");
-  socket.onmessage = ({ data }) => void topics.publish("all", data);
-  return response;
-});
-const socket = new WebSocket(\`ws://127.0.0.1:\${server.addr.port}/\`);
-socket.onopen = () => socket.send("a".repeat(2000));
-socket.onmessage = async ({ data }) => {
-  console.log(data.length, socket.extensions, socket.stats.received.wireBytes < 100);
-  socket.close();
-  await server.shutdown();
-};
-`;
-
-const WRONG = `import { serve, WebSocket } from "@permessage/deflate";
-import { NatsBackplane } from "@permessage/deflate/nats";
-import { RedisBackplane } from "@permessage/deflate/redis";
-import { Topics } from "@permessage/deflate/topics";
-
-export const wrong: number[] = [
-  serve,
-  WebSocket,
-  NatsBackplane,
-  RedisBackplane,
-  Topics,
-];
-`;
-
-/** Runs a program to its end, which must be a success unless said otherwise. */
-async function output(file: string, args: string[], cwd: string, success = true): Promise<string> {
-  await using program = new Program(file, args, { cwd, limitMs: 120_000 });
-  const { code, stdout, stderr } = await program.end();
-  const text = [...stdout, ...stderr].join("\n");
-  if (success) assertEquals(code, 0, text);
-  else assertNotEquals(code, 0, text);
-  return text;
-}
+import { Folder, projectPath } from "../programs.ts";
+import { output, use } from "./project.ts";
 
 /** Makes the archive, by the task's command. */
-async function pack(path: string): Promise<Uint8Array> {
+async function pack(): Promise<Uint8Array<ArrayBuffer>> {
+  await using folder = new Folder();
+  const path = `${folder.path}/package.tgz`;
   const args = ["task", "pack", "--allow-dirty", `--output=${path}`];
   await output(Deno.execPath(), args, projectPath(""));
   return await Deno.readFile(path);
 }
 
-Deno.test("deno task pack makes an archive that a project installs and uses with types", async () => {
+/** The archive, for all tests. */
+let packed: Promise<Uint8Array<ArrayBuffer>> | undefined;
+
+Deno.test("deno task pack makes an archive that npm installs in an empty folder, the same each time", async () => {
   await using folder = new Folder();
   const { path } = folder;
-  const packed = await pack(`${path}/package.tgz`);
-  await Deno.mkdir(`${path}/project`);
+  const archive = await (packed ??= pack());
+  await Deno.writeFile(`${path}/package.tgz`, archive);
   const project = `${path}/project`;
+  await Deno.mkdir(project);
   await Deno.writeTextFile(`${project}/package.json`, '{ "type": "module" }');
-  await Deno.writeTextFile(`${project}/main.ts`, PROJECT);
-  await Deno.writeTextFile(`${project}/wrong.ts`, WRONG);
   await output("npm", ["install", "--no-audit", "--no-fund", "../package.tgz"], project);
 
   const installed = `${project}/node_modules/@permessage/deflate`;
   const { version, license } = JSON.parse(await Deno.readTextFile(`${installed}/package.json`));
   assertEquals([version, license], [config.version, "MIT"]);
+  await use(project);
 
-  await output(Deno.execPath(), ["check", "main.ts"], project);
-  const flags = ["run", "--no-prompt", "--allow-net=127.0.0.1"];
-  const told = await output(Deno.execPath(), [...flags, "main.ts"], project);
-  assertEquals(told, "2000 permessage-deflate true");
-
-  // Were an entry without types, its names would be of any type, and nothing would be wrong with them.
-  const errors = await output(Deno.execPath(), ["check", "wrong.ts"], project, false);
-  for (const name of ["serve", "WebSocket", "NatsBackplane", "RedisBackplane", "Topics"]) {
-    assertStringIncludes(errors, `\n  ${name},\n`);
-  }
+  // Node has npm, and may be tried by mistake.
+  const told = await output("node", ["-e", 'import("@permessage/deflate")'], project, {
+    success: false,
+  });
+  assertStringIncludes(
+    told,
+    "Error: Cannot load @permessage/deflate: the runtime is not Deno",
+  );
 
   // Seconds later, the same files give the same bytes.
-  assertEquals(await pack(`${path}/again.tgz`), packed);
+  assertEquals(await pack(), archive);
+});
+
+/** A registry of npm that has an archive alone. */
+function registry(archive: Uint8Array<ArrayBuffer>, manifest: { name: string; version: string }) {
+  return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+    const { origin, pathname } = new URL(request.url);
+    if (pathname === "/archive.tgz") return new Response(archive);
+    if (decodeURIComponent(pathname) !== `/${manifest.name}`) {
+      return new Response("Not found", { status: 404 });
+    }
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-512", archive));
+    const dist = { tarball: `${origin}/archive.tgz`, integrity: `sha512-${hash.toBase64()}` };
+    return Response.json({
+      name: manifest.name,
+      "dist-tags": { latest: manifest.version },
+      versions: { [manifest.version]: { ...manifest, dist } },
+    });
+  });
+}
+
+Deno.test("deno add installs the archive from a registry in an empty folder", async () => {
+  await using folder = new Folder();
+  const { path } = folder;
+  const archive = await (packed ??= pack());
+  await Deno.writeFile(`${path}/package.tgz`, archive);
+  await output("tar", ["-xzf", "package.tgz"], path);
+  const manifest = JSON.parse(await Deno.readTextFile(`${path}/package/package.json`));
+  await using server = registry(archive, manifest);
+  const project = `${path}/project`;
+  await Deno.mkdir(project);
+  // What it depends on comes from where all comes from.
+  const { port } = server.addr;
+  await Deno.writeTextFile(
+    `${project}/.npmrc`,
+    `@permessage:registry=http://127.0.0.1:${port}/\n`,
+  );
+  const env = { DENO_DIR: `${path}/deno` };
+  await output(Deno.execPath(), ["add", "npm:@permessage/deflate"], project, { env });
+
+  const { imports } = JSON.parse(await Deno.readTextFile(`${project}/deno.json`));
+  assertEquals(imports, { "@permessage/deflate": `npm:@permessage/deflate@^${config.version}` });
+  await use(project, env);
 });
 
 Deno.test("npm.json has the exports of deno.json but the programs", () => {
