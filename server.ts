@@ -168,19 +168,22 @@ export function main(
       const key = options.key ?? await keyPath(options.cert, DEFAULT_PAIR.key);
       const paths = { cert: options.cert, key };
       const pair = await certificatePair(paths, sentences, log);
-      let report = () => Promise.resolve<Report | undefined>(undefined);
+      let serving: Listener | undefined = undefined;
       // First, so that a port that is taken is told before anybody is served.
-      await using metrics = options.metrics === undefined
-        ? undefined
-        : await serveMetrics(options.metrics, () => report(), sentences);
+      await using metrics = options.metrics === undefined ? undefined : await serveMetrics(
+        options.metrics,
+        () => serving,
+        sentences,
+      );
+      const served = { ...options, figuresUrl: metrics?.figuresUrl };
       const listener: Listener = options.workers === 1
-        ? await startListener(options, pair, false, log, sentences, person)
+        ? await startListener(served, pair, false, log, sentences, person)
         : await Workers.start(
-          { count: options.workers, listener: options, log: logOptions, language: options.lang },
+          { count: options.workers, listener: served, log: logOptions, language: options.lang },
           pair,
           log,
         );
-      report = () => listener.report();
+      serving = listener;
       const { port } = listener;
       log.info(sentences.server.listening, { event: "listening", port });
       const url = urlOf(options, port);

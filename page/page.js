@@ -24,12 +24,19 @@ const STABLE = 10_000;
 /** Longest name of a room, in bytes. */
 const MAX_ROOM = 80;
 
+/** How often the server's figures are read, and how long they are kept for the plots, in milliseconds. */
+const FIGURES_INTERVAL = 1000;
+const PLOTTED = 300_000;
+
+/** The size of a plot, in units of its drawing. */
+const [PLOT_WIDTH, PLOT_HEIGHT] = [300, 100];
+
 /** Close codes after which another attempt would end alike: a normal end, and what breaks the server's rules. */
 const FINAL_CODES = [1000, 1002, 1003, 1007, 1008, 1010];
 
 const byId = (id) => document.getElementById(id);
 const settings = JSON.parse(document.body.dataset.settings);
-const { path, hasRooms, asksToken, maxMessageSize, sentences } = settings;
+const { path, hasRooms, asksToken, maxMessageSize, figuresUrl, isCounting, sentences } = settings;
 const clock = new Intl.DateTimeFormat(sentences.lang, {
   hour: "2-digit",
   minute: "2-digit",
@@ -43,6 +50,7 @@ const bytes = new Intl.NumberFormat(sentences.lang, {
   unitDisplay: "long",
 });
 const number = new Intl.NumberFormat(sentences.lang);
+const percent = new Intl.NumberFormat(sentences.lang, { style: "percent" });
 
 /** Whether the user wants a connection: one that ends is then made anew. */
 let isWanted = false;
@@ -67,9 +75,15 @@ function element(name, text, className = "") {
   return Object.assign(document.createElement(name), { textContent: text, className });
 }
 
-/** Says in the form what is wrong with it; nothing with an empty text. */
-function complain(form, text) {
+/** Says in a form what is wrong with it, and leads to the field that is; with an empty text, nothing is. */
+function complain(form, text, field) {
   byId(`${form}-problem`).textContent = text;
+  for (const marked of byId(form).querySelectorAll("[aria-invalid]")) {
+    marked.removeAttribute("aria-invalid");
+  }
+  if (field === undefined) return;
+  byId(field).setAttribute("aria-invalid", "true");
+  byId(field).focus();
 }
 
 /** The name of the room in the page's own address. */
@@ -97,10 +111,12 @@ function socketUrl() {
 function start() {
   complain("connection", "");
   const room = byId("room").value;
-  if (hasRooms && !isRoom(room)) return complain("connection", sentences.badRoom);
+  if (hasRooms && !isRoom(room)) {
+    return complain("connection", sentences.badRoom, "room");
+  }
   const token = byId("token").value;
   if (token !== "" && !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(token)) {
-    return complain("connection", sentences.badToken);
+    return complain("connection", sentences.badToken, "token");
   }
   if (hasRooms) history.replaceState(null, "", `#${encodeURIComponent(room)}`);
   isWanted = true;
@@ -115,7 +131,8 @@ function stop() {
   clearTimeout(timer);
   const isUp = socket !== undefined && socket.readyState < WebSocket.CLOSING;
   if (isUp) socket.close(1000);
-  show(isUp ? sentences.closing : sentences.idle);
+  if (isUp) show("busy", sentences.closing);
+  else show("idle", sentences.idle);
 }
 
 function connect() {
@@ -132,36 +149,38 @@ function connect() {
   current.onopen = heard(() => {
     openedAt = performance.now();
     wasOpen = true;
-    note(sentences.open);
-    show(sentences.open);
+    note(sentences.open, "open");
+    show("open", sentences.open);
   });
   current.onmessage = heard(({ data }) => log("received", data));
   current.onclose = heard((event) => {
     if (openedAt !== undefined && performance.now() - openedAt > STABLE) attempts = 0;
     ended(event, current);
   });
-  show(sentences.connecting);
+  show("busy", sentences.connecting);
 }
 
 async function ended({ code, reason }, current) {
   const closed = fill(sentences.closed, { code, meaning: meaningOf(code) });
-  note(reason === "" ? closed : `${closed}; ${fill(sentences.reason, { reason })}`);
+  const state = code === 1000 || !isWanted ? "idle" : "failed";
+  note(reason === "" ? closed : `${closed}; ${fill(sentences.reason, { reason })}`, state);
   const isFinal = FINAL_CODES.includes(code);
   if (!isWanted || isFinal) {
     isWanted = false;
-    return show(sentences.idle);
+    return show(state, sentences.idle);
   }
   if (!wasOpen && await isRefused()) {
     if (current !== socket || !isWanted) return;
     isWanted = false;
-    return show(sentences.refused);
+    show("failed", sentences.idle);
+    return complain("connection", sentences.refused, asksToken ? "token" : undefined);
   }
   if (current !== socket || !isWanted) return;
   const longest = Math.min(FIRST_WAIT * 2 ** attempts++, LONGEST_WAIT);
   const wait = longest * (1 + Math.random()) / 2;
   timer = setTimeout(connect, wait);
   const seconds = number.format(Math.round(wait / 100) / 10);
-  show(fill(sentences.waiting, { seconds, attempt: attempts }));
+  show("busy", fill(sentences.waiting, { seconds, attempt: attempts }));
 }
 
 /** Whether the server is there for requests: a browser does not tell why a WebSocket was not opened. */
@@ -184,11 +203,13 @@ function meaningOf(code) {
   return codes[code] ?? codes.unknown;
 }
 
-/** Shows the state of the connection. */
-function show(status) {
-  byId("status").textContent = status;
+/** Shows the state of the connection: `idle`, `busy`, `open` or `failed`, and in words. */
+function show(state, words) {
+  byId("status").dataset.state = state;
+  byId("status").textContent = words;
   const isOpen = socket?.readyState === WebSocket.OPEN;
   byId("connect").textContent = isWanted ? sentences.disconnect : sentences.connect;
+  byId("connect").className = isWanted ? "quiet" : "";
   byId("room").readOnly = byId("token").readOnly = isWanted;
   byId("send").disabled = !isOpen;
   byId("address").textContent = socketUrl();
@@ -224,15 +245,17 @@ async function send() {
 /** The bytes that hexadecimal digits stand for. */
 function bytesOf(text) {
   const digits = text.replaceAll(/\s/g, "");
-  if (!/^([0-9a-f]{2})+$/i.test(digits)) return complain("message", sentences.badHex);
+  if (!/^([0-9a-f]{2})+$/i.test(digits)) {
+    return complain("message", sentences.badHex, "hex");
+  }
   return Uint8Array.from(digits.match(/../g), (pair) => parseInt(pair, 16)).buffer;
 }
 
 async function contentOf(file) {
-  if (file === undefined) return complain("message", sentences.badFile);
+  if (file === undefined) return complain("message", sentences.badFile, "file");
   // A file that is too long need not be read.
   if (file.size > maxMessageSize) return file;
-  return await file.arrayBuffer().catch(() => complain("message", sentences.badFile));
+  return await file.arrayBuffer().catch(() => complain("message", sentences.badFile, "file"));
 }
 
 function sizeOf(data) {
@@ -266,9 +289,9 @@ function hexOf(buffer) {
   return Array.from(begin, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
 }
 
-/** Notes what happened to the connection. */
-function note(about) {
-  add({ className: "note", time: new Date(), about });
+/** Notes what happened to the connection, and the state that leaves it in. */
+function note(about, state) {
+  add({ className: `note ${state}`, time: new Date(), about });
 }
 
 function add(entry) {
@@ -307,6 +330,99 @@ function showCount() {
   const sentence = count > MAX_SHOWN ? sentences.shown : sentences.count;
   const [all, max] = [count, MAX_SHOWN].map((value) => number.format(value));
   byId("shown").textContent = count === 0 ? "" : fill(sentence, { count: all, max });
+}
+
+/** What the server has counted within the time that is plotted, the latest last. */
+let samples = [];
+
+/** Reads the server's figures and shows them, again and again. */
+async function readFigures() {
+  // While nobody sees them, they need not be read: the next ones tell of the time between.
+  if (!document.hidden) {
+    try {
+      const response = await fetch(figuresUrl, {
+        cache: "no-store",
+        credentials: "omit",
+        signal: AbortSignal.timeout(5000),
+      });
+      if (!response.ok) throw new Error(`Cannot read figures: ${response.status}`);
+      showFigures(await response.json());
+      tellOfFigures("");
+    } catch {
+      tellOfFigures(fill(sentences.figuresProblem, { url: figuresUrl }));
+    }
+  }
+  setTimeout(readFigures, FIGURES_INTERVAL);
+}
+
+/** Says why there are no figures; a screen reader reads it when it changes, and not each second. */
+function tellOfFigures(text) {
+  const problem = byId("figures-problem");
+  if (problem.textContent !== text) problem.textContent = text;
+}
+
+function showFigures({ time, sockets, received, sent }) {
+  const messages = received.messages + sent.messages;
+  const messageBytes = received.messageBytes + sent.messageBytes;
+  const wireBytes = received.wireBytes + sent.wireBytes;
+  const saved = messageBytes - wireBytes;
+  // A server that was started again counts from 0.
+  if (messages < samples.at(-1)?.messages) samples = [];
+  samples = samples.filter((sample) => sample.time > time - PLOTTED);
+  samples.push({ time, messages, saved });
+  const part = messageBytes === 0 ? "" : ` (${percent.format(saved / messageBytes)})`;
+  const texts = {
+    "open-sockets": number.format(sockets.open),
+    "messages-received": number.format(received.messages),
+    "messages-sent": number.format(sent.messages),
+    "message-bytes": inUnits(messageBytes),
+    "wire-bytes": inUnits(wireBytes),
+    "saved-bytes": inUnits(saved) + part,
+  };
+  for (const [id, text] of Object.entries(texts)) byId(id).textContent = text;
+  plot("message-rate", "messages", (rate) => number.format(Math.round(rate)));
+  plot("saved-rate", "saved", inUnits);
+  byId("counts").hidden = false;
+}
+
+/** A number of bytes in the unit that suits it. */
+function inUnits(size) {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
+  const whole = Math.round(size);
+  const exponent = Math.min(Math.floor(Math.log10(Math.abs(whole) || 1) / 3), units.length - 1);
+  return new Intl.NumberFormat(sentences.lang, {
+    style: "unit",
+    unit: units[exponent],
+    maximumSignificantDigits: 3,
+  }).format(whole / 1000 ** exponent);
+}
+
+/** Draws by how much a count has grown in each second, and says so in words. */
+function plot(id, name, format) {
+  const points = samples.slice(1).map((sample, i) => {
+    const before = samples[i];
+    const rate = (sample[name] - before[name]) * 1000 / (sample.time - before.time);
+    return { time: sample.time, rate };
+  });
+  if (points.length === 0) return;
+  const rates = points.map(({ rate }) => rate);
+  const [now, most, least] = [rates.at(-1), Math.max(0, ...rates), Math.min(0, ...rates)];
+  const range = most - least || 1;
+  const x = (time) => (PLOT_WIDTH * (1 - (points.at(-1).time - time) / PLOTTED)).toFixed(1);
+  const y = (rate) => (PLOT_HEIGHT * (1 - (rate - least) / range)).toFixed(1);
+  const line = points.map(({ time, rate }) => `${x(time)} ${y(rate)}`).join(" L ");
+  const area = `${x(points[0].time)} ${y(0)} L ${line} L ${PLOT_WIDTH} ${y(0)} Z`;
+  const figure = byId(id);
+  figure.querySelector(".line").setAttribute("d", `M ${line}`);
+  figure.querySelector(".area").setAttribute("d", `M ${area}`);
+  const [nowText, mostText] = [format(now), format(most)];
+  figure.querySelector("strong").textContent = nowText;
+  figure.querySelector(".most").textContent = fill(sentences.plotMost, { most: mostText });
+  figure.querySelector("svg").ariaLabel = fill(sentences.plotText, {
+    what: figure.querySelector("span").textContent,
+    now: nowText,
+    most: mostText,
+  });
 }
 
 byId("connection").onsubmit = (event) => {
@@ -352,6 +468,9 @@ addEventListener("hashchange", () => {
 byId("room-field").hidden = !hasRooms;
 byId("token-field").hidden = !asksToken;
 if (hasRooms) byId("room").value = roomInAddress();
-show(sentences.idle);
+show("idle", sentences.idle);
+byId("figures").hidden = figuresUrl === undefined && isCounting;
+if (!isCounting) tellOfFigures(sentences.figuresOff);
+if (figuresUrl !== undefined) readFigures();
 // The address of a room is one to share: it leads right into it.
 if (hasRooms && roomInAddress() !== "" && !asksToken) start();

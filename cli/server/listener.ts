@@ -46,6 +46,8 @@ export interface ListenerOptions {
   grace: number;
   /** There if the delay of the event loop is to be measured. */
   metrics?: unknown;
+  /** Where the page reads the figures of all workers, if it can. */
+  figuresUrl?: string | undefined;
   /** How many workers listen on the port. @default {1} */
   workers?: number;
 }
@@ -259,6 +261,8 @@ function pageOf(options: ListenerOptions, sentences: Sentences): Page | undefine
     hasRooms: options.mode === "broadcast",
     asksToken: options.token !== undefined,
     maxMessageSize: options["max-message-size"],
+    isCounting: options.compression !== false,
+    figuresUrl: options.figuresUrl,
     sentences,
   });
 }

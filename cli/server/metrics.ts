@@ -1,5 +1,6 @@
 /**
- * The server's metrics, in Prometheus' text format, on a port of their own.
+ * The server's metrics, on a port of their own: in Prometheus' text format, and those that the page at `/` shows as
+ * JSON.
  *
  * @module
  */
@@ -10,7 +11,7 @@ import { BadValue, type Flag } from "../flags.ts";
 import { Failure } from "../failure.ts";
 import type { Sentences } from "../sentences.ts";
 import { DELAY_BOUNDS } from "./event_loop_delay.ts";
-import { listenFailure } from "./listener.ts";
+import { type Listener, listenFailure } from "./listener.ts";
 import type { Report } from "./report.ts";
 import { textResponse } from "./request_handler.ts";
 
@@ -41,17 +42,19 @@ export const metricsFlag: Flag<MetricsAddress | undefined> = {
 export interface MetricsServer extends AsyncDisposable {
   /** Where they are. */
   readonly url: string;
+  /** Where a page that a browser on this machine shows can read them, if it can. */
+  readonly figuresUrl: string | undefined;
 }
 
 /**
- * Serves the metrics at `/metrics`.
+ * Serves the metrics at `/metrics`, and what the page shows of them at `/metrics.json`.
  *
- * @param report What is counted so far; `undefined` until the server listens.
+ * @param serving The server, once it listens. In a browser, no page but the server's own can read the figures.
  * @throws {Failure} With the remedy, if the port cannot be listened on.
  */
 export async function serveMetrics(
   { hostname, port }: MetricsAddress,
-  report: () => Promise<Report | undefined>,
+  serving: () => Pick<Listener, "port" | "report"> | undefined,
   sentences: Sentences,
 ): Promise<MetricsServer> {
   const formatter = await import("prom-client");
@@ -62,12 +65,20 @@ export async function serveMetrics(
     gracePeriod: GRACE_MS,
     onListen() {},
   };
-  const handler = async ({ method, url }: Request) => {
-    if (new URL(url).pathname !== "/metrics") return textResponse(404, "Metrics are at /metrics.");
+  const handler = async ({ method, url, headers }: Request) => {
+    const { pathname } = new URL(url);
+    if (pathname !== "/metrics" && pathname !== "/metrics.json") {
+      return textResponse(404, "Metrics are at /metrics.");
+    }
     if (method !== "GET" && method !== "HEAD") {
       return textResponse(405, "Only GET and HEAD are answered here.", { Allow: "GET, HEAD" });
     }
-    const now = await report();
+    const listener = serving();
+    const now = await listener?.report();
+    if (pathname === "/metrics.json") {
+      if (now === undefined) return textResponse(503, "The server does not listen yet.");
+      return figuresResponse(now, headers.get("Origin"), listener!.port);
+    }
     const metrics = [...now === undefined ? [] : metricsOf(now), ...metricsOfProcess()];
     const page = formatter.AggregatorRegistry.aggregate([metrics]);
     return new Response(await page.metrics(), {
@@ -81,13 +92,45 @@ export async function serveMetrics(
   try {
     const server = serve(options, handler);
     const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+    const { port } = server.addr;
+    const pageHost = hostOnThisMachine(hostname);
     return {
-      url: `http://${host}:${server.addr.port}/metrics`,
+      url: `http://${host}:${port}/metrics`,
+      figuresUrl: pageHost && `http://${pageHost}:${port}/metrics.json`,
       [Symbol.asyncDispose]: () => server.shutdown(),
     };
   } catch (error) {
     throw new Failure(listenFailure(error, { hostname, port, flag: "--metrics" }, sentences));
   }
+}
+
+/**
+ * The name by which a page reaches the port on its browser's own machine, if it does. A page that comes over TLS
+ * may read what comes without TLS from there, and from nowhere else.
+ */
+function hostOnThisMachine(hostname: string): string | undefined {
+  if (hostname === "0.0.0.0" || hostname === "::") return "127.0.0.1";
+  // The page's policy can have no address of IPv6 in it.
+  if (hostname === "localhost" || hostname === "::1") return "localhost";
+  return /^127(\.\d{1,3}){3}$/.test(hostname) ? hostname : undefined;
+}
+
+/** What the page shows. Only the server's own page may read it in a browser, at a name of this machine. */
+function figuresResponse(
+  { server: { sockets, received, sent } }: Report,
+  origin: string | null,
+  pagePort: number,
+): Response {
+  const origins = ["localhost", "127.0.0.1", "[::1]"]
+    .map((host) => new URL(`https://${host}:${pagePort}`).origin);
+  return Response.json({ time: performance.now(), sockets, received, sent }, {
+    headers: {
+      ...(origin !== null && origins.includes(origin) && { "Access-Control-Allow-Origin": origin }),
+      "Vary": "Origin",
+      "X-Content-Type-Options": "nosniff",
+      "Cache-Control": "no-store",
+    },
+  });
 }
 
 /** A metric as the formatter takes it. */

@@ -23,28 +23,39 @@ export interface PageOptions {
   asksToken: boolean;
   /** Longest message the server receives, in bytes. */
   maxMessageSize: number;
+  /** Whether the server counts what it carries. */
+  isCounting: boolean;
+  /** Where a browser on the server's machine reads what the server has counted; left out where it cannot. */
+  figuresUrl?: string | undefined;
   sentences: Sentences;
 }
 
+/** The names by which only browsers on the server's machine reach the page, or those that it is tunnelled to. */
+const OWN_NAMES = ["localhost", "127.0.0.1", "[::1]"];
+
 /**
- * Only the page's own files are loaded, and only its own server is connected to. No script can make HTML of a
- * text (`require-trusted-types-for`).
+ * Only the page's own files are loaded, and only its own server is connected to, and what is named besides. No
+ * script can make HTML of a text (`require-trusted-types-for`).
  */
-const POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-  "require-trusted-types-for 'script'",
-  "trusted-types 'none'",
-].join("; ");
+function policy(connectTo = ""): string {
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    `connect-src 'self' ${connectTo}`.trim(),
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ].join("; ");
+}
 
 /** One file, in each coding it is sent in. */
 interface File {
   type: string;
+  /** Its `Content-Security-Policy`. */
+  policy: string;
   identity: Coded;
   gzip: Coded;
 }
@@ -55,16 +66,35 @@ interface Coded {
   tag: string;
 }
 
-/** The page's files. */
+/**
+ * The page's files.
+ *
+ * The page is for everybody, and the server's figures are not. So they are not on the server's own port: the page
+ * reads them where `--metrics` serves them, and gets them if the browser that shows it may reach that address. It
+ * is told of this address only at a name of the server's own machine. At any other name the browser may be
+ * anywhere, and 127.0.0.1 would be another machine. A request's address could not decide that, as behind a proxy
+ * on the same machine all of them come from there.
+ */
 export class Page {
   readonly #files: Map<string, File>;
+  /** The page at a name of the server's own machine. */
+  readonly #own: File;
 
-  constructor({ sentences, ...settings }: PageOptions) {
+  constructor({ sentences, figuresUrl, isCounting, ...settings }: PageOptions) {
     const { codes: _, ...texts } = sentences.page;
-    const all = { ...texts, settings: JSON.stringify({ ...settings, sentences: sentences.page }) };
-    const escaped = Object.entries(all).map(([name, text]) => [name, escapeHtml(text)]);
+    const page = (figures: { figuresUrl?: string | undefined; isCounting: boolean }) => {
+      const known = { ...settings, ...figures, sentences: sentences.page };
+      const all = { ...texts, settings: JSON.stringify(known) };
+      const escaped = Object.entries(all).map(([name, text]) => [name, escapeHtml(text)]);
+      return fileOf(
+        "text/html",
+        fill(html, Object.fromEntries(escaped)),
+        policy(figures.figuresUrl),
+      );
+    };
+    this.#own = page({ figuresUrl, isCounting });
     this.#files = new Map([
-      ["/", fileOf("text/html", fill(html, Object.fromEntries(escaped)))],
+      ["/", page({ isCounting: true })],
       ["/page.css", fileOf("text/css", style)],
       ["/page.js", fileOf("text/javascript", script)],
     ]);
@@ -75,13 +105,14 @@ export class Page {
    *
    * @returns `undefined` if the path is none of the page's.
    */
-  answer(pathname: string, requestHeaders: Headers): Response | undefined {
-    const file = this.#files.get(pathname);
+  answer({ hostname, pathname }: URL, requestHeaders: Headers): Response | undefined {
+    const isOwn = pathname === "/" && OWN_NAMES.includes(hostname);
+    const file = isOwn ? this.#own : this.#files.get(pathname);
     if (file === undefined) return undefined;
     const isGzip = acceptsGzip(requestHeaders.get("Accept-Encoding"));
     const { body, tag } = isGzip ? file.gzip : file.identity;
     const headers = new Headers({
-      "Content-Security-Policy": POLICY,
+      "Content-Security-Policy": file.policy,
       "X-Content-Type-Options": "nosniff",
       "Referrer-Policy": "no-referrer",
       // It may be kept, but is asked for each time: another version of the server may have another page.
@@ -98,11 +129,12 @@ export class Page {
   }
 }
 
-function fileOf(type: string, text: string): File {
+function fileOf(type: string, text: string, ownPolicy = policy()): File {
   const body = new TextEncoder().encode(text);
   const hash = createHash("sha256").update(body).digest("base64url").slice(0, 22);
   return {
     type,
+    policy: ownPolicy,
     identity: { body, tag: `"${hash}"` },
     gzip: { body: new Uint8Array(gzipSync(body)), tag: `"${hash}-gzip"` },
   };

@@ -107,7 +107,8 @@ export class RequestHandler {
 
   #answer(request: Request, info: RequestInfo): Response {
     if (this.#stopping) return textResponse(503, "The server is stopping.", { "Retry-After": "5" });
-    const { pathname } = new URL(request.url);
+    const url = new URL(request.url);
+    const { pathname } = url;
     const { mode, path } = this.#options;
     if (pathname === path) return this.#upgrade(request, info, mode.endpoint("")!);
     // `OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7).
@@ -117,7 +118,7 @@ export class RequestHandler {
     if (pathname === "/healthz") return onlyRead(request) ?? this.#health();
     const endpoint = this.#endpointBelow(pathname);
     if (endpoint !== undefined) return this.#upgrade(request, info, endpoint);
-    const file = this.#options.page?.answer(pathname, request.headers);
+    const file = this.#options.page?.answer(url, request.headers);
     if (file !== undefined) return onlyRead(request) ?? file;
     this.#log.write("debug", "notFound", PeerLog.peerAt(info.remoteAddr), () => ({
       method: printable(request.method),

@@ -31,6 +31,11 @@ async function nothing(): Promise<Report> {
   };
 }
 
+/** A server on port 8443 that has counted this. */
+function serving(report: Report) {
+  return { port: 8443, report: () => Promise.resolve(report) };
+}
+
 /** The samples of a page: each value by its name and labels. */
 async function samples(url: string): Promise<Record<string, number>> {
   const response = await fetch(url);
@@ -60,7 +65,7 @@ Deno.test("metricsFlag takes a port, with an address before it or not", () => {
 
 Deno.test("serveMetrics() serves /metrics alone, to GET and HEAD", async () => {
   const report = await nothing();
-  await using metrics = await serveMetrics(LOCAL, () => Promise.resolve(report), SENTENCES);
+  await using metrics = await serveMetrics(LOCAL, () => serving(report), SENTENCES);
   const found = await samples(metrics.url);
   assertEquals(found['websocket_messages_total{direction="sent"}'], 0);
   assertEquals(found['websocket_refusals_total{reason="tls_handshake"}'], 0);
@@ -78,15 +83,61 @@ Deno.test("serveMetrics() serves /metrics alone, to GET and HEAD", async () => {
   await post.body?.cancel();
 });
 
+Deno.test("serveMetrics() serves figures to the server's own page at names of this machine alone", async () => {
+  const report = await nothing();
+  await using metrics = await serveMetrics(LOCAL, () => serving(report), SENTENCES);
+  assertEquals(metrics.figuresUrl, `${metrics.url}.json`);
+  const read = async (headers: Record<string, string>) => {
+    const response = await fetch(metrics.figuresUrl!, { headers });
+    const { time, ...figures } = await response.json();
+    assert(time > 0);
+    const none = { messages: 0, messageBytes: 0, wireBytes: 0 };
+    assertEquals(figures, { sockets: { open: 0, total: 0 }, received: none, sent: none });
+    assertEquals(response.headers.get("Vary"), "Origin");
+    return response.headers.get("Access-Control-Allow-Origin");
+  };
+  for (const host of ["localhost", "127.0.0.1", "[::1]"]) {
+    const Origin = `https://${host}:8443`;
+    assertEquals(await read({ Origin }), Origin);
+  }
+  const others = [
+    "http://localhost:8443",
+    "https://localhost",
+    "https://localhost:84430",
+    "https://example.com:8443",
+    "null",
+  ];
+  for (const Origin of others) assertEquals(await read({ Origin }), null, Origin);
+  assertEquals(await read({}), null);
+});
+
+Deno.test("serveMetrics() has no figures until the server listens", async () => {
+  await using metrics = await serveMetrics(LOCAL, () => undefined, SENTENCES);
+  const response = await fetch(metrics.figuresUrl!);
+  assertEquals([response.status, await response.text()], [
+    503,
+    "The server does not listen yet.\n",
+  ]);
+});
+
+Deno.test("serveMetrics() tells where a browser on this machine reads the figures", async () => {
+  const cases = { "127.0.0.1": "127.0.0.1", "0.0.0.0": "127.0.0.1", localhost: "localhost" };
+  for (const [hostname, host] of Object.entries(cases)) {
+    await using metrics = await serveMetrics({ hostname, port: 0 }, () => undefined, SENTENCES);
+    const { port } = new URL(metrics.url);
+    assertEquals(metrics.figuresUrl, `http://${host}:${port}/metrics.json`);
+  }
+});
+
 Deno.test("serveMetrics() has the process alone until there is a report", async () => {
-  await using metrics = await serveMetrics(LOCAL, () => Promise.resolve(undefined), SENTENCES);
+  await using metrics = await serveMetrics(LOCAL, () => undefined, SENTENCES);
   const names = Object.keys(await samples(metrics.url));
   assertEquals(names.filter((name) => !name.startsWith("process_")), []);
 });
 
 /** Why the metrics cannot be served at an address. */
 async function failure(hostname: string, port: number): Promise<string> {
-  const serving = serveMetrics({ hostname, port }, () => Promise.resolve(undefined), SENTENCES);
+  const serving = serveMetrics({ hostname, port }, () => undefined, SENTENCES);
   return (await assertRejects(() => serving, Failure)).message;
 }
 
@@ -134,6 +185,8 @@ for (const workers of [1, 2]) {
       assert(of("wire_bytes")! > sockets * "hello".length);
     }
     assertEquals(found['websocket_http_responses_total{status="1xx"}'], sockets);
+    const figures = await (await fetch(`${server.url}.json`)).json();
+    assertEquals([figures.sockets, figures.sent.messages], [{ open: 0, total: sockets }, sockets]);
     assertEquals(found.websocket_memory_limit_bytes, 128 * 1024 * 1024);
     while (!(found.websocket_event_loop_delay_seconds_count! > 0)) {
       found = await samples(server.url);

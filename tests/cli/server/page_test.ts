@@ -21,6 +21,7 @@ const OPTIONS = {
   hasRooms: false,
   asksToken: false,
   maxMessageSize: 1000,
+  isCounting: true,
   sentences: sentencesIn("en"),
 };
 
@@ -28,7 +29,7 @@ const FILES = { "/": "text/html", "/page.css": "text/css", "/page.js": "text/jav
 
 /** The page's answer to a request for a file it has. */
 function answer(page: Page, path: string, headers: Record<string, string> = {}): Response {
-  return page.answer(path, new Headers(headers))!;
+  return page.answer(new URL(path, "https://example.com"), new Headers(headers))!;
 }
 
 Deno.test("Page has its files, with headers that let nothing else be loaded", async () => {
@@ -52,10 +53,35 @@ Deno.test("Page has its files, with headers that let nothing else be loaded", as
   }
 });
 
+Deno.test("Page leads to the figures at names of the server's own machine alone", async () => {
+  const figuresUrl = "http://127.0.0.1:9090/metrics.json";
+  const page = new Page({ ...OPTIONS, figuresUrl });
+  const at = async (origin: string) => {
+    const response = page.answer(new URL("/", origin), new Headers())!;
+    const policy = response.headers.get("Content-Security-Policy")!;
+    return [/connect-src ([^;]+)/.exec(policy)![1], (await response.text()).includes(figuresUrl)];
+  };
+  for (const host of ["localhost:8443", "127.0.0.1", "[::1]:8443"]) {
+    assertEquals(await at(`https://${host}`), [`'self' ${figuresUrl}`, true], host);
+  }
+  for (const host of ["example.com", "192.0.2.1:8443", "localhost.example.com", "127.0.0.2"]) {
+    assertEquals(await at(`https://${host}`), ["'self'", false], host);
+  }
+});
+
+Deno.test("Page says that nothing is counted at names of the server's own machine alone", async () => {
+  const page = new Page({ ...OPTIONS, isCounting: false });
+  const says = async (origin: string) =>
+    (await page.answer(new URL(origin), new Headers())!.text()).includes("isCounting&quot;:false");
+  assertEquals(await says("https://localhost:8443"), true);
+  assertEquals(await says("https://example.com"), false);
+});
+
 Deno.test("Page has nothing at other paths", () => {
   const page = new Page(OPTIONS);
-  for (const path of ["/index.html", "/page.css/", "/PAGE.JS", "//", "/page/page.js", ""]) {
-    assertEquals(page.answer(path, new Headers()), undefined, path);
+  for (const path of ["/index.html", "/page.css/", "/PAGE.JS", "//", "/page/page.js", "/.js"]) {
+    const url = new URL(`https://localhost${path}`);
+    assertEquals(page.answer(url, new Headers()), undefined, path);
   }
 });
 
@@ -111,7 +137,13 @@ Deno.test("Page speaks the language it is given, and leaves no place of a senten
     const settings = /data-settings="([^"]*)"/.exec(html)!;
     assertEquals(html.replace(settings[0], "").match(/\{\w+\}/g), null);
     const { sentences: given, ...others } = JSON.parse(settings[1]!.replaceAll("&quot;", '"'));
-    assertEquals(others, { path: "/ws", hasRooms: false, asksToken: false, maxMessageSize: 1000 });
+    assertEquals(others, {
+      path: "/ws",
+      hasRooms: false,
+      asksToken: false,
+      maxMessageSize: 1000,
+      isCounting: true,
+    });
     assertEquals(given.title, sentences.page.title);
   }
 });
