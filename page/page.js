@@ -26,7 +26,7 @@ const MAX_ROOM = 80;
 
 /** How often the server's figures are read, and how long they are kept for the plots, in milliseconds. */
 const FIGURES_INTERVAL = 1000;
-const PLOTTED = 300_000;
+const PLOTTED = 180_000;
 
 /** The size of a plot, in units of its drawing. */
 const [PLOT_WIDTH, PLOT_HEIGHT] = [300, 100];
@@ -393,6 +393,7 @@ function inUnits(size) {
   return new Intl.NumberFormat(sentences.lang, {
     style: "unit",
     unit: units[exponent],
+    unitDisplay: exponent === 0 ? "long" : "short",
     maximumSignificantDigits: 3,
   }).format(whole / 1000 ** exponent);
 }

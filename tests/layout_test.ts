@@ -115,7 +115,7 @@ Deno.test({
     // Every task downloads all that is in the lock file.
     for (const file of ["deno.json", "deno.lock"]) {
       const text = Deno.readTextFileSync(projectPath(file));
-      for (const name of ["@nats-io", "@redis", "playwright-core"]) {
+      for (const name of ["@nats-io", "@redis", "puppeteer-core"]) {
         assert(!text.includes(name), `${file} has ${name}`);
       }
     }

@@ -1,5 +1,5 @@
 /**
- * The page at `/`: a client in the browser for the server's own WebSocket. It is made of the three files of
+ * The page at `/`: a client in the browser for the server's own WebSocket. It is made of the files of
  * `page/`, which are part of the program.
  *
  * @module
@@ -7,6 +7,7 @@
 
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
+import icon from "../../page/icon.svg" with { type: "text" };
 import html from "../../page/index.html" with { type: "text" };
 import style from "../../page/page.css" with { type: "text" };
 import script from "../../page/page.js" with { type: "text" };
@@ -42,6 +43,7 @@ function policy(connectTo = ""): string {
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
+    "img-src 'self'",
     `connect-src 'self' ${connectTo}`.trim(),
     "base-uri 'none'",
     "form-action 'none'",
@@ -97,6 +99,7 @@ export class Page {
       ["/", page({ isCounting: true })],
       ["/page.css", fileOf("text/css", style)],
       ["/page.js", fileOf("text/javascript", script)],
+      ["/icon.svg", fileOf("image/svg+xml", icon)],
     ]);
   }
 

@@ -197,7 +197,10 @@ Deno.test({
     const config = `--config=${projectPath("tests/interop/chromium/deno.json")}`;
     await using browser = new Program(
       Deno.execPath(),
-      ["run", "--quiet", "--allow-all", "--frozen", config, program, app.origin, PASSWORD, path],
+      [
+        ...["run", "--quiet", "--allow-all", "--frozen", config, program],
+        ...[app.origin, PASSWORD, path, `${path}/certs/ca.crt`],
+      ],
       { cwd: path, env: { TMPDIR: path } },
     );
     const { code, stdout, stderr } = await browser.end();

@@ -48,7 +48,10 @@ Deno.test({
     const urls = [one, balancer].map(({ port }) => `https://127.0.0.1:${port}/`);
     await using browser = new Program(
       Deno.execPath(),
-      ["run", "--quiet", "--allow-all", "--frozen", config, program, ...urls, browsing.path],
+      [
+        ...["run", "--quiet", "--allow-all", "--frozen", config, program, ...urls],
+        ...[browsing.path, `${cwd}/certs/ca.crt`],
+      ],
       { cwd: browsing.path, env: { TMPDIR: browsing.path }, limitMs: 90_000 },
     );
     const before = ["Ada: Hello", "<b>Bob</b>: <img src=x onerror=alert(1)>"];

@@ -5,7 +5,13 @@ import {
   type UpgradeWebSocketOptions,
   type WebSocket,
 } from "../../mod.ts";
-import { developmentCertificates, Folder, Program, projectPath, RUNNABLE } from "../programs.ts";
+import {
+  certificatesFolder,
+  developmentCertificates,
+  Program,
+  projectPath,
+  RUNNABLE,
+} from "../programs.ts";
 import { NINE_BITS, NO_TAKEOVER, SIZES, TAKEOVER } from "./exchange.ts";
 import { succeeds } from "./peer.ts";
 
@@ -59,7 +65,7 @@ function test(name: string, calls: Call[]): void {
     name,
     ignore,
     async fn(t) {
-      await using folder = new Folder();
+      await using folder = await certificatesFolder();
       const ends: string[] = [];
       const { cert, key } = await developmentCertificates();
       await using server = serve(
@@ -87,6 +93,7 @@ function test(name: string, calls: Call[]): void {
           ],
           `https://127.0.0.1:${server.addr.port}/`,
           folder.path,
+          `${folder.path}/certs/ca.crt`,
           ...calls.map(({ call }) => call),
         ],
         { cwd: folder.path, env: { TMPDIR: folder.path } },

@@ -1,20 +1,19 @@
 /**
  * Opens a page in Debian's Chromium, evaluates expressions in it, and prints what each gives as a
- * line of JSON: `browse.ts <url> <folder> <expression>...`, the folder for all that Chromium writes.
+ * line of JSON: `browse.ts <url> <folder> <authority> <expression>...`, the folder for all that Chromium
+ * writes, and the file of the authority that it trusts.
  *
- * It is a program of its own because playwright asks the system more than tests are allowed to.
+ * It is a program of its own because puppeteer asks the system more than tests are allowed to.
  *
  * @module
  */
 
-import { launch } from "./launch.ts";
+import { launchBrowser } from "./launch.ts";
 
-const [url, folder, ...expressions] = Deno.args;
-const browser = await launch(folder!);
+const [url, folder, authority, ...expressions] = Deno.args;
+const browser = await launchBrowser("chromium", { folder: folder!, authority: authority! });
 try {
-  // The development authority is not one of Chromium's.
-  const context = await browser.newContext({ ignoreHTTPSErrors: true });
-  const page = await context.newPage();
+  const page = await browser.newPage();
   await page.goto(url!);
   for (const expression of expressions) {
     console.log(JSON.stringify(await page.evaluate(expression)));
