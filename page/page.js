@@ -367,7 +367,8 @@ function showFigures({ time, sockets, received, sent }) {
   const wireBytes = received.wireBytes + sent.wireBytes;
   const saved = messageBytes - wireBytes;
   // A server that was started again counts from 0.
-  if (messages < samples.at(-1)?.messages) samples = [];
+  const last = samples.at(-1);
+  if (time <= last?.time || messages < last?.messages) samples = [];
   samples = samples.filter((sample) => sample.time > time - PLOTTED);
   samples.push({ time, messages, saved });
   const part = messageBytes === 0 ? "" : ` (${percent.format(saved / messageBytes)})`;
