@@ -415,6 +415,7 @@ function plot(id, name, format) {
   const line = points.map(({ time, rate }) => `${x(time)} ${y(rate)}`).join(" L ");
   const area = `${x(points[0].time)} ${y(0)} L ${line} L ${PLOT_WIDTH} ${y(0)} Z`;
   const figure = byId(id);
+  figure.querySelector(".zero").setAttribute("d", `M 0 ${y(0)} H ${PLOT_WIDTH}`);
   figure.querySelector(".line").setAttribute("d", `M ${line}`);
   figure.querySelector(".area").setAttribute("d", `M ${area}`);
   const [nowText, mostText] = [format(now), format(most)];

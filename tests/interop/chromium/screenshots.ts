@@ -130,10 +130,7 @@ async function metrics(): Promise<void> {
     }`);
     // The page reads the figures only while it is seen.
     await page.bringToFront();
-    await page.waitForFunction(`performance.now() > ${PLOTTED}`, {
-      polling: 1000,
-      timeout: 2 * PLOTTED,
-    });
+    await new Promise((resolve) => setTimeout(resolve, PLOTTED));
     await picture(page, "page-metrics");
   });
 }
