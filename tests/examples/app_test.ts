@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { HandshakeError, type WebSocket } from "../../mod.ts";
 import { Program, projectPath, RawPeer } from "../programs.ts";
-import { succeeds } from "../interop/peer.ts";
+import { hasBrowser } from "../interop/peer.ts";
 import { closed, next } from "../websocket/peers.ts";
 import { App, CAN_RUN, PASSWORD } from "./app.ts";
 
@@ -189,7 +189,7 @@ test("examples/app.ts says goodbye to its sockets at SIGTERM", async (app) => {
 
 Deno.test({
   name: "examples/app.ts shows an upload's progress and its live message in Chromium",
-  ignore: !CAN_RUN || !await succeeds("/usr/bin/chromium", ["--version"]),
+  ignore: !CAN_RUN || !await hasBrowser("/usr/bin/chromium"),
   async fn() {
     await using app = await App.start();
     const { path } = app.folder;

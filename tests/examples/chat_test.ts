@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { Balancer } from "../balancer.ts";
-import { succeeds } from "../interop/peer.ts";
+import { hasBrowser, succeeds } from "../interop/peer.ts";
 import {
   certificatesFolder,
   Folder,
@@ -29,7 +29,7 @@ async function start(cwd: string, env: Record<string, string> = {}) {
 Deno.test({
   name: "examples/chat/ joins two servers, and a page whose server ends comes back at the other",
   ignore: !canRun || !await succeeds(NATS, ["--version"]) ||
-    !await succeeds("/usr/bin/chromium", ["--version"]),
+    !await hasBrowser("/usr/bin/chromium"),
   async fn() {
     await using folder = await certificatesFolder();
     await using browsing = new Folder();

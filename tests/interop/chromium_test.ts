@@ -13,7 +13,7 @@ import {
   RUNNABLE,
 } from "../programs.ts";
 import { NINE_BITS, NO_TAKEOVER, SIZES, TAKEOVER } from "./exchange.ts";
-import { succeeds } from "./peer.ts";
+import { hasBrowser } from "./peer.ts";
 
 /** What our end does with each socket, by the path of its URL. */
 const ENDPOINTS: Record<string, [(socket: WebSocket) => void, UpgradeWebSocketOptions?]> = {
@@ -57,7 +57,7 @@ function exchange(path: keyof typeof AGREED, sizes: number[]): Call {
   };
 }
 
-const ignore = !RUNNABLE || !await succeeds("/usr/bin/chromium", ["--version"]);
+const ignore = !RUNNABLE || !await hasBrowser("/usr/bin/chromium");
 
 /** A test of a page that makes these calls, one after the other. */
 function test(name: string, calls: Call[]): void {

@@ -15,7 +15,7 @@ import {
   startServer,
   stop,
 } from "../programs.ts";
-import { succeeds } from "./peer.ts";
+import { hasBrowser } from "./peer.ts";
 
 const HOSTILE = "<img src=x onerror=alert(1)>\u202e";
 
@@ -31,11 +31,9 @@ type Browse = (scene: string, port: number, certificates: Folder, folder: Folder
 /** A test in each browser; `certutil` has it trust the server's certificate. */
 async function onEachBrowser(name: string, body: (browse: Browse) => Promise<void>): Promise<void> {
   for (const [browser, file] of Object.entries(BROWSERS)) {
-    const isThere = RUNNABLE && await succeeds(file, ["--version"]) &&
-      await succeeds("/usr/bin/test", ["-x", "/usr/bin/certutil"]);
     Deno.test({
       name: `${name} [${browser}]`,
-      ignore: !isThere,
+      ignore: !RUNNABLE || !await hasBrowser(file),
       fn: () =>
         body((scene, port, certificates, folder) =>
           new Program(
@@ -144,6 +142,29 @@ await onEachBrowser(
     assertEquals(await next(browser), [true, LIGHT]);
     await stop(server);
     await finish(browser);
+  },
+);
+
+await onEachBrowser(
+  "The page has no figures without --metrics, and says so where nothing is counted",
+  async (browse) => {
+    await using folder = await certificatesFolder();
+    const cases: [string, string[]][] = [
+      ["--compression=on", []],
+      [
+        "--compression=off",
+        ["figures", "The server, live", "With --compression=off the server counts nothing."],
+      ],
+    ];
+    for (const [flag, figures] of cases) {
+      await using browsing = new Folder();
+      const options = { cwd: folder.path, limitMs: 90_000 };
+      await using server = await startServer([flag, "--lang=en"], options);
+      await using browser = browse("noFigures", server.port, folder, browsing);
+      assertEquals(await next(browser), figures);
+      await finish(browser);
+      await stop(server);
+    }
   },
 );
 

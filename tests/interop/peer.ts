@@ -74,6 +74,11 @@ export async function succeeds(command: string, args: string[]): Promise<boolean
   }
 }
 
+/** Whether a browser is here, and what has it trust an authority. */
+export async function hasBrowser(file: string): Promise<boolean> {
+  return await succeeds(file, ["--version"]) && await succeeds("/usr/bin/which", ["certutil"]);
+}
+
 /** How {@linkcode connectTo} connects. */
 export interface PairOptions {
   /** The end that is the peer's. */

@@ -239,6 +239,20 @@ async function figures(): Promise<void> {
   await has(page, "#figures-problem", /^There are no figures of the server: http:/);
 }
 
+/** What stands where the figures would be. */
+async function noFigures(): Promise<void> {
+  const page = await visit();
+  print(
+    await page.$$eval(
+      "#figures, #figures > *",
+      (all) =>
+        all.filter((element) => element.checkVisibility()).map(({ id, textContent }) =>
+          id === "figures" ? "figures" : textContent
+        ),
+    ),
+  );
+}
+
 /** A server that sends what no good one does, and closes. */
 async function hostile(): Promise<void> {
   const page = await visit();
@@ -256,7 +270,7 @@ async function hostile(): Promise<void> {
   );
 }
 
-const scenes: Record<string, () => Promise<void>> = { client, chat, figures, hostile };
+const scenes: Record<string, () => Promise<void>> = { client, chat, figures, noFigures, hostile };
 try {
   await scenes[scene!]!();
   print({ problems });
