@@ -12,6 +12,7 @@ import { Failure } from "../failure.ts";
 import type { Sentences } from "../sentences.ts";
 import { DELAY_BOUNDS } from "./event_loop_delay.ts";
 import { type Listener, listenFailure } from "./listener.ts";
+import { OWN_NAMES } from "./page.ts";
 import type { Report } from "./report.ts";
 import { textResponse } from "./request_handler.ts";
 
@@ -121,8 +122,7 @@ function figuresResponse(
   origin: string | null,
   pagePort: number,
 ): Response {
-  const origins = ["localhost", "127.0.0.1", "[::1]"]
-    .map((host) => new URL(`https://${host}:${pagePort}`).origin);
+  const origins = OWN_NAMES.map((name) => new URL(`https://${name}:${pagePort}`).origin);
   return Response.json({ time: performance.now(), sockets, received, sent }, {
     headers: {
       ...(origin !== null && origins.includes(origin) && { "Access-Control-Allow-Origin": origin }),

@@ -31,8 +31,8 @@ export interface PageOptions {
   sentences: Sentences;
 }
 
-/** The names by which only browsers on the server's machine reach the page, or those that it is tunnelled to. */
-const OWN_NAMES = ["localhost", "127.0.0.1", "[::1]"];
+/** The server's machine, as a browser names it that is on that machine, or at the end of a tunnel to it. */
+export const OWN_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 
 /**
  * Only the page's own files are loaded, and only its own server is connected to, and what is named besides. No
