@@ -371,7 +371,8 @@ function showFigures({ time, sockets, received, sent }) {
   if (time <= last?.time || messages < last?.messages) samples = [];
   samples = samples.filter((sample) => sample.time > time - PLOTTED);
   samples.push({ time, messages, saved });
-  const part = messageBytes === 0 ? "" : ` (${percent.format(saved / messageBytes)})`;
+  // Of small messages that are not compressed, the headers of the frames come on top.
+  const part = saved <= 0 ? "" : ` (${percent.format(saved / messageBytes)})`;
   const texts = {
     "open-sockets": number.format(sockets.open),
     "messages-received": number.format(received.messages),
