@@ -9,7 +9,7 @@ import type { Mode } from "./frames.ts";
 import type { Size } from "./messages.ts";
 import type { Stretch } from "./meter.ts";
 
-/** What is measured: a server by the load generator, a server's start, or a client. */
+/** What is measured: a server by the load generator, a server's start, or a client, as a class or a command. */
 export type Kind =
   | "echo"
   | "workers"
@@ -20,7 +20,10 @@ export type Kind =
   | "start"
   | "client"
   | "latency"
-  | "fairness";
+  | "fairness"
+  | "http"
+  | "once"
+  | "pipe";
 
 /** One load. */
 export interface Load {
@@ -48,6 +51,10 @@ export interface Load {
   /** What goes on beside the connections that are measured, and on how many others. */
   attack?: Attack;
   attackers?: number;
+  /** Bytes of the body of each HTTP request; without, it asks for a body of `size`. */
+  upload?: number;
+  /** Whether the server speaks TLS. @default {true} */
+  tls?: boolean;
 }
 
 /** What is to cost the same however much there is of it. */
@@ -139,6 +146,37 @@ const ATTACKS = [
   fairness("bombs-binary", "echo"),
 ];
 
+/** HTTP beside the WebSockets: one request after another on each of the kept connections. */
+function http(name: string, tls: boolean, upload?: number): Load {
+  return {
+    id: `http-${name}-${tls ? "tls" : "tcp"}`,
+    kind: "http",
+    mode: "plain",
+    connections: 50,
+    size: upload === undefined ? 1024 : 64,
+    depth: 1,
+    level: 1,
+    tls,
+    ...upload !== undefined && { upload },
+  };
+}
+
+const REQUESTS = [http("get", false), http("get", true), http("upload", true, 65_536)];
+
+/** The client as a command: one message from its start to its exit, and lines through a pipe. */
+const COMMANDS: Load[] = [
+  { id: "once", kind: "once", mode: "plain", connections: 1, size: 64, depth: 1, level: 1 },
+  ...(["plain", "context"] as const).map((mode): Load => ({
+    id: `pipe-${mode}`,
+    kind: "pipe",
+    mode,
+    connections: 1,
+    size: 100,
+    depth: 1,
+    level: 1,
+  })),
+];
+
 /** Large, and alike: much to do for the server, and few bytes for the load generator beside it. */
 const WORKERS: Load = {
   id: "workers",
@@ -213,6 +251,8 @@ export const QUICK: Plan = {
     client("plain", 64),
     ...LATENCIES,
     fairness("empty", "echo"),
+    http("get", true),
+    ...COMMANDS,
   ],
   rounds: 2,
   times: {
@@ -226,6 +266,9 @@ export const QUICK: Plan = {
     client: { warmUp: 300, duration: 300 },
     latency: { warmUp: 0, duration: 1000 },
     fairness: { warmUp: 0, duration: 2000 },
+    http: { warmUp: 300, duration: 300 },
+    once: { warmUp: 0, duration: 0 },
+    pipe: { warmUp: 0, duration: 0 },
   },
   targetsOnly: true,
 };
@@ -266,6 +309,8 @@ export const DEFAULT: Plan = {
     ...CLIENTS,
     ...LATENCIES,
     ...ATTACKS,
+    ...REQUESTS,
+    ...COMMANDS,
     ...CURVES,
   ],
   rounds: 5,
@@ -280,6 +325,9 @@ export const DEFAULT: Plan = {
     client: { warmUp: 300, duration: 600 },
     latency: { warmUp: 0, duration: 2000 },
     fairness: { warmUp: 0, duration: 3000 },
+    http: { warmUp: 500, duration: 600 },
+    once: { warmUp: 0, duration: 0 },
+    pipe: { warmUp: 0, duration: 0 },
   },
   targetsOnly: false,
 };
@@ -384,6 +432,19 @@ export function titleOf(load: Load): string {
       const beside = attack === undefined ? "" : `, beside ${attackers} that echo without a pause`;
       return `Latency: ${sizeText(size)}, ${how}, ${sockets}${beside}`;
     }
+    case "http": {
+      const { upload, tls } = load;
+      const what = upload === undefined
+        ? `GET of ${sizeText(size)}`
+        : `POST of ${sizeText(upload)}`;
+      return `HTTP: ${what}, ${tls ? "TLS" : "TCP"}, ${sockets} kept`;
+    }
+    case "once":
+      return "Client as a command: one message, from its start to its exit";
+    case "pipe":
+      return `Client as a command: lines of ${sizeText(size)} through a pipe, ${
+        mode === "plain" ? "plain" : "from a server that compresses"
+      }`;
     case "fairness": {
       const { attackers, reply } = load;
       const threat = attack!.startsWith("bombs") ? "send" : "floods:";

@@ -5,9 +5,10 @@
  */
 
 import type { ClientJob } from "./client.ts";
+import { measureOnce, measurePipe } from "./command.ts";
 import { dial, type Endpoint, writeAll } from "./connection.ts";
 import type { Job, Outcome } from "./load.ts";
-import type { Load } from "./loads.ts";
+import type { Kind, Load } from "./loads.ts";
 import { isBinary } from "./messages.ts";
 import type { Stretch } from "./meter.ts";
 import { Probe } from "./probe.ts";
@@ -29,6 +30,9 @@ export interface Arena {
   host: Ready;
 }
 
+/** The loads of which the contestants are clients, all of the same server. */
+const CLIENT_KINDS: ReadonlySet<Kind> = new Set(["client", "once", "pipe"]);
+
 /** Longest time a load may take besides what is measured, in milliseconds. */
 const LOAD_LIMIT = 60_000;
 
@@ -36,13 +40,13 @@ const LOAD_LIMIT = 60_000;
 export async function measure(
   load: Load,
   stretch: Stretch,
-  { rival, start }: Contestant,
+  { rival, start, client }: Contestant,
   arena: Arena,
 ): Promise<Outcome> {
-  const { kind, mode, connections, size, depth, batched } = load;
+  const { kind, mode, connections, size, depth, batched, upload, tls } = load;
   if (kind === "start") return await measureStart(start(load), rival, arena);
 
-  const serve = kind === "client" ? arena.host.start : start;
+  const serve = CLIENT_KINDS.has(kind) ? arena.host.start : start;
   const command = serve(load);
   const pinned = isInWorkers(load) ? command : arena.pinning.on(0, command);
   await using server = await ServerProcess.start(pinned);
@@ -50,12 +54,21 @@ export async function measure(
   if (kind === "latency" || kind === "fairness") {
     return await measureAnswers(load, stretch, { port, webSocket: rival.webSocket }, arena);
   }
+  if (kind === "once" || kind === "pipe") {
+    const command = arena.pinning.on(1, client!(load, port));
+    const ca = `${arena.folder}/ca.crt`;
+    const figures = kind === "once"
+      ? await measureOnce(command, ca)
+      : await measurePipe(command, Number(size), ca);
+    return { figures, extensions: "" };
+  }
   const shared = { mode, connections, size, depth, batched, ...stretch };
   if (kind === "client") {
     const job: ClientJob = { kind, client: rival.id, port, ...shared };
     return await run("client.ts", [`--allow-env=${WS_VARIABLES}`], job, arena);
   }
-  const job: Job = { kind, endpoint: { port, webSocket: rival.webSocket }, pid, ...shared };
+  const endpoint = { port, webSocket: rival.webSocket, tls };
+  const job: Job = { kind, endpoint, pid, ...shared, upload };
   return await run("load.ts", ["--allow-run=sh"], job, arena, !isInWorkers(load));
 }
 

@@ -65,6 +65,9 @@ export const COLUMNS: Record<Kind, { shown: MetricName[]; compared: MetricName[]
   client: { shown: ["cpu", "rate", "p50", "p99"], compared: ["cpu", "rate"] },
   latency: { shown: ["p50", "p99", "worst"], compared: [] },
   fairness: { shown: ["answered", "p50", "p99", "worst", "newcomer"], compared: [] },
+  http: { shown: ["cpu", "rate", "p50", "p99", "peak", "loadBusy"], compared: ["cpu", "rate"] },
+  once: { shown: ["start"], compared: ["start"] },
+  pipe: { shown: ["cpu", "rate", "resident"], compared: ["cpu", "rate"] },
 };
 
 /** The figures that the table of a curve shows. */

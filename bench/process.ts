@@ -126,6 +126,64 @@ export class Helper implements AsyncDisposable {
   }
 }
 
+/** A command that is fed through its standard input, and whose output is searched for characters. */
+export class Piped implements AsyncDisposable {
+  readonly pid: number;
+  /** Resolves when it has ended by itself. */
+  readonly ended: Promise<Deno.CommandStatus>;
+  readonly #child: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #watchdog: ReturnType<typeof setTimeout>;
+  readonly #read: Promise<void>;
+  /** How often each character that is counted has come, how often it must, and what is told then. */
+  readonly #counts = new Map<number, { left: number; done: PromiseWithResolvers<void> }>();
+
+  /**
+   * @param command What is run.
+   * @param env Variables of its environment.
+   * @param limit Longest time that it may take, in milliseconds.
+   */
+  constructor(command: string[], env: Record<string, string>, limit: number) {
+    this.#child = spawn(command, { env, stdin: "piped", stdout: "piped", stderr: "null" });
+    this.pid = this.#child.pid;
+    this.ended = this.#child.status;
+    this.#input = this.#child.stdin.getWriter();
+    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), limit);
+    this.#read = this.#readAll();
+  }
+
+  /** Resolves when a character of ASCII has come so many times; rejects when the command ends before. */
+  count(character: string, times: number): Promise<void> {
+    const done = Promise.withResolvers<void>();
+    this.#counts.set(character.charCodeAt(0), { left: times, done });
+    return done.promise;
+  }
+
+  /** Writes, and waits where the command does not read. */
+  async write(text: string): Promise<void> {
+    await this.#input.write(new TextEncoder().encode(text));
+  }
+
+  async #readAll(): Promise<void> {
+    for await (const bytes of this.#child.stdout) {
+      for (const byte of bytes) {
+        const counted = this.#counts.get(byte);
+        if (counted !== undefined && --counted.left === 0) counted.done.resolve();
+      }
+    }
+    const ended = new Error("Cannot measure: the command ended, or took too long");
+    for (const { done } of this.#counts.values()) done.reject(ended);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#watchdog);
+    if (running.has(this.#child)) this.#child.kill("SIGKILL");
+    await this.#child.status;
+    await this.#input.close().catch(() => {});
+    await this.#read;
+  }
+}
+
 /** Puts processes on CPUs of their own, so that they do not take each other's time. */
 export class Pinning {
   readonly #possible: boolean;
