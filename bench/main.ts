@@ -21,12 +21,15 @@ import { DEFAULT, FULL, isNamed, type Load, type Plan, QUICK, titleOf } from "./
 import { describeMachine } from "./machine.ts";
 import { type Arena, type Contestant, measure } from "./measure.ts";
 import type { MetricName } from "./metrics.ts";
-import { toSvg } from "./plot.ts";
+import { toSvgs } from "./plot.ts";
 import { capture, Pinning, projectPath, stopAll } from "./process.ts";
 import { toMarkdown, toReadme } from "./report.ts";
 import type { Result, Results } from "./results.ts";
 import { OURS, type Rival, RIVALS, takesPart } from "./rivals.ts";
 import { isTargeted } from "./targets.ts";
+
+/** Where the pictures are. */
+const PLOTS = "bench/plots";
 
 const flags = {
   quick: toggle(),
@@ -50,7 +53,7 @@ const descriptions: Record<keyof typeof flags, string> = {
   "fetch-bun": "downloads Bun from npm into Deno's cache, where it is found from then on",
   json: "prints the raw figures instead of tables",
   from: "measures nothing, and takes the raw figures from FILE",
-  save: "writes bench/README.md, bench/results.svg and bench/results.json",
+  save: "writes bench/README.md, bench/results.json and the pictures in bench/plots",
   help: "this help",
 };
 
@@ -240,16 +243,16 @@ async function measureRounds(
   return { results, failed };
 }
 
-/** Writes the report beside the bench, formatted as the project is. */
+/** Writes the report and the pictures beside the bench, the report formatted as the project is. */
 async function save(results: Results): Promise<void> {
+  const write = (file: string, text: string) => Deno.writeTextFile(projectPath(file), text);
+  await Deno.mkdir(projectPath(PLOTS), { recursive: true });
+  for (const [name, svg] of Object.entries(toSvgs(results))) await write(`${PLOTS}/${name}`, svg);
   const files = {
     "bench/README.md": toReadme(results),
     "bench/results.json": JSON.stringify(results),
-    "bench/results.svg": toSvg(results),
   };
-  for (const [file, text] of Object.entries(files)) {
-    await Deno.writeTextFile(projectPath(file), text);
-  }
+  for (const [file, text] of Object.entries(files)) await write(file, text);
   await capture([Deno.execPath(), "fmt", "--quiet", ...Object.keys(files).map(projectPath)]);
 }
 
