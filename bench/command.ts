@@ -33,7 +33,7 @@ export async function measureOnce(command: string[], ca: string) {
 }
 
 /** How many lines go through the pipe. */
-const LINES = 20_000;
+const LINES = 10_000;
 
 /** Lines that are written at once. */
 const BATCH = 200;

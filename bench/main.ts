@@ -148,7 +148,8 @@ async function compete(
     load,
     rivals: wanted.filter((rival) =>
       takesPart(rival, load) &&
-      (!plan.targetsOnly || options.rivals.length > 0 || isTargeted(rival, load))
+      (!(plan.targetsOnly || load.targetsOnly) || options.rivals.length > 0 ||
+        isTargeted(rival, load))
     ),
   }));
   const needed = wanted.filter((rival) => entries.some(({ rivals }) => rivals.includes(rival)));
@@ -159,6 +160,7 @@ async function compete(
   const machine = await describeMachine(pinning);
   const arena: Arena = { pinning, folder, host: ready.get(OURS)! };
   const times = options.rounds ?? plan.rounds;
+  const startedAt = performance.now();
   const failed: string[] = [];
   const results: Result[] = [];
   for (const [i, { load, rivals }] of entries.entries()) {
@@ -172,11 +174,12 @@ async function compete(
   const versions = [...ready.values()].map((
     { rival, version },
   ): [string, string] => [rival.name, version]);
+  const minutes = Math.round((performance.now() - startedAt) / 60_000);
   return {
     command,
     date: new Date().toISOString().slice(0, 10),
     rounds: times,
-    machine: [...machine, ["rounds", String(times)], ...versions],
+    machine: [...machine, ["rounds", String(times)], ["minutes", String(minutes)], ...versions],
     missing,
     failed,
     results,

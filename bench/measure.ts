@@ -7,6 +7,7 @@
 import type { ClientJob } from "./client.ts";
 import { measureOnce, measurePipe } from "./command.ts";
 import { dial, type Endpoint, writeAll } from "./connection.ts";
+import { measureEngine } from "./engine.ts";
 import type { Job, Outcome } from "./load.ts";
 import type { Kind, Load } from "./loads.ts";
 import { isBinary } from "./messages.ts";
@@ -14,7 +15,7 @@ import type { Stretch } from "./meter.ts";
 import { Probe } from "./probe.ts";
 import { attack as startAttack, besiege } from "./siege.ts";
 import { capture, type Pinning, projectPath, ServerProcess } from "./process.ts";
-import { isInWorkers, type Ready, type Rival, WS_VARIABLES } from "./rivals.ts";
+import { isInWorkers, OURS, type Ready, type Rival, WS_VARIABLES } from "./rivals.ts";
 
 /** A contestant that is here. */
 export interface Contestant extends Ready {
@@ -44,6 +45,12 @@ export async function measure(
   arena: Arena,
 ): Promise<Outcome> {
   const { kind, mode, connections, size, depth, batched, upload, tls } = load;
+  if (kind === "engine") {
+    const way = rival.id === OURS ? "topics" : "alone";
+    const pin = (cpu: 0 | 1, command: string[]) => arena.pinning.on(cpu, command);
+    const figures = await measureEngine(way, load.engine!, stretch.duration, pin);
+    return { figures, extensions: "" };
+  }
   if (kind === "start") return await measureStart(start(load), rival, arena);
 
   const serve = CLIENT_KINDS.has(kind) ? arena.host.start : start;
@@ -95,7 +102,7 @@ async function run(
 }
 
 /** Milliseconds that the last answers are waited for. */
-const PATIENCE = 5000;
+const PATIENCE = 2500;
 
 /** What honest peers see of a server, alone or beside others. */
 async function measureAnswers(

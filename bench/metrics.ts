@@ -19,7 +19,7 @@ export interface Metric {
 }
 
 const FIGURES = {
-  cpu: { title: "CPU µs/msg", ratio: "× CPU", scale: 1 },
+  cpu: { title: "CPU µs/msg", ratio: "× CPU", scale: 1, unit: " µs" },
   rate: { title: "per s", ratio: "× per s", scale: 1 },
   p50: { title: "p50 ms", scale: 1, unit: " ms" },
   p99: { title: "p99 ms", scale: 1, unit: " ms" },
@@ -69,6 +69,7 @@ export const COLUMNS: Record<Kind, { shown: MetricName[]; compared: MetricName[]
   fairness: { shown: ["answered", "p50", "p99", "worst", "newcomer"], compared: [] },
   http: { shown: ["cpu", "rate", "p50", "p99", "peak", "loadBusy"], compared: ["cpu", "rate"] },
   once: { shown: ["start"], compared: ["start"] },
+  engine: { shown: ["p50", "p99", "cpu", "rate"], compared: ["cpu"] },
   pipe: { shown: ["cpu", "rate", "resident"], compared: ["cpu", "rate"] },
 };
 

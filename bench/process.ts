@@ -42,7 +42,8 @@ export async function capture(
   const { success, signal, stdout, stderr } = await child.output();
   clearTimeout(watchdog);
   if (success) return new TextDecoder().decode(stdout).trim();
-  const complaint = new TextDecoder().decode(stderr).trim();
+  // deno-lint-ignore no-control-regex -- Colours, which `FORCE_COLOR` asks for.
+  const complaint = new TextDecoder().decode(stderr).replaceAll(/\x1b\[[\d;]*m/g, "").trim();
   const error = /^error: .*/m.exec(complaint)?.[0] ?? complaint.split("\n").at(-1);
   throw new Error(signal === "SIGKILL" ? `${command[0]} took over ${limit} ms` : error);
 }
@@ -87,6 +88,7 @@ export class ServerProcess implements AsyncDisposable {
 
 /** A process of the bench that is spoken to in lines. */
 export class Helper implements AsyncDisposable {
+  readonly pid: number;
   readonly #name: string;
   readonly #child: Deno.ChildProcess;
   readonly #output: AsyncGenerator<string>;
@@ -100,6 +102,7 @@ export class Helper implements AsyncDisposable {
   constructor(command: string[], limit: number) {
     this.#name = command.find((word) => /\.ts$/.test(word)) ?? command[0]!;
     this.#child = spawn(command, { stdin: "piped", stdout: "piped", stderr: "inherit" });
+    this.pid = this.#child.pid;
     this.#output = lines(this.#child.stdout);
     this.#input = this.#child.stdin.getWriter();
     this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), limit);
@@ -123,6 +126,20 @@ export class Helper implements AsyncDisposable {
     await this.#child.status;
     await this.#input.close().catch(() => {});
     await this.#output.return(undefined);
+  }
+}
+
+/** A process that nobody listens to. */
+export class Background implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+
+  constructor(command: string[]) {
+    this.#child = spawn(command, { stdout: "null", stderr: "null" });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (running.has(this.#child)) this.#child.kill("SIGKILL");
+    await this.#child.status;
   }
 }
 

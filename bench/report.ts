@@ -52,6 +52,8 @@ export function toReadme(results: Results): string {
   ].join("\n\n");
 }
 
+const MISSED = "**missed**";
+
 /** How many targets are met. */
 function countOf(verdicts: { met: boolean; measured: unknown }[]): string {
   const measured = verdicts.filter(({ measured }) => measured !== undefined && measured !== null);
@@ -146,12 +148,12 @@ the server's CPU time is right all the same |
 - **Latency**: the time from a question to the last message of its answer. In the load beside others, ten connections \
 ask every 100 ms and are answered by timers, while 40 more echo 4 KiB without a pause.
 - **Fairness**: 50 connections ask every 100 ms while others flood the server, or send 16 KB that inflate to 16 MiB again and \
-again. A question that is not answered within 5 s counts with its age. New clients connect all the while; the longest wait \
+again. A question that is not answered within 2.5 s counts with its age. New clients connect all the while; the longest wait \
 is shown. The attackers run on the load generator's CPU.
 - **Workers** share both CPUs with the load generator. In their broadcast one socket sends, and sends the next message when \
 its own copy is back. The others read at the end.
 - **Commands**: the time from the start to the exit with one message (wscat waits for two seconds unless \`-w 0\` says \
-otherwise), and the CPU time for each of 20,000 lines of 100 B that go through a pipe to an echo and back.`;
+otherwise), and the CPU time for each of 10,000 lines of 100 B that go through a pipe to an echo and back.`;
 
 /** The targets. Those that say several things of one figure of ours are one row. */
 function targetTable(verdicts: Verdict[]): string {
@@ -183,11 +185,14 @@ function targetTable(verdicts: Verdict[]): string {
 }
 
 /** The figure with its unit, or the ratio, and its spread. */
-function measuredText({ target, measured, spread }: Verdict): string {
+function measuredText({ target, measured = 0, spread }: Verdict): string {
   const isFigure = target.rival === undefined || target.difference;
   const { scale, unit = "" } = METRICS[target.metric];
-  const figure = isFigure ? `${number.format(measured! * scale)}${unit}` : number.format(measured!);
-  return `${figure} ±${percent.format(spread)}`;
+  const figure = isFigure ? `${number.format(measured * scale)}${unit}` : number.format(measured);
+  // A share of a difference, which may be next to nothing, would say nothing.
+  return target.difference
+    ? `${figure} ±${number.format(Math.abs(spread * measured * scale))}`
+    : `${figure} ±${percent.format(spread)}`;
 }
 
 function tables(results: Result[]): string[] {

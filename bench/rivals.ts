@@ -6,6 +6,7 @@
 
 import config from "../deno.json" with { type: "json" };
 import { MESSAGE } from "./command.ts";
+import { engineVersions } from "./engine.ts";
 import type { Mode } from "./frames.ts";
 import type { Kind, Load } from "./loads.ts";
 import { capture, projectPath } from "./process.ts";
@@ -69,6 +70,7 @@ export const RIVALS: Rival[] = [
       "http",
       "once",
       "pipe",
+      "engine",
     ],
     webSocket: true,
     async prepare(workshop) {
@@ -98,7 +100,7 @@ export const RIVALS: Rival[] = [
   },
   {
     id: "separate",
-    name: "ours, separate sends",
+    name: "ours, in a loop",
     modes: ALL_MODES,
     kinds: ["broadcast"],
     webSocket: true,
@@ -236,6 +238,14 @@ export const RIVALS: Rival[] = [
     kinds: ["pipe"],
     webSocket: true,
     prepare: python,
+  },
+  {
+    id: "engine",
+    name: "engine's client alone",
+    modes: ["plain"],
+    kinds: ["engine"],
+    webSocket: false,
+    prepare: async () => ({ version: await engineVersions(), start: noServer }),
   },
   {
     id: "hello",
