@@ -33,13 +33,18 @@ const SERVERS: Record<Engine, string> = {
 
 const HOST = "127.0.0.1";
 
-/** The version of the engines, both of which must be there. */
-export async function engineVersions(): Promise<string> {
+/** What runs in the two processes, with the engines' clients. */
+const PROGRAM = projectPath("bench/engines/process.ts");
+const FLAGS = ["--frozen", `--config=${projectPath("topics/engines.json")}`];
+
+/** Downloads the engines' clients, and returns the versions of the engines. Throws when one is not there. */
+export async function prepareEngines(): Promise<string> {
   const versions = [];
   for (const path of Object.values(SERVERS)) {
     const text = await capture([path, "--version"]);
     versions.push(/v=?(\d[\d.]*)/.exec(text)?.[1] ?? text);
   }
+  await capture([Deno.execPath(), "cache", ...FLAGS, PROGRAM]);
   return `NATS ${versions[0]}, Redis ${versions[1]}`;
 }
 
@@ -84,11 +89,9 @@ export async function measureEngine(
   await using _server = new Background(pin(0, commandOf(engine, port)));
   await listening(port);
   const start = (cpu: 0 | 1, role: string) => {
-    const program = projectPath("bench/engines/process.ts");
-    const config = `--config=${projectPath("topics/engines.json")}`;
-    const flags = ["--no-prompt", "--frozen", "-A", config];
     const args = [way, engine, String(port), role, String(milliseconds)];
-    return new Helper(pin(cpu, [Deno.execPath(), "run", ...flags, program, ...args]), LIMIT);
+    const command = [Deno.execPath(), "run", "--no-prompt", "-A", ...FLAGS, PROGRAM, ...args];
+    return new Helper(pin(cpu, command), LIMIT);
   };
   await using answering = start(1, "answer");
   await answering.line("ready");

@@ -25,7 +25,7 @@ import { toSvgs } from "./plot.ts";
 import { capture, Pinning, projectPath, stopAll } from "./process.ts";
 import { toMarkdown, toReadme } from "./report.ts";
 import type { Result, Results } from "./results.ts";
-import { OURS, type Rival, RIVALS, takesPart } from "./rivals.ts";
+import { ENGINE, OURS, type Rival, RIVALS, takesPart } from "./rivals.ts";
 import { isTargeted } from "./targets.ts";
 
 /** Where the pictures are. */
@@ -165,7 +165,9 @@ async function compete(
   const results: Result[] = [];
   for (const [i, { load, rivals }] of entries.entries()) {
     output.err(`${i + 1}/${entries.length} ${titleOf(load)}`);
-    const contestants = rivals.flatMap((rival) => ready.get(rival.id) ?? []);
+    // Where the engines are not there, ours has nothing to be measured over.
+    const isPossible = load.kind !== "engine" || ready.has(ENGINE);
+    const contestants = isPossible ? rivals.flatMap((rival) => ready.get(rival.id) ?? []) : [];
     const outcome = await measureRounds(plan, load, contestants, times, arena);
     results.push(...outcome.results);
     for (const failure of outcome.failed) output.err(failure);

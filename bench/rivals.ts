@@ -6,7 +6,7 @@
 
 import config from "../deno.json" with { type: "json" };
 import { MESSAGE } from "./command.ts";
-import { engineVersions } from "./engine.ts";
+import { prepareEngines } from "./engine.ts";
 import type { Mode } from "./frames.ts";
 import type { Kind, Load } from "./loads.ts";
 import { capture, projectPath } from "./process.ts";
@@ -54,6 +54,9 @@ const SERVE_FLAGS = "--v8-flags=--max-semi-space-size=4";
 
 /** This project; every ratio is to it. */
 export const OURS = "ours";
+
+/** NATS and Redis without topics. */
+export const ENGINE = "engine";
 
 /** Everyone, in the order of their turns. */
 export const RIVALS: Rival[] = [
@@ -240,12 +243,12 @@ export const RIVALS: Rival[] = [
     prepare: python,
   },
   {
-    id: "engine",
+    id: ENGINE,
     name: "engine's client alone",
     modes: ["plain"],
     kinds: ["engine"],
     webSocket: false,
-    prepare: async () => ({ version: await engineVersions(), start: noServer }),
+    prepare: async () => ({ version: await prepareEngines(), start: noServer }),
   },
   {
     id: "hello",
@@ -298,20 +301,12 @@ function onDeno({ folder }: Workshop, file: string, ...permissions: string[]): P
   });
 }
 
-/** The server in so many workers, which read the program's own code. */
+/** What the task `serve` may read: the program's own code, which its workers load, and its page. */
+const OWN_FILES = /--allow-read=(\S+)/.exec(config.tasks.serve.command)![1]!.split(",");
+
+/** The server in so many workers. */
 async function inWorkers(workshop: Workshop, count: number): Promise<Start> {
-  const own = [
-    "bench",
-    "cli",
-    "mod.ts",
-    "protocol",
-    "server",
-    "topics",
-    "topics.ts",
-    "transport",
-    "websocket",
-  ]
-    .map(projectPath);
+  const own = ["bench", ...OWN_FILES].map(projectPath);
   const { start: echo } = await onDeno(workshop, "workers.ts", `--allow-read=${own}`);
   const { start: broadcast } = await onDeno(workshop, "topic_workers.ts", `--allow-read=${own}`);
   return (load) => [...(load.kind === "workers" ? echo : broadcast)(load), String(count)];

@@ -326,6 +326,17 @@ Deno.test({
 });
 
 Deno.test({
+  name: "bench measures the server in workers, with what they may read",
+  ignore: !RUNNABLE || Deno.build.os !== "linux",
+  async fn() {
+    const args = ["--quick", "--only=workers,deliveries", "--rivals=one-worker", "--rounds=1"];
+    const { code, stdout } = await run("bench", args, { cwd: projectPath("") });
+    assertEquals(code, 0, stdout.join("\n"));
+    assertEquals(stdout.filter((line) => /^\| ours, one worker +\| \d/.test(line)).length, 2);
+  },
+});
+
+Deno.test({
   name: "bench names who is missing",
   ignore: !RUNNABLE || Deno.build.os !== "linux",
   async fn() {

@@ -109,7 +109,7 @@ async function publish(messenger: Messenger, milliseconds: number): Promise<void
   const startedAt = performance.now();
   for (let due = 0; due < milliseconds; due += INTERVAL) {
     for (let i = 0; i < BATCH; i++) messenger.publish("load", MESSAGE);
-    await sleep(Math.max(0, startedAt + due + INTERVAL - performance.now()));
+    await sleep(startedAt + due + INTERVAL - performance.now());
   }
 }
 
