@@ -269,7 +269,7 @@ const TARGETED = [
   targetsOnly(echo("context", "events", 50, 1, 3)),
 ];
 
-/** The run of a minute: shows that it works, and what is grossly wrong. */
+/** The run of two minutes: shows that it works, and what is grossly wrong. */
 export const QUICK: Plan = {
   loads: [
     ...TARGETED,

@@ -45,7 +45,7 @@ const flags = {
 };
 
 const descriptions: Record<keyof typeof flags, string> = {
-  quick: "a minute: two short rounds, and only what the targets speak of",
+  quick: "two minutes: two short rounds, and only what the targets speak of",
   full: "some hours: every combination of connections, size, depth and compression",
   only: "loads of this name, or whose name begins so",
   rivals: "contestants of this name, or whose name begins so; ours always takes part",

@@ -34,8 +34,9 @@ export interface Arena {
 /** The loads of which the contestants are clients, all of the same server. */
 const CLIENT_KINDS: ReadonlySet<Kind> = new Set(["client", "once", "pipe"]);
 
-/** Longest time a load may take besides what is measured, in milliseconds. */
+/** Longest time a load may take besides what is measured, and for opening each connection, in milliseconds. */
 const LOAD_LIMIT = 60_000;
+const OPENING_LIMIT = 20;
 
 /** Measures one contestant under one load, once. */
 export async function measure(
@@ -96,7 +97,7 @@ async function run(
     projectPath(`bench/${file}`),
     JSON.stringify(job),
   ];
-  const limit = LOAD_LIMIT + job.warmUp + job.duration;
+  const limit = LOAD_LIMIT + OPENING_LIMIT * job.connections + job.warmUp + job.duration;
   const pinned = isPinned ? pinning.on(1, command) : command;
   return JSON.parse(await capture(pinned, {}, limit));
 }

@@ -114,7 +114,7 @@ function elsewhereTable(): string {
 
 const METHOD = `## How it is measured
 
-\`deno task bench\` takes about 35 minutes, \`deno task bench --quick\` some two. \`deno task bench --save\` \
+\`deno task bench\` takes about 35 minutes, \`deno task bench --quick\` two. \`deno task bench --save\` \
 writes this page, the pictures and \`bench/results.json\`; with \`--from=bench/results.json --save\` it writes them again \
 without measuring. \`--help\` lists the rest. It runs on Linux. Node, Go with gorilla (Debian's \`golang-go\` \
 and \`golang-github-gorilla-websocket-dev\`), wscat (from npm) and Debian's \`python3-websockets\` take part where they are \
