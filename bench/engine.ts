@@ -84,7 +84,7 @@ export async function measureEngine(
   engine: Engine,
   milliseconds: number,
   pin: (cpu: 0 | 1, command: string[]) => string[],
-): Promise<Record<string, number>> {
+): Promise<Trips & { cpu: number; rate: number }> {
   const port = freePort();
   await using _server = new Background(pin(0, commandOf(engine, port)));
   await listening(port);

@@ -50,7 +50,7 @@ export async function measure(
     const way = rival.id === OURS ? "topics" : "alone";
     const pin = (cpu: 0 | 1, command: string[]) => arena.pinning.on(cpu, command);
     const figures = await measureEngine(way, load.engine!, stretch.duration, pin);
-    return { figures, extensions: "" };
+    return { figures: { ...figures }, extensions: "" };
   }
   if (kind === "start") return await measureStart(start(load), rival, arena);
 

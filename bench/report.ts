@@ -36,7 +36,7 @@ export function toReadme(results: Results): string {
     "## Targets",
     `${
       countOf(all)
-    } A ratio is ours to the other's. Where the target of a load was loosened, the first is here too.`,
+    } A ratio is ours to the other's. Of a target that was loosened later, both limits are listed.`,
     targetTable(all),
     "## Pictures",
     ...PICTURES,
@@ -44,7 +44,7 @@ export function toReadme(results: Results): string {
     `${
       countOf(ELSEWHERE.map(({ met }) => ({ met: met ?? false, measured: met })))
     } The figures are ` +
-    "from `bench/elsewhere.json`. Write a new one there when a command was run.",
+    "from `bench/elsewhere.json`: after a run of a command, write its figure there.",
     elsewhereTable(),
     METHOD,
     ...measurements(results),
@@ -118,7 +118,7 @@ const METHOD = `## How it is measured
 writes this page, the pictures and \`bench/results.json\`; with \`--from=bench/results.json --save\` it writes them again \
 without measuring. \`--help\` lists the rest. It runs on Linux. Node, Go with gorilla (Debian's \`golang-go\` \
 and \`golang-github-gorilla-websocket-dev\`), wscat (from npm) and Debian's \`python3-websockets\` take part where they are \
-installed; \`--fetch-bun\` gets Bun from npm. What is not there is named under Missing.
+installed; \`--fetch-bun\` gets Bun from npm. A contestant that is not installed is listed under Missing.
 
 - Each server is a process of its own, on TLS, with the same certificate. One load generator drives them in turn, round \
 after round: A, B, C, A, B, C. The warm-up is not counted.

@@ -6,6 +6,7 @@ import { FrameStream, toMessage } from "../bench/frames.ts";
 import { bombOf, floodOf, FLOODS } from "../bench/attacker.ts";
 import { answerLength, requestOf } from "../bench/http_connection.ts";
 import { DEFAULT, isNamed } from "../bench/loads.ts";
+import { main } from "../bench/main.ts";
 import { messagesOf } from "../bench/messages.ts";
 import { COLUMNS, CURVE_COLUMNS } from "../bench/metrics.ts";
 import { apart, inLines, linearAxis, logAxis, rowsPanel } from "../bench/panels.ts";
@@ -18,7 +19,7 @@ import elsewhere from "../bench/elsewhere.json" with { type: "json" };
 import config from "../deno.json" with { type: "json" };
 import { differences, spread } from "../bench/statistics.ts";
 import { TEXT, wireFrame } from "../bench/wire.ts";
-import { projectPath, run, RUNNABLE } from "./programs.ts";
+import { projectPath, run, runHere, RUNNABLE } from "./programs.ts";
 
 Deno.test("FrameStream repeats frames that refer to those before them", async () => {
   const texts = messagesOf("events");
@@ -330,9 +331,32 @@ Deno.test({
   ignore: !RUNNABLE || Deno.build.os !== "linux",
   async fn() {
     const args = ["--quick", "--only=workers,deliveries", "--rivals=one-worker", "--rounds=1"];
-    const { code, stdout } = await run("bench", args, { cwd: projectPath("") });
-    assertEquals(code, 0, stdout.join("\n"));
-    assertEquals(stdout.filter((line) => /^\| ours, one worker +\| \d/.test(line)).length, 2);
+    const { code, stdout } = await runHere((output) => main(args, output));
+    const text = stdout.join("\n");
+    assertEquals(code, 0, text);
+    assertEquals(
+      text.split("\n").filter((line) => /^\| ours, one worker +\| \d/.test(line)).length,
+      2,
+    );
+  },
+});
+
+Deno.test({
+  name: "bench measures HTTP, and the client as a command",
+  ignore: !RUNNABLE || Deno.build.os !== "linux",
+  async fn() {
+    const only = "--only=http-get-tcp,http-upload-tls,once,pipe-plain";
+    const args = [only, "--rivals=deno,connect-tls", "--rounds=1"];
+    const { code, stdout: [text], stderr } = await runHere((output) => main(args, output));
+    assertEquals({ code, lines: stderr.length }, { code: 0, lines: 4 }, stderr.join("\n"));
+    const stdout = text!.split("\n");
+    assertEquals(stdout.filter((line) => /^\| ours +\| [\d,.]+ /.test(line)).length, 4);
+    for (const title of ["HTTP: GET of 1 KiB, TCP", "Command: one message, start to exit"]) {
+      assertMatch(
+        stdout.find((line) => line.startsWith(`| ${title} `))!,
+        / (met|\*\*missed\*\*) +\|$/,
+      );
+    }
   },
 });
 
