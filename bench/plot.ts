@@ -63,6 +63,8 @@ const PEAK: Choice = [
 
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
+const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 0 });
+
 const SPREAD = "Bars: the least to the greatest round.";
 
 /** The pictures by the names of their files. */
@@ -164,7 +166,12 @@ function latencyPage(results: Result[]): Page {
       results,
       LATENCY,
       "p99",
-      ({ samples: { p50, p99 } }) => {
+      ({ samples: { p50, p99, answered = [1] } }) => {
+        // Times alone would hide questions that were never answered.
+        const share = median(answered);
+        if (share < 0.995) {
+          return { marks: [p50!, p99!], text: `${percent.format(share)} answered` };
+        }
         const [middle, most] = [timeText(median(p50!)), timeText(median(p99!))];
         // One unit is enough where both have the same.
         const [figure, unit] = middle.split(" ");

@@ -182,6 +182,15 @@ Deno.test("toSvgs() draws all panels, whose titles fit beside each other", () =>
   }
 });
 
+Deno.test("toSvgs() says how many questions were answered where not all were", () => {
+  const results = evenResults();
+  const flooded = results.results.filter(({ load }) => load.id === "fairness-tiny-echo");
+  for (const { rival, samples } of flooded) {
+    samples.answered = rival === "deno" ? [0.2, 0.3, 1] : [1];
+  }
+  assertEquals(toSvgs(results)["latency.svg"]!.match(/\d+% answered/g), ["30% answered"]);
+});
+
 Deno.test("verdicts() compares ours with the other, of the same round", () => {
   const results = evenResults();
   const ours = results.results.find(({ load, rival }) =>
