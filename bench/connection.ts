@@ -14,6 +14,8 @@ export interface Endpoint {
   webSocket: boolean;
   /** @default {"/"} */
   path?: string;
+  /** Whether it speaks TLS. @default {true} */
+  tls?: boolean | undefined;
 }
 
 /** A connection with its opening handshake done, if there is one to do. */
@@ -65,7 +67,7 @@ export async function connect(
  */
 export async function dial(port: number, caCerts: string[] = []): Promise<Deno.TlsConn> {
   const tcp = await Deno.connect({ hostname: "127.0.0.1", port });
-  // Else the request would wait for the server's acknowledgement of the end of the TLS handshake.
+  // Otherwise the request waits until the server acknowledges the end of the TLS handshake.
   tcp.setNoDelay();
   return await Deno.startTls(tcp, { hostname: "127.0.0.1", caCerts });
 }

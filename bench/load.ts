@@ -10,6 +10,7 @@
 
 import { inflateFirst, readMessage } from "./answers.ts";
 import { type Endpoint, type LoadConnection, open } from "./connection.ts";
+import { HttpConnection, requestOf } from "./http_connection.ts";
 import { FrameStream, type Message, type Mode, toMessage } from "./frames.ts";
 import { isBinary, messagesOf, type Size } from "./messages.ts";
 import { Meter, sleep, type Stretch } from "./meter.ts";
@@ -17,7 +18,7 @@ import { Probe } from "./probe.ts";
 
 /** What the load generator is to do. */
 export interface Job extends Stretch {
-  kind: "echo" | "workers" | "broadcast" | "deliveries" | "idle" | "handshakes";
+  kind: "echo" | "workers" | "broadcast" | "deliveries" | "idle" | "handshakes" | "http";
   endpoint: Endpoint;
   /** The server's process. */
   pid: number;
@@ -29,6 +30,8 @@ export interface Job extends Stretch {
   depth: number;
   /** Whether the next are sent when all of them are back. */
   batched?: boolean | undefined;
+  /** Bytes of the body of each HTTP request; without, it asks for a body of `size`. */
+  upload?: number | undefined;
 }
 
 /** What came of it. */
@@ -111,9 +114,29 @@ async function measure(job: Job, probe: Probe, meter: Meter, bytes = () => 0) {
   };
 }
 
-/** Every socket has `depth` messages on their way, and sends the next when one is back, or all are. */
+/** WebSockets whose messages come back. */
 async function echo(job: Job, probe: Probe): Promise<Outcome> {
-  const connections = await gather(job);
+  return await exchange(job, probe, await gather(job));
+}
+
+/** Kept connections that send one HTTP request after another. */
+async function http(job: Job, probe: Probe): Promise<Outcome> {
+  const { endpoint, upload, size } = job;
+  const bodyLength = upload === undefined ? Number(size) : String(upload).length;
+  const connections: HttpConnection[] = [];
+  for (let i = 0; i < job.connections; i++) {
+    connections.push(await HttpConnection.open(endpoint, requestOf(upload), bodyLength));
+  }
+  const { figures, extensions } = await exchange(job, probe, connections);
+  delete figures["perKiB"];
+  return { figures, extensions };
+}
+
+/** What answers are counted on. */
+type Exchanger = Pick<LoadConnection, keyof HttpConnection>;
+
+/** Every connection has `depth` messages on their way, and sends the next when one is back, or all are. */
+async function exchange(job: Job, probe: Probe, connections: Exchanger[]): Promise<Outcome> {
   const meter = new Meter();
   const ends = connections.map((connection) => {
     const sentAt = new Float64Array(job.depth).fill(performance.now());
@@ -192,7 +215,7 @@ async function finish(
   job: Job,
   probe: Probe,
   meter: Meter,
-  connections: LoadConnection[],
+  connections: Exchanger[],
   ends: Promise<void>[],
 ): Promise<Outcome> {
   const received = () => connections.reduce((total, { received }) => total + received, 0);
@@ -246,7 +269,7 @@ async function handshakes(job: Job, probe: Probe): Promise<Outcome> {
   return { figures: { ...figures, perCpuSecond: 1e6 / figures.cpu }, extensions };
 }
 
-const KINDS = { echo, workers: echo, broadcast, deliveries, idle, handshakes };
+const KINDS = { echo, workers: echo, broadcast, deliveries, idle, handshakes, http };
 
 if (import.meta.main) {
   const job: Job = JSON.parse(Deno.args[0]!);

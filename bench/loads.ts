@@ -5,11 +5,12 @@
  */
 
 import { type Attack, FLOODS } from "./attacker.ts";
+import type { Engine } from "./engine.ts";
 import type { Mode } from "./frames.ts";
 import type { Size } from "./messages.ts";
 import type { Stretch } from "./meter.ts";
 
-/** What is measured: a server by the load generator, a server's start, or a client. */
+/** What is measured: a server by the load generator, a server's start, or a client, as a class or a command. */
 export type Kind =
   | "echo"
   | "workers"
@@ -20,7 +21,11 @@ export type Kind =
   | "start"
   | "client"
   | "latency"
-  | "fairness";
+  | "fairness"
+  | "http"
+  | "once"
+  | "pipe"
+  | "engine";
 
 /** One load. */
 export interface Load {
@@ -39,6 +44,8 @@ export interface Load {
   level: number;
   /** The curve that this is a point of: ours alone, in one table with the others. */
   curve?: Curve;
+  /** Whether only contestants that a target names take part, unless others are asked for. */
+  targetsOnly?: boolean;
   /** Messages of an answer, which the server sends 2 ms apart. @default {1} */
   parts?: number;
   /** Milliseconds between the questions of a connection; without, each waits for the last answer. */
@@ -48,6 +55,12 @@ export interface Load {
   /** What goes on beside the connections that are measured, and on how many others. */
   attack?: Attack;
   attackers?: number;
+  /** Bytes of the body of each HTTP request; without, it asks for a body of `size`. */
+  upload?: number;
+  /** Whether the server speaks TLS. @default {true} */
+  tls?: boolean;
+  /** What joins two processes. */
+  engine?: Engine;
 }
 
 /** What is to cost the same however much there is of it. */
@@ -91,6 +104,11 @@ function idle(mode: Mode, connections: number): Load {
   };
 }
 
+/** A load that no picture shows. */
+function targetsOnly(load: Load): Load {
+  return { ...load, targetsOnly: true };
+}
+
 /** How promptly a server answers, alone or beside others that keep it busy. */
 function latency(name: string, size: Size, others: Partial<Load> = {}): Load {
   const id = `latency-${name}`;
@@ -131,13 +149,66 @@ const LATENCIES = [
   latency("busy", 64, { parts: 3, connections: 10, interval: 100, attack: "busy", attackers: 40 }),
 ];
 
+/** In two of them, peers are attacked as well. */
 const ATTACKS = [
-  ...FLOODS.map((attack) => fairness(attack, "echo")),
-  fairness("bombs-text", "reply"),
-  fairness("bombs-binary", "reply"),
+  ...FLOODS.map((attack) =>
+    attack === "tiny" ? fairness(attack, "echo") : targetsOnly(fairness(attack, "echo"))
+  ),
+  targetsOnly(fairness("bombs-text", "reply")),
+  targetsOnly(fairness("bombs-binary", "reply")),
   fairness("bombs-text", "echo"),
-  fairness("bombs-binary", "echo"),
+  targetsOnly(fairness("bombs-binary", "echo")),
 ];
+
+/** HTTP beside the WebSockets: one request after another on each of the kept connections. */
+function http(name: string, tls: boolean, upload?: number): Load {
+  return {
+    id: `http-${name}-${tls ? "tls" : "tcp"}`,
+    kind: "http",
+    mode: "plain",
+    connections: 50,
+    size: upload === undefined ? 1024 : 64,
+    depth: 1,
+    level: 1,
+    tls,
+    ...upload !== undefined && { upload },
+  };
+}
+
+const REQUESTS = [http("get", false), http("get", true), http("upload", true, 65_536)];
+
+/** The client as a command: one message from its start to its exit, and lines through a pipe. */
+const ONCE: Load = {
+  id: "once",
+  kind: "once",
+  mode: "plain",
+  connections: 1,
+  size: 64,
+  depth: 1,
+  level: 1,
+};
+
+const PIPES = (["plain", "context"] as const).map((mode): Load => ({
+  id: `pipe-${mode}`,
+  kind: "pipe",
+  mode,
+  connections: 1,
+  size: 100,
+  depth: 1,
+  level: 1,
+}));
+
+/** From one process to another, over an engine. */
+const ENGINES = (["nats", "redis"] as const).map((engine): Load => ({
+  id: `engine-${engine}`,
+  kind: "engine",
+  mode: "plain",
+  connections: 1,
+  size: 200,
+  depth: 1,
+  level: 1,
+  engine,
+}));
 
 /** Large, and alike: much to do for the server, and few bytes for the load generator beside it. */
 const WORKERS: Load = {
@@ -185,22 +256,20 @@ const START: Load = {
 /** One load for every row of the targets. */
 const TARGETED = [
   echo("plain", 64),
-  { ...echo("plain", 64, 50, 16), id: "batched-64-50x16", batched: true },
+  targetsOnly({ ...echo("plain", 64, 50, 16), id: "batched-64-50x16", batched: true }),
   echo("plain", 64, 50, 16),
   echo("plain", 4096),
   echo("plain", 65_536),
   echo("plain", 262_144),
   echo("no-context", 512),
   echo("no-context", 4096),
-  echo("no-context", "events"),
+  targetsOnly(echo("no-context", "events")),
   echo("context", "events"),
-  echo("no-context", "events", 50, 1, 3),
-  echo("context", "events", 50, 1, 3),
+  targetsOnly(echo("no-context", "events", 50, 1, 3)),
+  targetsOnly(echo("context", "events", 50, 1, 3)),
 ];
 
-const CLIENTS = [client("plain", 64), client("plain", 4096), client("no-context", 512)];
-
-/** The run of a minute: shows that it works, and what is grossly wrong. */
+/** The run of two minutes: shows that it works, and what is grossly wrong. */
 export const QUICK: Plan = {
   loads: [
     ...TARGETED,
@@ -213,6 +282,8 @@ export const QUICK: Plan = {
     client("plain", 64),
     ...LATENCIES,
     fairness("empty", "echo"),
+    http("get", true),
+    ONCE,
   ],
   rounds: 2,
   times: {
@@ -226,6 +297,10 @@ export const QUICK: Plan = {
     client: { warmUp: 300, duration: 300 },
     latency: { warmUp: 0, duration: 1000 },
     fairness: { warmUp: 0, duration: 2000 },
+    http: { warmUp: 300, duration: 300 },
+    once: { warmUp: 0, duration: 0 },
+    pipe: { warmUp: 0, duration: 0 },
+    engine: { warmUp: 0, duration: 1000 },
   },
   targetsOnly: true,
 };
@@ -246,31 +321,32 @@ const CURVES: Load[] = [
   })),
 ].map((load) => ({ ...load, id: `curve-${load.id}` }));
 
-/** The run of three quarters of an hour. */
+/** The run of half an hour and some minutes. */
 export const DEFAULT: Plan = {
   loads: [
     ...TARGETED,
-    echo("plain", 64, 1),
     echo("plain", 512),
     echo("plain", 512, 1000),
-    echo("no-context", 512, 1000),
     broadcast("plain", 200, 1000),
     broadcast("no-context", 4096, 1000),
-    broadcast("plain", 200, 10_000),
+    targetsOnly(broadcast("plain", 200, 10_000)),
     idle("no-context", 2000),
-    idle("context", 1000),
     HANDSHAKES,
     START,
     WORKERS,
     DELIVERIES,
-    ...CLIENTS,
+    client("plain", 64),
     ...LATENCIES,
     ...ATTACKS,
+    ...REQUESTS,
+    ONCE,
+    ...PIPES,
+    ...ENGINES,
     ...CURVES,
   ],
   rounds: 5,
   times: {
-    echo: { warmUp: 1000, duration: 600 },
+    echo: { warmUp: 600, duration: 500 },
     workers: { warmUp: 500, duration: 1500 },
     broadcast: { warmUp: 500, duration: 1000 },
     deliveries: { warmUp: 300, duration: 600 },
@@ -278,8 +354,12 @@ export const DEFAULT: Plan = {
     handshakes: { warmUp: 300, duration: 600 },
     start: { warmUp: 0, duration: 0 },
     client: { warmUp: 300, duration: 600 },
-    latency: { warmUp: 0, duration: 2000 },
-    fairness: { warmUp: 0, duration: 3000 },
+    latency: { warmUp: 0, duration: 1500 },
+    fairness: { warmUp: 0, duration: 2000 },
+    http: { warmUp: 500, duration: 600 },
+    once: { warmUp: 0, duration: 0 },
+    pipe: { warmUp: 0, duration: 0 },
+    engine: { warmUp: 0, duration: 1000 },
   },
   targetsOnly: false,
 };
@@ -309,7 +389,12 @@ export const FULL: Plan = {
       [
         ...DEFAULT.loads,
         ...matrix(),
+        echo("plain", 64, 1),
+        echo("no-context", 512, 1000),
+        client("plain", 4096),
+        client("no-context", 512),
         idle("plain", 1000),
+        idle("context", 1000),
         broadcast("context", 4096, 1000),
         broadcast("plain", 512, 1000),
       ].map((load) => [load.id, load]),
@@ -338,6 +423,8 @@ const ATTACK_NAMES: Record<Attack, string> = {
   "busy": "4 KiB",
   "broadcast": "200 B to all of them",
 };
+
+const ENGINE_NAMES: Record<Engine, string> = { nats: "NATS", redis: "Redis" };
 
 const UNITS = ["B", "KiB", "MiB"];
 
@@ -384,6 +471,21 @@ export function titleOf(load: Load): string {
       const beside = attack === undefined ? "" : `, beside ${attackers} that echo without a pause`;
       return `Latency: ${sizeText(size)}, ${how}, ${sockets}${beside}`;
     }
+    case "http": {
+      const { upload, tls } = load;
+      const what = upload === undefined
+        ? `GET of ${sizeText(size)}`
+        : `POST of ${sizeText(upload)}`;
+      return `HTTP: ${what}, ${tls ? "TLS" : "TCP"}, ${sockets} kept`;
+    }
+    case "engine":
+      return `From process to process over ${ENGINE_NAMES[load.engine!]}: ${sizeText(size)}`;
+    case "once":
+      return "Client as a command: one message, from its start to its exit";
+    case "pipe":
+      return `Client as a command: lines of ${sizeText(size)} through a pipe, ${
+        mode === "plain" ? "plain" : "from a server that compresses"
+      }`;
     case "fairness": {
       const { attackers, reply } = load;
       const threat = attack!.startsWith("bombs") ? "send" : "floods:";

@@ -21,12 +21,15 @@ import { DEFAULT, FULL, isNamed, type Load, type Plan, QUICK, titleOf } from "./
 import { describeMachine } from "./machine.ts";
 import { type Arena, type Contestant, measure } from "./measure.ts";
 import type { MetricName } from "./metrics.ts";
-import { toSvg } from "./plot.ts";
+import { toSvgs } from "./plot.ts";
 import { capture, Pinning, projectPath, stopAll } from "./process.ts";
 import { toMarkdown, toReadme } from "./report.ts";
 import type { Result, Results } from "./results.ts";
-import { OURS, type Rival, RIVALS, takesPart } from "./rivals.ts";
+import { ENGINE, OURS, type Rival, RIVALS, takesPart } from "./rivals.ts";
 import { isTargeted } from "./targets.ts";
+
+/** Where the pictures are. */
+const PLOTS = "bench/plots";
 
 const flags = {
   quick: toggle(),
@@ -42,7 +45,7 @@ const flags = {
 };
 
 const descriptions: Record<keyof typeof flags, string> = {
-  quick: "a minute: two short rounds, and only what the targets speak of",
+  quick: "two minutes: two short rounds, and only what the targets speak of",
   full: "some hours: every combination of connections, size, depth and compression",
   only: "loads of this name, or whose name begins so",
   rivals: "contestants of this name, or whose name begins so; ours always takes part",
@@ -50,7 +53,7 @@ const descriptions: Record<keyof typeof flags, string> = {
   "fetch-bun": "downloads Bun from npm into Deno's cache, where it is found from then on",
   json: "prints the raw figures instead of tables",
   from: "measures nothing, and takes the raw figures from FILE",
-  save: "writes bench/README.md, bench/results.svg and bench/results.json",
+  save: "writes bench/README.md, bench/results.json and the pictures in bench/plots",
   help: "this help",
 };
 
@@ -145,7 +148,8 @@ async function compete(
     load,
     rivals: wanted.filter((rival) =>
       takesPart(rival, load) &&
-      (!plan.targetsOnly || options.rivals.length > 0 || isTargeted(rival, load))
+      (!(plan.targetsOnly || load.targetsOnly) || options.rivals.length > 0 ||
+        isTargeted(rival, load))
     ),
   }));
   const needed = wanted.filter((rival) => entries.some(({ rivals }) => rivals.includes(rival)));
@@ -156,11 +160,14 @@ async function compete(
   const machine = await describeMachine(pinning);
   const arena: Arena = { pinning, folder, host: ready.get(OURS)! };
   const times = options.rounds ?? plan.rounds;
+  const startedAt = performance.now();
   const failed: string[] = [];
   const results: Result[] = [];
   for (const [i, { load, rivals }] of entries.entries()) {
     output.err(`${i + 1}/${entries.length} ${titleOf(load)}`);
-    const contestants = rivals.flatMap((rival) => ready.get(rival.id) ?? []);
+    // Where the engines are not there, ours has nothing to be measured over.
+    const isPossible = load.kind !== "engine" || ready.has(ENGINE);
+    const contestants = isPossible ? rivals.flatMap((rival) => ready.get(rival.id) ?? []) : [];
     const outcome = await measureRounds(plan, load, contestants, times, arena);
     results.push(...outcome.results);
     for (const failure of outcome.failed) output.err(failure);
@@ -169,11 +176,12 @@ async function compete(
   const versions = [...ready.values()].map((
     { rival, version },
   ): [string, string] => [rival.name, version]);
+  const minutes = Math.round((performance.now() - startedAt) / 60_000);
   return {
     command,
     date: new Date().toISOString().slice(0, 10),
     rounds: times,
-    machine: [...machine, ["rounds", String(times)], ...versions],
+    machine: [...machine, ["rounds", String(times)], ["minutes", String(minutes)], ...versions],
     missing,
     failed,
     results,
@@ -240,16 +248,16 @@ async function measureRounds(
   return { results, failed };
 }
 
-/** Writes the report beside the bench, formatted as the project is. */
+/** Writes the report and the pictures beside the bench, the report formatted as the project is. */
 async function save(results: Results): Promise<void> {
+  const write = (file: string, text: string) => Deno.writeTextFile(projectPath(file), text);
+  await Deno.mkdir(projectPath(PLOTS), { recursive: true });
+  for (const [name, svg] of Object.entries(toSvgs(results))) await write(`${PLOTS}/${name}`, svg);
   const files = {
     "bench/README.md": toReadme(results),
     "bench/results.json": JSON.stringify(results),
-    "bench/results.svg": toSvg(results),
   };
-  for (const [file, text] of Object.entries(files)) {
-    await Deno.writeTextFile(projectPath(file), text);
-  }
+  for (const [file, text] of Object.entries(files)) await write(file, text);
   await capture([Deno.execPath(), "fmt", "--quiet", ...Object.keys(files).map(projectPath)]);
 }
 

@@ -5,15 +5,17 @@
  */
 
 import type { ClientJob } from "./client.ts";
+import { measureOnce, measurePipe } from "./command.ts";
 import { dial, type Endpoint, writeAll } from "./connection.ts";
+import { measureEngine } from "./engine.ts";
 import type { Job, Outcome } from "./load.ts";
-import type { Load } from "./loads.ts";
+import type { Kind, Load } from "./loads.ts";
 import { isBinary } from "./messages.ts";
 import type { Stretch } from "./meter.ts";
 import { Probe } from "./probe.ts";
 import { attack as startAttack, besiege } from "./siege.ts";
 import { capture, type Pinning, projectPath, ServerProcess } from "./process.ts";
-import { isInWorkers, type Ready, type Rival, WS_VARIABLES } from "./rivals.ts";
+import { isInWorkers, OURS, type Ready, type Rival, WS_VARIABLES } from "./rivals.ts";
 
 /** A contestant that is here. */
 export interface Contestant extends Ready {
@@ -29,20 +31,30 @@ export interface Arena {
   host: Ready;
 }
 
-/** Longest time a load may take besides what is measured, in milliseconds. */
+/** The loads of which the contestants are clients, all of the same server. */
+const CLIENT_KINDS: ReadonlySet<Kind> = new Set(["client", "once", "pipe"]);
+
+/** Longest time a load may take besides what is measured, and for opening each connection, in milliseconds. */
 const LOAD_LIMIT = 60_000;
+const OPENING_LIMIT = 20;
 
 /** Measures one contestant under one load, once. */
 export async function measure(
   load: Load,
   stretch: Stretch,
-  { rival, start }: Contestant,
+  { rival, start, client }: Contestant,
   arena: Arena,
 ): Promise<Outcome> {
-  const { kind, mode, connections, size, depth, batched } = load;
+  const { kind, mode, connections, size, depth, batched, upload, tls } = load;
+  if (kind === "engine") {
+    const way = rival.id === OURS ? "topics" : "alone";
+    const pin = (cpu: 0 | 1, command: string[]) => arena.pinning.on(cpu, command);
+    const figures = await measureEngine(way, load.engine!, stretch.duration, pin);
+    return { figures: { ...figures }, extensions: "" };
+  }
   if (kind === "start") return await measureStart(start(load), rival, arena);
 
-  const serve = kind === "client" ? arena.host.start : start;
+  const serve = CLIENT_KINDS.has(kind) ? arena.host.start : start;
   const command = serve(load);
   const pinned = isInWorkers(load) ? command : arena.pinning.on(0, command);
   await using server = await ServerProcess.start(pinned);
@@ -50,12 +62,21 @@ export async function measure(
   if (kind === "latency" || kind === "fairness") {
     return await measureAnswers(load, stretch, { port, webSocket: rival.webSocket }, arena);
   }
+  if (kind === "once" || kind === "pipe") {
+    const command = arena.pinning.on(1, client!(load, port));
+    const ca = `${arena.folder}/ca.crt`;
+    const figures = kind === "once"
+      ? await measureOnce(command, ca)
+      : await measurePipe(command, Number(size), ca);
+    return { figures, extensions: "" };
+  }
   const shared = { mode, connections, size, depth, batched, ...stretch };
   if (kind === "client") {
     const job: ClientJob = { kind, client: rival.id, port, ...shared };
     return await run("client.ts", [`--allow-env=${WS_VARIABLES}`], job, arena);
   }
-  const job: Job = { kind, endpoint: { port, webSocket: rival.webSocket }, pid, ...shared };
+  const endpoint = { port, webSocket: rival.webSocket, tls };
+  const job: Job = { kind, endpoint, pid, ...shared, upload };
   return await run("load.ts", ["--allow-run=sh"], job, arena, !isInWorkers(load));
 }
 
@@ -76,13 +97,13 @@ async function run(
     projectPath(`bench/${file}`),
     JSON.stringify(job),
   ];
-  const limit = LOAD_LIMIT + job.warmUp + job.duration;
+  const limit = LOAD_LIMIT + OPENING_LIMIT * job.connections + job.warmUp + job.duration;
   const pinned = isPinned ? pinning.on(1, command) : command;
   return JSON.parse(await capture(pinned, {}, limit));
 }
 
 /** Milliseconds that the last answers are waited for. */
-const PATIENCE = 5000;
+const PATIENCE = 2500;
 
 /** What honest peers see of a server, alone or beside others. */
 async function measureAnswers(

@@ -85,7 +85,7 @@ export class Meter {
   }
 }
 
-/** Resolves after so many milliseconds. */
+/** Resolves after so many milliseconds, or at once where they are over already. */
 export function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+  return new Promise((resolve) => setTimeout(resolve, Math.max(0, milliseconds)));
 }

@@ -14,24 +14,26 @@ export interface Metric {
   ratio?: string;
   /** What a figure is multiplied by before it is shown. */
   scale: number;
+  /** The unit that stands behind a figure outside of a table. */
+  unit?: string;
 }
 
 const FIGURES = {
-  cpu: { title: "CPU µs/msg", ratio: "× CPU", scale: 1 },
+  cpu: { title: "CPU µs/msg", ratio: "× CPU", scale: 1, unit: " µs" },
   rate: { title: "per s", ratio: "× per s", scale: 1 },
-  p50: { title: "p50 ms", scale: 1 },
-  p99: { title: "p99 ms", scale: 1 },
+  p50: { title: "p50 ms", scale: 1, unit: " ms" },
+  p99: { title: "p99 ms", scale: 1, unit: " ms" },
   bytes: { title: "wire B/msg", ratio: "× wire", scale: 1 },
   peak: { title: "peak MB", scale: 1e-6 },
   loadCpu: { title: "load CPU µs/msg", scale: 1 },
   loadBusy: { title: "load CPU %", scale: 100 },
   perKiB: { title: "CPU µs/KiB", scale: 1 },
-  memory: { title: "KB/connection", ratio: "× memory", scale: 1e-3 },
+  memory: { title: "KB/connection", ratio: "× memory", scale: 1e-3, unit: " KB" },
   perCpuSecond: { title: "handshakes/CPU s", ratio: "× per CPU s", scale: 1 },
   start: { title: "ms", ratio: "× time", scale: 1 },
-  answered: { title: "answered %", scale: 100 },
-  worst: { title: "max ms", scale: 1 },
-  newcomer: { title: "new client, max ms", scale: 1 },
+  answered: { title: "answered %", scale: 100, unit: " %" },
+  worst: { title: "max ms", scale: 1, unit: " ms" },
+  newcomer: { title: "new client, max ms", scale: 1, unit: " ms" },
   resident: { title: "MB", scale: 1e-6 },
 };
 
@@ -65,6 +67,10 @@ export const COLUMNS: Record<Kind, { shown: MetricName[]; compared: MetricName[]
   client: { shown: ["cpu", "rate", "p50", "p99"], compared: ["cpu", "rate"] },
   latency: { shown: ["p50", "p99", "worst"], compared: [] },
   fairness: { shown: ["answered", "p50", "p99", "worst", "newcomer"], compared: [] },
+  http: { shown: ["cpu", "rate", "p50", "p99", "peak", "loadBusy"], compared: ["cpu", "rate"] },
+  once: { shown: ["start"], compared: ["start"] },
+  engine: { shown: ["p50", "p99", "cpu", "rate"], compared: ["cpu"] },
+  pipe: { shown: ["cpu", "rate", "resident"], compared: ["cpu", "rate"] },
 };
 
 /** The figures that the table of a curve shows. */

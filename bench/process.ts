@@ -42,7 +42,8 @@ export async function capture(
   const { success, signal, stdout, stderr } = await child.output();
   clearTimeout(watchdog);
   if (success) return new TextDecoder().decode(stdout).trim();
-  const complaint = new TextDecoder().decode(stderr).trim();
+  // deno-lint-ignore no-control-regex -- Colours, which `FORCE_COLOR` asks for.
+  const complaint = new TextDecoder().decode(stderr).replaceAll(/\x1b\[[\d;]*m/g, "").trim();
   const error = /^error: .*/m.exec(complaint)?.[0] ?? complaint.split("\n").at(-1);
   throw new Error(signal === "SIGKILL" ? `${command[0]} took over ${limit} ms` : error);
 }
@@ -87,6 +88,7 @@ export class ServerProcess implements AsyncDisposable {
 
 /** A process of the bench that is spoken to in lines. */
 export class Helper implements AsyncDisposable {
+  readonly pid: number;
   readonly #name: string;
   readonly #child: Deno.ChildProcess;
   readonly #output: AsyncGenerator<string>;
@@ -100,6 +102,7 @@ export class Helper implements AsyncDisposable {
   constructor(command: string[], limit: number) {
     this.#name = command.find((word) => /\.ts$/.test(word)) ?? command[0]!;
     this.#child = spawn(command, { stdin: "piped", stdout: "piped", stderr: "inherit" });
+    this.pid = this.#child.pid;
     this.#output = lines(this.#child.stdout);
     this.#input = this.#child.stdin.getWriter();
     this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), limit);
@@ -123,6 +126,78 @@ export class Helper implements AsyncDisposable {
     await this.#child.status;
     await this.#input.close().catch(() => {});
     await this.#output.return(undefined);
+  }
+}
+
+/** A process that nobody listens to. */
+export class Background implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+
+  constructor(command: string[]) {
+    this.#child = spawn(command, { stdout: "null", stderr: "null" });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (running.has(this.#child)) this.#child.kill("SIGKILL");
+    await this.#child.status;
+  }
+}
+
+/** A command that is fed through its standard input, and whose output is searched for characters. */
+export class Piped implements AsyncDisposable {
+  readonly pid: number;
+  /** Resolves when it has ended by itself. */
+  readonly ended: Promise<Deno.CommandStatus>;
+  readonly #child: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #watchdog: ReturnType<typeof setTimeout>;
+  readonly #read: Promise<void>;
+  /** How often each character that is counted has come, how often it must, and what is told then. */
+  readonly #counts = new Map<number, { left: number; done: PromiseWithResolvers<void> }>();
+
+  /**
+   * @param command What is run.
+   * @param env Variables of its environment.
+   * @param limit Longest time that it may take, in milliseconds.
+   */
+  constructor(command: string[], env: Record<string, string>, limit: number) {
+    this.#child = spawn(command, { env, stdin: "piped", stdout: "piped", stderr: "null" });
+    this.pid = this.#child.pid;
+    this.ended = this.#child.status;
+    this.#input = this.#child.stdin.getWriter();
+    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), limit);
+    this.#read = this.#readAll();
+  }
+
+  /** Resolves when a character of ASCII has come so many times; rejects when the command ends before. */
+  count(character: string, times: number): Promise<void> {
+    const done = Promise.withResolvers<void>();
+    this.#counts.set(character.charCodeAt(0), { left: times, done });
+    return done.promise;
+  }
+
+  /** Writes, and waits where the command does not read. */
+  async write(text: string): Promise<void> {
+    await this.#input.write(new TextEncoder().encode(text));
+  }
+
+  async #readAll(): Promise<void> {
+    for await (const bytes of this.#child.stdout) {
+      for (const byte of bytes) {
+        const counted = this.#counts.get(byte);
+        if (counted !== undefined && --counted.left === 0) counted.done.resolve();
+      }
+    }
+    const ended = new Error("Cannot measure: the command ended, or took too long");
+    for (const { done } of this.#counts.values()) done.reject(ended);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#watchdog);
+    if (running.has(this.#child)) this.#child.kill("SIGKILL");
+    await this.#child.status;
+    await this.#input.close().catch(() => {});
+    await this.#read;
   }
 }
 

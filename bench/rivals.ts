@@ -5,6 +5,8 @@
  */
 
 import config from "../deno.json" with { type: "json" };
+import { MESSAGE } from "./command.ts";
+import { prepareEngines } from "./engine.ts";
 import type { Mode } from "./frames.ts";
 import type { Kind, Load } from "./loads.ts";
 import { capture, projectPath } from "./process.ts";
@@ -25,6 +27,8 @@ export type Start = (load: Load) => string[];
 export interface Ready {
   version: string;
   start: Start;
+  /** The command of a client that connects to a port, where the contestant is one. */
+  client?: (load: Load, port: number) => string[];
 }
 
 /** One contestant. */
@@ -51,18 +55,40 @@ const SERVE_FLAGS = "--v8-flags=--max-semi-space-size=4";
 /** This project; every ratio is to it. */
 export const OURS = "ours";
 
+/** NATS and Redis without topics. */
+export const ENGINE = "engine";
+
 /** Everyone, in the order of their turns. */
 export const RIVALS: Rival[] = [
   {
     id: OURS,
     name: "ours",
     modes: ALL_MODES,
-    kinds: [...SERVER_KINDS, ...PROMPTNESS, "workers", "deliveries", "client"],
+    kinds: [
+      ...SERVER_KINDS,
+      ...PROMPTNESS,
+      "workers",
+      "deliveries",
+      "client",
+      "http",
+      "once",
+      "pipe",
+      "engine",
+    ],
     webSocket: true,
     async prepare(workshop) {
       const { version, start } = await onDeno(workshop, "ours.ts", SERVE_FLAGS);
       const workers = await inWorkers(workshop, 2);
-      return { version, start: (load) => (isInWorkers(load) ? workers : start)(load) };
+      const http = await onHttp(workshop, "ours", SERVE_FLAGS);
+      const client = ({ kind }: Load, port: number) => [
+        ...CLIENT,
+        `wss://127.0.0.1:${port}/`,
+        `--cacert=${workshop.folder}/ca.crt`,
+        kind === "pipe" ? "--stdin" : `--message=${MESSAGE}`,
+      ];
+      const startOf = ({ kind }: Load) =>
+        kind === "http" ? http : kind === "workers" || kind === "deliveries" ? workers : start;
+      return { version, start: (load) => startOf(load)(load), client };
     },
   },
   {
@@ -77,7 +103,7 @@ export const RIVALS: Rival[] = [
   },
   {
     id: "separate",
-    name: "ours, separate sends",
+    name: "ours, in a loop",
     modes: ALL_MODES,
     kinds: ["broadcast"],
     webSocket: true,
@@ -93,9 +119,13 @@ export const RIVALS: Rival[] = [
     id: "deno",
     name: "Deno's own",
     modes: ["plain"],
-    kinds: ["echo", "idle", "handshakes", "start", "client", ...PROMPTNESS],
+    kinds: ["echo", "idle", "handshakes", "start", "client", "http", ...PROMPTNESS],
     webSocket: true,
-    prepare: (workshop) => onDeno(workshop, "deno_native.ts"),
+    async prepare(workshop) {
+      const { version, start } = await onDeno(workshop, "deno_native.ts");
+      const http = await onHttp(workshop, "deno");
+      return { version, start: (load) => (load.kind === "http" ? http : start)(load) };
+    },
   },
   {
     id: "ws-deno",
@@ -157,6 +187,70 @@ export const RIVALS: Rival[] = [
     prepare: (workshop) => onDeno(workshop, "bare_write.ts"),
   },
   {
+    id: "node-http",
+    name: "node:http alone",
+    modes: ["plain"],
+    kinds: ["http"],
+    webSocket: false,
+    async prepare(workshop) {
+      return { version: `Deno ${Deno.version.deno}`, start: await onHttp(workshop, "node") };
+    },
+  },
+  {
+    id: "connect-tls",
+    name: "bare script",
+    modes: ["plain"],
+    kinds: ["once"],
+    webSocket: true,
+    prepare: ({ folder }) =>
+      Promise.resolve({
+        version: `Deno.startTls, Deno ${Deno.version.deno}`,
+        start: noServer,
+        client: (_, port) => [
+          Deno.execPath(),
+          "run",
+          "--no-prompt",
+          `--cert=${folder}/ca.crt`,
+          "--allow-net",
+          projectPath("bench/bare_client.ts"),
+          String(port),
+          MESSAGE,
+        ],
+      }),
+  },
+  {
+    id: "wscat",
+    name: "wscat",
+    modes: ALL_MODES,
+    kinds: ["once", "pipe"],
+    webSocket: true,
+    prepare: (workshop) => wscat(workshop, []),
+  },
+  {
+    id: "wscat-0",
+    name: "wscat -w 0",
+    modes: ["plain"],
+    kinds: ["once"],
+    webSocket: true,
+    prepare: (workshop) => wscat(workshop, ["-w", "0"]),
+  },
+  {
+    id: "python",
+    name: "python -m websockets",
+    modes: ALL_MODES,
+    kinds: ["pipe"],
+    webSocket: true,
+    prepare: python,
+  },
+  {
+    id: ENGINE,
+    name: "engine's client alone",
+    modes: ["plain"],
+    kinds: ["engine"],
+    webSocket: false,
+    prepare: async () => ({ version: await prepareEngines(), start: noServer }),
+  },
+  {
     id: "hello",
     name: "Deno.serve hello",
     modes: ["plain"],
@@ -207,20 +301,12 @@ function onDeno({ folder }: Workshop, file: string, ...permissions: string[]): P
   });
 }
 
-/** The server in so many workers, which read the program's own code. */
+/** What the task `serve` may read: the program's own code, which its workers load, and its page. */
+const OWN_FILES = /--allow-read=(\S+)/.exec(config.tasks.serve.command)![1]!.split(",");
+
+/** The server in so many workers. */
 async function inWorkers(workshop: Workshop, count: number): Promise<Start> {
-  const own = [
-    "bench",
-    "cli",
-    "mod.ts",
-    "protocol",
-    "server",
-    "topics",
-    "topics.ts",
-    "transport",
-    "websocket",
-  ]
-    .map(projectPath);
+  const own = ["bench", ...OWN_FILES].map(projectPath);
   const { start: echo } = await onDeno(workshop, "workers.ts", `--allow-read=${own}`);
   const { start: broadcast } = await onDeno(workshop, "topic_workers.ts", `--allow-read=${own}`);
   return (load) => [...(load.kind === "workers" ? echo : broadcast)(load), String(count)];
@@ -229,6 +315,61 @@ async function inWorkers(workshop: Workshop, count: number): Promise<Start> {
 /** Whether a load is for several workers, which are on both CPUs together with the load generator. */
 export function isInWorkers({ kind }: Load): boolean {
   return kind === "workers" || kind === "deliveries";
+}
+
+/** The server of `servers/http.ts` that stands on `which`. */
+async function onHttp(workshop: Workshop, which: string, ...permissions: string[]): Promise<Start> {
+  const { start } = await onDeno(workshop, "http.ts", ...permissions);
+  return (load) => [...start(load), which, load.tls ? "tls" : "tcp"];
+}
+
+/** Starts the client as the task `client` does, which may read the authority's certificate too. */
+const CLIENT = [
+  Deno.execPath(),
+  ...config.tasks.client.command.split(" ").slice(1).map((word) =>
+    word.endsWith(".ts") ? projectPath(word) : word.replace(/^--allow-read=.*/, "--allow-read")
+  ),
+];
+
+/** A client serves nobody. */
+function noServer(): never {
+  throw new Error("Cannot measure: the contestant is a client");
+}
+
+/** The release of wscat that is run. */
+const WSCAT = "wscat@6.1.0";
+
+async function wscat({ folder }: Workshop, flags: string[]): Promise<Ready> {
+  const path = await capture(["npx", "-y", `--package=${WSCAT}`, "-c", "command -v wscat"]);
+  return {
+    version: `${WSCAT.replace("@", " ")}, Node ${(await capture(["node", "--version"])).slice(1)}`,
+    start: noServer,
+    client: ({ kind }, port) => [
+      "node",
+      path,
+      "--ca",
+      `${folder}/ca.crt`,
+      "-c",
+      `wss://127.0.0.1:${port}/`,
+      ...kind === "pipe" ? [] : ["-x", MESSAGE, ...flags],
+    ],
+  };
+}
+
+/** Debian's Python, which has its package of websockets. */
+const PYTHON = "/usr/bin/python3";
+
+async function python(): Promise<Ready> {
+  const version = await capture([
+    PYTHON,
+    "-c",
+    "import sys, websockets; print(websockets.__version__ + ', Python', sys.version.split()[0])",
+  ]);
+  return {
+    version: `websockets ${version}`,
+    start: noServer,
+    client: (_, port) => [PYTHON, "-m", "websockets", `wss://127.0.0.1:${port}/`],
+  };
 }
 
 async function wsOnNode({ folder }: Workshop): Promise<Ready> {

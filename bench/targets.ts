@@ -57,12 +57,23 @@ function fair(title: string, load: string): Target[] {
   ];
 }
 
-/** All of them. */
+/**
+ * All that the bench measures, the rest is in `elsewhere.json`. A limit that was loosened later stands beside the later
+ * one; one that was tightened is met where the later one is.
+ */
 export const TARGETS: Target[] = [
-  ...row("64 B ping-pong, plain", "plain-64-50x1", [["deno", 1.05], ["ws-deno", 0.7]]),
+  ...row("64 B ping-pong, plain", "plain-64-50x1", [
+    ["deno", 1.0],
+    ["deno", 1.05],
+    ["ws-deno", 0.7],
+  ]),
   ...row("64 B, 16 in flight, batched", "batched-64-50x16", [["deno", 0.5]]),
-  ...row("64 B, 16 in flight, plain", "plain-64-50x16", [["deno", 0.85], ["ws-deno", 0.9]]),
-  ...row("4 KiB, plain", "plain-4096-50x1", [["deno", 1.1], ["ws-deno", 0.55]]),
+  ...row("64 B, 16 in flight, plain", "plain-64-50x16", [
+    ["deno", 0.8],
+    ["deno", 0.85],
+    ["ws-deno", 0.9],
+  ]),
+  ...row("4 KiB, plain", "plain-4096-50x1", [["deno", 1.0], ["deno", 1.1], ["ws-deno", 0.55]]),
   ...row("64 KiB, plain", "plain-65536-50x1", [["deno", 1.0]]),
   {
     title: "64 KiB, plain",
@@ -73,7 +84,11 @@ export const TARGETS: Target[] = [
     limit: 5,
     text: "≥ 5 × messages a second",
   },
-  ...row("256 KiB, plain", "plain-262144-50x1", [["deno", 1.15], ["ws-deno", 0.6]]),
+  ...row("256 KiB, plain", "plain-262144-50x1", [
+    ["deno", 1.0],
+    ["deno", 1.15],
+    ["ws-deno", 0.6],
+  ]),
   ...row("512 B, plain, 1,000 connections", "plain-512-1000x1", [["deno", 1.1]]),
   {
     title: "512 B, plain, 1,000 connections",
@@ -150,14 +165,15 @@ export const TARGETS: Target[] = [
     limit: 1.6,
     text: "≥ 1.6 × deliveries a second of one",
   },
-  {
-    title: "Idle, compressed, no context",
-    load: "idle-no-context",
-    metric: "memory",
-    at: "most",
-    limit: 44_000,
-    text: "≤ 44 KB a connection",
-  },
+  ...[32, 44].map((limit) =>
+    own(
+      "Idle, compressed, no context",
+      "idle-no-context",
+      "memory",
+      limit * 1000,
+      `≤ ${limit} KB a connection`,
+    )
+  ),
   {
     title: "Idle, compressed, no context",
     load: "idle-no-context",
@@ -186,15 +202,15 @@ export const TARGETS: Target[] = [
     limit: 1.7,
     text: "≥ 1.7 × messages a second",
   },
-  {
+  ...[0.9, 0.8].map((limit): Target => ({
     title: "Handshakes",
     load: "handshakes",
     metric: "perCpuSecond",
     rival: "deno",
     at: "least",
-    limit: 0.8,
-    text: "≥ 0.8 × handshakes per second of CPU",
-  },
+    limit,
+    text: `≥ ${limit} × handshakes for a second of CPU`,
+  })),
   {
     title: "Start to first answer",
     load: "start",
@@ -204,6 +220,41 @@ export const TARGETS: Target[] = [
     limit: 1.2,
     text: "≤ 1.2 × time",
   },
+  ...row("HTTP: GET of 1 KiB, TCP", "http-get-tcp", [["deno", 3]]),
+  ...row("HTTP: GET of 1 KiB, TLS", "http-get-tls", [["deno", 3]]),
+  ...([["connect-tls", 1.3], ["wscat", 0.8]] as const).map(([rival, limit]): Target => ({
+    title: "Command: one message, start to exit",
+    load: "once",
+    metric: "start",
+    rival,
+    at: "most",
+    limit,
+    text: `≤ ${limit} × time`,
+  })),
+  ...row("Command: lines through a pipe, plain", "pipe-plain", [["wscat", 0.5], ["python", 0.7]]),
+  ...row("Command: lines through a pipe, compressed", "pipe-context", [
+    ["wscat", 0.5],
+    ["python", 0.7],
+  ]),
+  ...([["nats", "NATS"], ["redis", "Redis"]] as const).flatMap(([engine, name]): Target[] => [
+    {
+      title: `Process to process over ${name}`,
+      load: `engine-${engine}`,
+      metric: "p50",
+      rival: "engine",
+      difference: true,
+      at: "most",
+      limit: 1.5,
+      text: "p50 ≤ 1.5 ms more",
+    },
+    own(
+      `Process to process over ${name}`,
+      `engine-${engine}`,
+      "cpu",
+      15,
+      "≤ 15 µs of CPU for a message that arrives",
+    ),
+  ]),
   own("Answer in three messages 2 ms apart", "latency-parts", "p50", 8, "p50 ≤ 8 ms"),
   own("64 KiB echo, one connection", "latency-65536", "p50", 1, "p50 ≤ 1 ms"),
   ...fair("Flood of empty text", "fairness-empty-echo"),
@@ -225,7 +276,7 @@ export function isTargeted(rival: Rival, load: Load): boolean {
     targets.some((target) => target.rival === rival.id);
 }
 
-/** What was measured of a target: the ratio or figure with its spread, if the rival is here. */
+/** What was measured of a target: the ratio or figure with its spread, if both contestants were measured. */
 export interface Verdict {
   target: Target;
   measured: number | undefined;
@@ -233,15 +284,14 @@ export interface Verdict {
   met: boolean;
 }
 
-/** Compares what was measured with the targets that speak of it. */
+/** Compares what was measured with the targets. */
 export function verdicts(results: Result[]): Verdict[] {
   const samples = (load: string, rival: string, metric: MetricName) =>
     results.find((result) => isNamed(result.load.id, load) && result.rival === rival)
       ?.samples[metric] ?? [];
-  return TARGETS.flatMap((target) => {
+  return TARGETS.map((target) => {
     const { load, metric, rival, otherLoad = load, difference, at, limit } = target;
     const ours = samples(load, OURS, metric);
-    if (ours.length === 0) return [];
     const compare = difference ? differences : ratios;
     const values = rival === undefined ? ours : compare(ours, samples(otherLoad, rival, metric));
     if (values.length === 0) return { target, measured: undefined, spread: 0, met: false };
