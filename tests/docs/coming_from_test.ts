@@ -12,11 +12,11 @@ import {
   projectPath,
   RUNNABLE,
   startServer,
-} from "./programs.ts";
-import { SocksServer } from "./socks_server.ts";
-import { HAS_TERMINAL, Terminal } from "./terminal.ts";
-import { TestProxy } from "./transport/test_proxy.ts";
-import { echo } from "./websocket/peers.ts";
+} from "../programs.ts";
+import { SocksServer } from "../socks_server.ts";
+import { HAS_TERMINAL, Terminal } from "../terminal.ts";
+import { TestProxy } from "../transport/test_proxy.ts";
+import { echo } from "../websocket/peers.ts";
 
 /** What a command of the client's is to have as its effect. */
 interface Effect {
