@@ -377,13 +377,18 @@ export function modesBind(): boolean {
   }
 }
 
-/** The project as a fresh clone has it, in a folder of another name. */
-export async function freshClone(): Promise<Folder> {
+/**
+ * The project as a fresh clone has it, in a folder of another name.
+ *
+ * @param without Folders that are left out, as no program needs them.
+ */
+export async function freshClone(without = ["tests", "bench"]): Promise<Folder> {
   const folder = new Folder();
   const copy = async (path: string) => {
     for await (const { name, isDirectory } of Deno.readDir(projectPath(path))) {
       const below = path + name;
-      if (/^(\.git|dist|tests|bench|node_modules|certs\/(?!generate\.ts).*)$/.test(below)) continue;
+      if (without.includes(below)) continue;
+      if (/^(\.git|dist|node_modules|certs\/(?!generate\.ts).*)$/.test(below)) continue;
       if (isDirectory) {
         await Deno.mkdir(`${folder.path}/${below}`);
         await copy(`${below}/`);
@@ -394,6 +399,12 @@ export async function freshClone(): Promise<Folder> {
   };
   await copy("");
   return folder;
+}
+
+/** Where Deno keeps what it has downloaded, so that a new home does not download it again. */
+export async function denoDir(): Promise<string> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
+  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
 }
 
 let development: Promise<DevelopmentCertificates> | undefined;

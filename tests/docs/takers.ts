@@ -1,0 +1,55 @@
+/**
+ * Which test runs which block and command of the documents.
+ *
+ * @module
+ */
+
+import { projectPath } from "../programs.ts";
+import { type Code, codeOf, documents, placeOf } from "./documents.ts";
+
+/** Each test, and what it takes; what two would take is a fault of this table. */
+const TAKERS: Record<string, (code: Code) => boolean> = {
+  "tests/docs/coming_from_test.ts": ({ document, language }) =>
+    document === "docs/coming-from.md" && language !== "inline",
+  "tests/docs/commands_test.ts": ({ document, language, text, outputOf }) =>
+    document !== "docs/coming-from.md" &&
+      (language === "sh" || text.startsWith("$ ") || outputOf !== undefined) ||
+    language === "inline",
+  // The drawings of design.md, which names files in them.
+  "tests/docs_test.ts": ({ document, language }) =>
+    document === "docs/design.md" && language === "text",
+};
+
+/** What a test takes, of all documents. */
+export async function takenBy(test: string): Promise<Code[]> {
+  const takes = TAKERS[test]!;
+  return (await all()).filter(takes);
+}
+
+/** All code of all documents. */
+async function all(): Promise<Code[]> {
+  return (await Promise.all((await documents()).map(codeOf))).flat();
+}
+
+/** What no test or more than one takes, each with a sentence. */
+export async function misfits(): Promise<string[]> {
+  return (await all()).flatMap((code) => {
+    const tests = Object.keys(TAKERS).filter((test) => TAKERS[test]!(code));
+    if (tests.length === 1) return [];
+    const by = tests.length === 0 ? "no test" : tests.join(" and ");
+    return [`${placeOf(code)} is run by ${by}: ${code.text.split("\n")[0]}`];
+  });
+}
+
+/** Tests that are not there, or take nothing. */
+export async function idle(): Promise<string[]> {
+  const code = await all();
+  const missing = Object.entries(TAKERS).filter(([test, takes]) => {
+    try {
+      return !Deno.statSync(projectPath(test)).isFile || !code.some(takes);
+    } catch {
+      return true;
+    }
+  });
+  return missing.map(([test]) => test);
+}
