@@ -14,7 +14,7 @@ import {
 import { HAS_TERMINAL, Terminal } from "../terminal.ts";
 import { type Code, placeOf } from "./documents.ts";
 import { takenBy } from "./takers.ts";
-import { PORT, Workshop } from "./workshop.ts";
+import { isThere, PORT, Workshop } from "./workshop.ts";
 
 /** What is not run as it stands: why, and what is done in its place. */
 interface Exception {
@@ -68,8 +68,9 @@ const EXCEPTIONS: Exception[] = [
   { command: /^testssl /, reason: "it takes minutes" },
   {
     command: /^openssl pkcs12 /,
-    reason: "it asks for a password",
-    instead: (command) => `${command} -passin pass:`,
+    reason: "it asks for the password of a file that is not there",
+    instead: (command) =>
+      `openssl pkcs12 -export -in me.crt -inkey me.key -out me.p12 -passout pass: && ${command} -passin pass:`,
   },
   {
     command: /^(npx -y deno@[\d.]+|deno install -g|openssl verify)$/,
@@ -324,6 +325,9 @@ function outputBelow(block: Code): string[] {
   return output === undefined ? [] : output.text.trimEnd().split("\n");
 }
 
+/** Programs of others that commands need. */
+const TOOLS = ["curl", "jq", "openssl"];
+
 /** What is the same in two documents, or twice in one, is run for the first. */
 const run = new Set<string>();
 
@@ -342,7 +346,8 @@ for (const document of new Set(blocks.map(({ document }) => document))) {
       for (const block of steps) {
         await test.step({
           name: `${placeOf(block)} ${block.text.split("\n")[0]}`,
-          ignore: / (-i|--interactive)\b/.test(block.text) && !HAS_TERMINAL,
+          ignore: / (-i|--interactive)\b/.test(block.text) && !HAS_TERMINAL ||
+            !TOOLS.every((tool) => isThere(tool) || !block.text.includes(`${tool} `)),
           fn: () => runBlock(workshop, block, outputBelow(block)),
         });
       }

@@ -15,6 +15,8 @@ const TAKERS: Record<string, (code: Code) => boolean> = {
     document !== "docs/coming-from.md" &&
       (language === "sh" || text.startsWith("$ ") || outputOf !== undefined) ||
     language === "inline",
+  "tests/docs/programs_test.ts": ({ document, language }) =>
+    language === "ts" && !/^docs\/(coming-from|frameworks)\.md$/.test(document),
   // The drawings of design.md, which names files in them.
   "tests/docs_test.ts": ({ document, language }) =>
     document === "docs/design.md" && language === "text",

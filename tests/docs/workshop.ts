@@ -28,12 +28,13 @@ case "$1 $2" in
 esac
 `;
 
-/** Files that the commands name, and what is in them. */
-const FILES = { "log": "one\ntwo\n", "order.json": '{"order":7}\n' };
+/** A file that a message is read from, by its name in a command. */
+const MESSAGE_FILE = /--message=@([\w.]+)/g;
 
-/** What a command of a document never ends by itself, and what stands for it here. */
+/** What does not end by itself, or takes long, and what stands for it here. */
 const ENDLESS: [RegExp, string][] = [
-  [/tail -f /g, "cat "],
+  [/tail -f \S+/g, "printf 'one\\ntwo\\n'"],
+  [/--load(?!.*--duration=)/g, "--load --duration=1s"],
   [/(\/\/example\.com\/)( --follow)(?!.*--(?:count|duration)=)/g, "$1prices$2 --count=3"],
 ];
 
@@ -77,10 +78,8 @@ export class Workshop implements AsyncDisposable {
     await writeCertificates(`${clone.path}/certs`, certificates);
     // The installed programs have the same ones.
     await writeCertificates(`${home}/.local/share/permessage-deflate`, certificates);
-    const files = { ...FILES, "me.crt": certificates.cert, "me.key": certificates.key };
-    for (const [name, text] of Object.entries(files)) {
-      await Deno.writeTextFile(`${clone.path}/${name}`, text);
-    }
+    await Deno.writeTextFile(`${clone.path}/me.crt`, certificates.cert);
+    await Deno.writeTextFile(`${clone.path}/me.key`, certificates.key);
     return workshop;
   }
 
@@ -118,11 +117,13 @@ export class Workshop implements AsyncDisposable {
   }
 
   /** Starts a command. */
-  start(command: string, limitMs?: number): Program {
+  start(command: string): Program {
+    for (const [, name] of command.matchAll(MESSAGE_FILE)) {
+      Deno.writeTextFileSync(`${this.path}/${name}`, '{"order":7}\n');
+    }
     return new Program("bash", ["-c", this.here(command)], {
       cwd: this.path,
       env: { WSS_PORT: String(this.portFor("8443")), ...this.#variables },
-      ...(limitMs !== undefined && { limitMs }),
     });
   }
 
@@ -135,8 +136,8 @@ export class Workshop implements AsyncDisposable {
   }
 
   /** Runs a command to its end. */
-  async run(command: string, limitMs?: number): Promise<Ending> {
-    await using program = this.start(command, limitMs);
+  async run(command: string): Promise<Ending> {
+    await using program = this.start(command);
     return await program.end();
   }
 
@@ -157,4 +158,14 @@ function example(request: Request): Response {
   };
   socket.onmessage = ({ data }) => socket.send(data);
   return response;
+}
+
+/** Whether there is a program of others. */
+export function isThere(program: string): boolean {
+  try {
+    return new Deno.Command(program, { args: ["--version"], stdout: "null", stderr: "null" })
+      .outputSync().code < 126;
+  } catch {
+    return false;
+  }
 }
