@@ -747,6 +747,17 @@ export class Peer implements AsyncDisposable {
   }
 }
 
+/** Says something until a peer hears it, and returns that: its server may not have taken that peer in yet. */
+export async function heard(say: () => void, peer: Peer): Promise<string | Uint8Array> {
+  say();
+  const timer = setInterval(say, 50);
+  try {
+    return await peer.next();
+  } finally {
+    clearInterval(timer);
+  }
+}
+
 /** A server that a test's client connects to. */
 export interface LocalServer extends AsyncDisposable {
   port: number;

@@ -6,6 +6,7 @@ import {
   certificatesFolder,
   Folder,
   freePort,
+  heard,
   once,
   Peer,
   Program,
@@ -212,23 +213,12 @@ once("The server's commands of docs/coming-from.md do what they say", async () =
     await using sender = await Peer.open(url);
     await using other = await Peer.open(url);
     const say = () => sender.socket.send("hello");
-    await heard(say, to === "other" ? other : sender, answer);
+    assertEquals(await heard(say, to === "other" ? other : sender), answer);
     if (command.includes("--metrics")) {
       assertMatch(await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text(), /websocket_/);
     }
   }
 });
-
-/** Says something until a peer hears it: the server may not have taken that peer in yet. */
-async function heard(say: () => void, peer: Peer, expected: string | Uint8Array): Promise<void> {
-  say();
-  const timer = setInterval(say, 50);
-  try {
-    assertEquals(await peer.next(), expected);
-  } finally {
-    clearInterval(timer);
-  }
-}
 
 onTerminal("The server's prompt of docs/coming-from.md answers a client", async () => {
   await using folder = await certificatesFolder();
@@ -280,7 +270,8 @@ once("The program of docs/coming-from.md beside ws sends to all others", async (
   await using program = await startProgram("ws", folder);
   await using first = await Peer.open(`ws://127.0.0.1:${program.port}/`);
   await using second = await Peer.open(`ws://127.0.0.1:${program.port}/`);
-  await heard(() => second.socket.send("to the first"), first, "to the first");
+  const say = () => second.socket.send("to the first");
+  assertEquals(await heard(say, first), "to the first");
   first.socket.send(new Uint8Array([0, 255]));
   assertEquals(await second.next(), new Uint8Array([0, 255]));
 });
@@ -292,7 +283,7 @@ once("The program of docs/coming-from.md beside Bun has names and a topic", asyn
   assertEquals([refused.status, await refused.text()], [426, "This is a WebSocket"]);
   await using first = await Peer.open(`ws://127.0.0.1:${program.port}/?name=ana`);
   await using second = await Peer.open(`ws://127.0.0.1:${program.port}/?name=bo`);
-  await heard(() => second.socket.send("hi"), first, "bo: hi");
+  assertEquals(await heard(() => second.socket.send("hi"), first), "bo: hi");
   first.socket.send("hi bo");
   assertEquals(await second.next(), "ana: hi bo");
 });
@@ -307,11 +298,8 @@ once("The program of docs/coming-from.md beside socket.io has rooms", async () =
     peer.socket.send(JSON.stringify({ event, room, text }));
   say(first, "join", "room 7");
   say(second, "join", "room 8");
-  await heard(
-    () => say(first, "say", "room 8", "from the other room"),
-    second,
-    '{"said":"from the other room"}',
-  );
+  const fromElsewhere = () => say(first, "say", "room 8", "from the other room");
+  assertEquals(await heard(fromElsewhere, second), '{"said":"from the other room"}');
   say(second, "say", "room 8", "to oneself");
   say(second, "say", "room 7", "back");
   assertEquals(await first.next(), '{"said":"back"}');

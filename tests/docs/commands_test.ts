@@ -3,8 +3,10 @@
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
 import {
+  developmentCertificates,
   type Ending,
   granted,
+  heard,
   Peer,
   type Program,
   projectPath,
@@ -152,17 +154,21 @@ function answerOf(command: string): string | undefined {
   return mode === "echo" || command.includes("example:echo") ? "hello" : "Retorno do servidor!";
 }
 
-/** Speaks to a server as its command says it is spoken to. */
+/** Speaks to a server as its command says it is spoken to, by WebSockets and by HTTP. */
 async function ask(workshop: Workshop, command: string): Promise<void> {
   const here = workshop.here(command);
   const port = / --port=(\d+)/.exec(here)?.[1] ?? workshop.portFor("8443");
   const path = / --path=(\S+)/.exec(here)?.[1] ?? "/ws";
   const token = /(?:WSS_TOKEN| --token)=(\S+)/.exec(here)?.[1];
-  await using peer = await Peer.open(
-    `wss://localhost:${port}${path}${token === undefined ? "" : `?token=${token}`}`,
-  );
+  const url = `wss://127.0.0.1:${port}${path}${token === undefined ? "" : `?token=${token}`}`;
+  await using peer = await Peer.open(url);
+  await using other = await Peer.open(url);
   const answer = answerOf(command);
-  if (answer !== undefined) assertEquals(await peer.ask("hello"), answer, command);
+  const say = () => peer.socket.send("hello");
+  assertEquals(await heard(say, answer === undefined ? other : peer), answer ?? "hello");
+  using client = Deno.createHttpClient({ caCerts: [(await developmentCertificates()).ca] });
+  const health = await fetch(`https://127.0.0.1:${port}/healthz`, { client });
+  assertEquals([health.status, (await health.text()) !== ""], [200, true]);
   const metrics = / --metrics=(\d+)/.exec(here)?.[1];
   if (metrics !== undefined) {
     const text = await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text();
@@ -288,7 +294,7 @@ async function assertFilter(command: string, filter: string): Promise<void> {
 
 /** Does all that a block says, from its first line to its last. */
 async function runBlock(workshop: Workshop, block: Code, below: string[]): Promise<void> {
-  workshop.newPorts();
+  await workshop.prepare();
   if (/\bwss-(client|server)\b/.test(block.text)) await workshop.install();
   const commands = commandsOf(block);
   await using stack = new AsyncDisposableStack();

@@ -34,6 +34,7 @@ const MESSAGE_FILE = /--message=@([\w.]+)/g;
 /** What does not end by itself, or takes long, and what stands for it here. */
 const ENDLESS: [RegExp, string][] = [
   [/tail -f \S+/g, "printf 'one\\ntwo\\n'"],
+  [/--(drain|spread)=\d+s/g, "--$1=100ms"],
   [/--load(?!.*--duration=)/g, "--load --duration=1s"],
   [/(\/\/example\.com\/)( --follow)(?!.*--(?:count|duration)=)/g, "$1prices$2 --count=3"],
 ];
@@ -75,8 +76,7 @@ export class Workshop implements AsyncDisposable {
     await Deno.mkdir(`${home}/bin`);
     await Deno.symlink(Deno.execPath(), `${home}/bin/deno`);
     await Deno.writeTextFile(`${home}/bin/npx`, NPX, { mode: 0o755 });
-    await writeCertificates(`${clone.path}/certs`, certificates);
-    // The installed programs have the same ones.
+    // The installed programs have those of the tests too.
     await writeCertificates(`${home}/.local/share/permessage-deflate`, certificates);
     await Deno.writeTextFile(`${clone.path}/me.crt`, certificates.cert);
     await Deno.writeTextFile(`${clone.path}/me.key`, certificates.key);
@@ -94,9 +94,10 @@ export class Workshop implements AsyncDisposable {
     return this.#ports.get(port)!;
   }
 
-  /** Forgets the ports, for the next block. */
-  newPorts(): void {
+  /** Makes ready for a block: its ports are new, and the certificates those of the tests. */
+  async prepare(): Promise<void> {
     this.#ports.clear();
+    await writeCertificates(`${this.path}/certs`, await developmentCertificates());
   }
 
   /** A command of a document with what is here in the places of what is there. */
