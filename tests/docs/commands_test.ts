@@ -25,8 +25,8 @@ interface Exception {
   reason: string;
   /** What is run instead, made of the command. */
   instead?: (command: string) => string;
-  /** The test that runs it. */
-  runBy?: string;
+  /** The test that runs it, a file or a folder, and how it names the command; by default by its task. */
+  runBy?: [test: string, name?: string];
 }
 
 const EXCEPTIONS: Exception[] = [
@@ -44,27 +44,33 @@ const EXCEPTIONS: Exception[] = [
   {
     command: /^deno task compile$/,
     reason: "it downloads a runtime to put programs into",
-    runBy: "tests/compile_test.ts",
+    runBy: ["tests/compile_test.ts"],
   },
   {
     command: /^deno task check$/,
     reason: "a minute of type checks, which .ci/run does",
-    runBy: ".ci/run",
+    runBy: [".ci/run"],
   },
   {
     command: /^deno task example:\w+$/,
     reason: "each example has a test of its own, and some have packages to download",
-    runBy: "tests/examples/",
+    runBy: ["tests/examples/"],
   },
   {
     command: /^deno publish$/,
     reason: "it sends the package to JSR",
-    runBy: "tests/packages/jsr.ts",
+    runBy: ["tests/packages/jsr.ts", '"publish"'],
   },
   {
     command: /^deno task pack$/,
-    reason: "a package of npm's is needed for it",
-    runBy: "tests/packages/npm.ts",
+    reason: "it needs packages that the other commands do not",
+    runBy: ["tests/packages/npm.ts"],
+  },
+  { command: /^deno add jsr:/, reason: "the package is not published yet" },
+  {
+    command: /^npm install \S+\.tgz$/,
+    reason: "the archive of deno task pack is needed for it",
+    runBy: ["tests/packages/npm.ts", '"npm", ["install"'],
   },
   { command: /^npm publish$/, reason: "it sends the package to npm" },
   { command: /^testssl /, reason: "it takes minutes" },
@@ -85,14 +91,15 @@ const EXCEPTIONS: Exception[] = [
 ];
 
 /** The lines of a block that are commands, each with the output that is shown below it, if any. */
-function commandsOf({ language, text }: Code): { command: string; output: string[] }[] {
+function commandsOf({ text }: Code): { command: string; output: string[] }[] {
   const commands: { command: string; output: string[] }[] = [];
   const isSession = text.startsWith("$ ");
   for (const line of text.trimEnd().replaceAll(/\\\n\s*/g, "").split("\n")) {
     if (isSession && !line.startsWith("$ ")) {
       commands.at(-1)!.output.push(line);
-    } else if (language === "inline" || !/^\s*(#|$)/.test(line)) {
-      commands.push({ command: isSession ? line.slice(2) : line, output: [] });
+    } else if (!/^\s*(#|$)/.test(line)) {
+      const command = line.replace(/^\$ /, "").replace(/ +# .*$/, "");
+      commands.push({ command, output: [] });
     }
   }
   return commands;
@@ -105,7 +112,7 @@ function isServer(command: string): boolean {
 }
 
 function exceptionFor(command: string): Exception | undefined {
-  const bare = command.replace(/ +#.*$/, "").replace(/^npx -y deno@[\d.]+ /, "deno ");
+  const bare = command.replace(/^npx -y deno@[\d.]+ /, "deno ");
   return EXCEPTIONS.find((exception) => exception.command.test(bare));
 }
 
@@ -265,9 +272,9 @@ async function doInstead(workshop: Workshop, command: string, exception: Excepti
   const [, task] = /\bdeno(?:@[\d.]+)? task (\S+)/.exec(command) ?? [];
   if (task !== undefined) assert(Object.hasOwn(config.tasks, task), `${command}: no such task`);
   if (runBy !== undefined) {
-    const name = task ?? command.replace("deno ", "");
-    const texts = await Promise.all(filesOf(runBy).map((file) => Deno.readTextFile(file)));
-    assert(texts.some((text) => text.includes(name)), `${runBy} does not run ${command}`);
+    const [test, name = task!] = runBy;
+    const texts = await Promise.all(filesOf(test).map((file) => Deno.readTextFile(file)));
+    assert(texts.some((text) => text.includes(name)), `${test} does not run ${command}`);
   }
   if (instead !== undefined) {
     const { code, stdout, stderr } = await workshop.run(instead(command));

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
 import { type HttpServer, serve, upgradeWebSocket } from "../../mod.ts";
 import { writeCertificates } from "../../certs/generate.ts";
 import {
@@ -34,6 +35,7 @@ const MESSAGE_FILE = /--message=@([\w.]+)/g;
 /** What does not end by itself, or takes long, and what stands for it here. */
 const ENDLESS: [RegExp, string][] = [
   [/tail -f \S+/g, "printf 'one\\ntwo\\n'"],
+  [/--stdin(?!.*--(?:count|wait)=)/g, "--stdin --wait=100ms"],
   [/--(drain|spread)=\d+s/g, "--$1=100ms"],
   [/--load(?!.*--duration=)/g, "--load --duration=1s"],
   [/(\/\/example\.com\/)( --follow)(?!.*--(?:count|duration)=)/g, "$1prices$2 --count=3"],
@@ -120,7 +122,8 @@ export class Workshop implements AsyncDisposable {
   /** Starts a command. */
   start(command: string): Program {
     for (const [, name] of command.matchAll(MESSAGE_FILE)) {
-      Deno.writeTextFileSync(`${this.path}/${name}`, '{"order":7}\n');
+      const path = `${this.path}/${name}`;
+      if (!existsSync(path)) Deno.writeTextFileSync(path, '{"order":7}\n');
     }
     return new Program("bash", ["-c", this.here(command)], {
       cwd: this.path,
