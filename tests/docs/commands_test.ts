@@ -313,8 +313,12 @@ async function runBlock(workshop: Workshop, block: Code, below: string[]): Promi
     const isLast = at === commands.length - 1;
     if (exception !== undefined) {
       await doInstead(workshop, command, exception);
-    } else if (/^(cd|export|alias) /.test(command)) {
+    } else if (/^(cd|export) /.test(command)) {
       before += `${command}\n`;
+    } else if (command.startsWith("alias ")) {
+      for (const [, meant] of command.matchAll(/='(.+?)'/g)) {
+        await runToEnd(workshop, `${meant} --version`, []);
+      }
     } else if (isServer(command)) {
       servers.push(stack.use(await Server.start(workshop, before + command)));
       if (isLast) await ask(workshop, command);

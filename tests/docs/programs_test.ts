@@ -170,16 +170,20 @@ function fileOf(block: Code): string {
   return `${block.document.replaceAll(/\W/g, "_")}_${block.line}.ts`;
 }
 
-/** The configuration in which all that a program imports is named. */
-function configurationOf({ text }: Code): string {
+/** A project of one's own, as the READMEs say how it finds the library; other documents name what this one has. */
+const PROJECT = { links: [projectPath("")] };
+
+/** How Deno is told what a program imports. */
+function configurationOf({ document, text }: Code): string[] {
+  if (document.startsWith("README")) return ["--config=deno.json", "--no-lock"];
   const path = /deflate\/(nats|redis)"/.test(text) ? "topics/engines.json" : "deno.json";
-  return `--config=${projectPath(path)}`;
+  return [`--config=${projectPath(path)}`, "--frozen"];
 }
 
 async function start(block: Code, folder: Folder, port: number): Promise<Program> {
   await Deno.writeTextFile(`${folder.path}/${fileOf(block)}`, textOf(block, String(port)));
   return new Program(Deno.execPath(), [
-    ...["run", "--no-check", "--frozen", "--no-prompt", configurationOf(block)],
+    ...["run", "--no-check", "--no-prompt", ...configurationOf(block)],
     ...["--allow-net", "--allow-read=certs", fileOf(block)],
   ], { cwd: folder.path });
 }
@@ -239,13 +243,16 @@ Deno.test({
   ignore: !RUNNABLE,
   async fn() {
     await using folder = new Folder();
-    for (const block of blocks) {
+    const comingFrom = await takenBy("tests/docs/coming_from_test.ts");
+    const all = [...blocks, ...comingFrom.filter(({ language }) => language === "ts")];
+    for (const block of all) {
       await Deno.writeTextFile(`${folder.path}/${fileOf(block)}`, textOf(block, "8443"));
     }
-    const configurations = Map.groupBy(blocks, configurationOf);
+    await Deno.writeTextFile(`${folder.path}/deno.json`, JSON.stringify(PROJECT));
+    const configurations = Map.groupBy(all, (block) => configurationOf(block).join(" "));
     for (const [configuration, checked] of configurations) {
       await using program = new Program(Deno.execPath(), [
-        ...["check", "--frozen", configuration, ...checked.map(fileOf)],
+        ...["check", ...configuration.split(" "), ...checked.map(fileOf)],
       ], { cwd: folder.path, limitMs: 120_000 });
       const { code, stderr } = await program.end();
       assertEquals(code, 0, stderr.join("\n"));
@@ -284,6 +291,7 @@ for (const [document, programs] of Map.groupBy(blocks, ({ document }) => documen
     ignore: !RUNNABLE,
     async fn(test) {
       await using folder = await certificatesFolder();
+      await Deno.writeTextFile(`${folder.path}/deno.json`, JSON.stringify(PROJECT));
       for (const [section, parts] of Map.groupBy(programs, ({ section }) => section)) {
         await test.step({
           name: `${placeOf(parts[0]!)} ${section}`,

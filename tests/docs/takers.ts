@@ -10,11 +10,9 @@ import { type Code, codeOf, documents, placeOf } from "./documents.ts";
 /** Each test, and what it takes; what two would take is a fault of this table. */
 const TAKERS: Record<string, (code: Code) => boolean> = {
   "tests/docs/coming_from_test.ts": ({ document, language }) =>
-    document === "docs/coming-from.md" && language !== "inline",
-  "tests/docs/commands_test.ts": ({ document, language, text, outputOf }) =>
-    document !== "docs/coming-from.md" &&
-      (language === "sh" || text.startsWith("$ ") || outputOf !== undefined) ||
-    language === "inline",
+    document === "docs/coming-from.md" && /^(ts|js ignore)$/.test(language),
+  "tests/docs/commands_test.ts": ({ language, text, outputOf }) =>
+    language === "inline" || language === "sh" || text.startsWith("$ ") || outputOf !== undefined,
   "tests/docs/programs_test.ts": ({ document, language }) =>
     language === "ts" && !/^docs\/(coming-from|frameworks)\.md$/.test(document),
   // The drawings of design.md, which names files in them.
