@@ -81,7 +81,7 @@ const EXCEPTIONS: Exception[] = [
       `openssl pkcs12 -export -in me.crt -inkey me.key -out me.p12 -passout pass: && ${command} -passin pass:`,
   },
   {
-    command: /^(npx -y deno@[\d.]+|deno install -g|openssl verify)$/,
+    command: /^(npx -y deno@[\d.]+|deno (run|task|install -g)|openssl verify)$/,
     reason: "the name of a program, without what it is to do",
   },
   {

@@ -81,6 +81,7 @@ export function codeIn(document: string, text: string): Code[] {
       const block: Code = { document, line, section, language: info!, text: "" };
       const isOutput = /^(?:text|console)?$/.test(info!);
       if (isOutput && latest?.language === "sh") block.outputOf = latest;
+      latest = undefined;
       open = { fence, block, indent: indent!.length };
     } else {
       const heading = /^#+ (.*)$/.exec(whole)?.[1];
