@@ -184,6 +184,8 @@ export interface RunOptions {
   input?: string | Uint8Array<ArrayBuffer>;
   /** How long it may take, in milliseconds, where that is longer than usual. */
   limitMs?: number;
+  /** Whether it is a shell, whose own programs are killed with it. */
+  isShell?: boolean;
 }
 
 /** The variables of the tests that programs get: those but `WSS_*` and the proxies'. */
@@ -200,10 +202,12 @@ export class Program implements AsyncDisposable {
   readonly stderr: Lines;
   readonly #child: Deno.ChildProcess;
   readonly #watchdog: ReturnType<typeof setTimeout>;
+  readonly #isShell: boolean;
   #ended = false;
 
   constructor(file: string, args: string[], options: RunOptions) {
-    const { cwd, env = {}, input, limitMs = LIMIT_MS } = options;
+    const { cwd, env = {}, input, limitMs = LIMIT_MS, isShell = false } = options;
+    this.#isShell = isShell;
     this.#child = new Deno.Command(file, {
       args,
       cwd,
@@ -212,11 +216,12 @@ export class Program implements AsyncDisposable {
       stdin: input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
+      detached: isShell,
     }).spawn();
     if (input !== undefined) void feed(this.#child.stdin, input);
     this.stdout = new Lines(this.#child.stdout);
     this.stderr = new Lines(this.#child.stderr);
-    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), limitMs);
+    this.#watchdog = setTimeout(() => this.#killAll(), limitMs);
     this.#child.status.then(() => {
       this.#ended = true;
       clearTimeout(this.#watchdog);
@@ -252,14 +257,19 @@ export class Program implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      if (!this.#ended) this.#child.kill("SIGKILL");
-    } catch (error) {
-      // It ended in this very moment, and has not told yet.
-      if (!(error instanceof TypeError)) throw error;
-    }
+    this.#killAll();
     await this.#child.status;
     await Promise.all([this.stdout.close(), this.stderr.close()]);
+  }
+
+  #killAll(): void {
+    try {
+      if (this.#isShell) Deno.kill(-this.pid, "SIGKILL");
+      else if (!this.#ended) this.#child.kill("SIGKILL");
+    } catch (error) {
+      // It ended in this very moment, and has not told yet; or no program of the shell is left.
+      if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 }
 

@@ -32,6 +32,10 @@ interface Exception {
 const EXCEPTIONS: Exception[] = [
   { command: /^deno task test(:\w+)?( |$)/, reason: "they are these tests, and take minutes" },
   {
+    command: /^deno (?:test -A tests\/extended\/|run -A bench\/soak\.ts )/,
+    reason: "it measures for minutes, or for an hour",
+  },
+  {
     command: /deno task fuzz/,
     reason: "a million inputs take minutes",
     instead: (command) => `FUZZ_INPUTS=1000 ${command}`,
@@ -107,7 +111,7 @@ function commandsOf({ text }: Code): { command: string; output: string[] }[] {
 
 /** Whether a command serves until it is stopped. */
 function isServer(command: string): boolean {
-  return /(?:\bwss-server|\btask (?:serve\S*|example:\S+)|\bserver\.ts)\b/.test(command) &&
+  return /(?:\bwss-server|\btask (?:serve\S*|example:\S+)|\brun .*\bserver\.ts)\b/.test(command) &&
     !/ (?:--help|--version|-h|-V)\b/.test(command);
 }
 
@@ -280,8 +284,7 @@ async function doInstead(workshop: Workshop, command: string, exception: Excepti
     const { code, stdout, stderr } = await workshop.run(instead(command));
     assertEquals(code, 0, `${instead(command)}\n${[...stdout, ...stderr].join("\n")}`);
   }
-  const filter = / --filter "\/(.*)\/"/.exec(command)?.[1];
-  if (filter !== undefined) await assertFilter(config.tasks[task as Task].command, filter);
+  await assertFilter(task === undefined ? command : config.tasks[task as Task].command, command);
 }
 
 /** A file of the project, or those in a folder. */
@@ -290,12 +293,13 @@ function filesOf(path: string): string[] {
   return [...Deno.readDirSync(projectPath(path))].map(({ name }) => projectPath(path + name));
 }
 
-/** Whether each alternative of a filter is in the name of a test that the task runs. */
-async function assertFilter(command: string, filter: string): Promise<void> {
-  const files = command.split(" ").filter((word) => word.endsWith(".ts"));
+/** Whether the files that are run are there, and a test of theirs has each name that `--filter` gives. */
+async function assertFilter(run: string, command: string): Promise<void> {
+  const files = run.split(" ").filter((word) => word.endsWith(".ts"));
   const texts = await Promise.all(files.map((file) => Deno.readTextFile(projectPath(file))));
-  for (const part of filter.split("|")) {
-    assert(texts.some((text) => text.includes(part)), `No test of that name: ${part}`);
+  const filter = / --filter "\/(.*)\/"/.exec(command)?.[1];
+  for (const name of filter?.split("|") ?? []) {
+    assert(texts.some((text) => text.includes(name)), `No test of that name: ${name}`);
   }
 }
 

@@ -128,6 +128,7 @@ export class Workshop implements AsyncDisposable {
     return new Program("bash", ["-c", this.here(command)], {
       cwd: this.path,
       env: { WSS_PORT: String(this.portFor("8443")), ...this.#variables },
+      isShell: true,
     });
   }
 
