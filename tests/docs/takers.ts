@@ -20,6 +20,8 @@ const TAKERS: Record<string, (code: Code) => boolean> = {
     document === "docs/deploy.md" &&
     /^(ini|ini sysusers|dockerfile|dockerignore|yaml|nginx|nginx stream|haproxy|haproxy tcp|caddyfile)$/
       .test(language),
+  "tests/interop/frameworks/docs_test.ts": ({ document, language }) =>
+    document === "docs/frameworks.md" && language === "ts",
   "tests/docs/troubleshooting_test.ts": ({ document, language }) =>
     document === "docs/troubleshooting.md" && language === "text",
   // The drawings of design.md, which names files in them.
