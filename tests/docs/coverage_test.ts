@@ -1,6 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { granted } from "../programs.ts";
-import { type Code, codeIn } from "./documents.ts";
+import { type Code, codeIn, codeOf } from "./documents.ts";
 import { idle, misfits } from "./takers.ts";
 
 const ignore = !await granted("read");
@@ -11,6 +11,21 @@ Deno.test({
   async fn() {
     assertEquals(await misfits(), []);
     assertEquals(await idle(), []);
+  },
+});
+
+Deno.test({
+  name: "README.pt-BR.md has the blocks of README.md, each with as many lines",
+  ignore,
+  async fn() {
+    const [english, portuguese] = await Promise.all(
+      ["README.md", "README.pt-BR.md"].map(async (document) =>
+        (await codeOf(document)).filter(({ language }) => language !== "inline")
+          .map(({ language, text }) => [language, text.split("\n").length])
+      ),
+    );
+    assert(english!.length > 4);
+    assertEquals(portuguese, english);
   },
 });
 

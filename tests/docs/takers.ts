@@ -10,8 +10,10 @@ import { type Code, codeOf, documents, placeOf } from "./documents.ts";
 
 /** Each test, and what it takes; what two would take is a fault of this table. */
 const TAKERS: Record<string, (code: Code) => boolean> = {
-  "tests/docs/coming_from_test.ts": ({ document, language }) =>
-    document === "docs/coming-from.md" && /^(ts|js ignore)$/.test(language),
+  "tests/docs/coming_from_test.ts": (code) =>
+    code.document === "docs/coming-from.md" && /^(ts|js ignore)$/.test(code.language) &&
+    !isOfSocketIo(code),
+  "tests/interop/frameworks/coming_from_test.ts": isOfSocketIo,
   "tests/docs/commands_test.ts": ({ language, text, outputOf }) =>
     language === "inline" || language === "sh" || text.startsWith("$ ") || outputOf !== undefined,
   "tests/docs/programs_test.ts": ({ document, language }) =>
@@ -28,6 +30,11 @@ const TAKERS: Record<string, (code: Code) => boolean> = {
   "tests/docs_test.ts": ({ document, language }) =>
     document === "docs/design.md" && language === "text",
 };
+
+/** The program with socket.io, which is among the packages of the tests of frameworks. */
+function isOfSocketIo({ document, language, text }: Code): boolean {
+  return document === "docs/coming-from.md" && language === "js ignore" && text.includes("io.on");
+}
 
 /** What a test takes, of all documents. */
 export async function takenBy(test: string): Promise<Code[]> {
