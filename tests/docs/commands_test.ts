@@ -77,6 +77,10 @@ const EXCEPTIONS: Exception[] = [
     runBy: ["tests/packages/npm.ts", '"npm", ["install"'],
   },
   { command: /^npm publish$/, reason: "it sends the package to npm" },
+  {
+    command: /^(docker|kubectl|systemctl|journalctl) /,
+    reason: "it needs containers, a cluster, or the unit in the machine's own systemd",
+  },
   { command: /^testssl /, reason: "it takes minutes" },
   {
     command: /^openssl pkcs12 /,
@@ -359,6 +363,7 @@ for (const document of new Set(blocks.map(({ document }) => document))) {
     run.add(key);
     return true;
   });
+  if (steps.length === 0) continue;
   Deno.test({
     name: `The commands of ${document} do what they say`,
     ignore: !RUNNABLE,

@@ -46,7 +46,7 @@ export async function codeOf(document: string): Promise<Code[]> {
 
 /** Between backquotes, a command: the name of a program, and more behind it. */
 const COMMAND =
-  /^(?:[A-Z]\w*=\S+ )*(?:npx|npm|deno(?= [a-z])|wss-client|wss-server|curl|openssl|testssl) ./;
+  /^(?:[A-Z]\w*=\S+ )*(?:npx|npm|deno(?= [a-z])|wss-client|wss-server|curl|openssl|testssl|docker|kubectl|systemctl|journalctl) ./;
 
 /** All code in a document's text. */
 export function codeIn(document: string, text: string): Code[] {
