@@ -56,7 +56,7 @@ const EXCEPTIONS: Exception[] = [
     runBy: [".ci/run"],
   },
   {
-    command: /^deno task example:\w+$/,
+    command: /^deno task example:/,
     reason: "each example has a test of its own, and some have packages to download",
     runBy: ["tests/examples/"],
   },
@@ -115,7 +115,7 @@ function commandsOf({ text }: Code): { command: string; output: string[] }[] {
 
 /** Whether a command serves until it is stopped. */
 function isServer(command: string): boolean {
-  return /(?:\bwss-server|\btask (?:serve\S*|example:\S+)|\brun .*\bserver\.ts)\b/.test(command) &&
+  return /(?:\bwss-server|\btask serve\S*|\brun .*\bserver\.ts)\b/.test(command) &&
     !/ (?:--help|--version|-h|-V)\b/.test(command);
 }
 
@@ -166,7 +166,7 @@ function answerOf(command: string): string | undefined {
   if (reply !== null) return reply[1] ?? reply[2]!;
   const mode = / --mode=(\w+)/.exec(command)?.[1];
   if (mode === "broadcast") return undefined;
-  return mode === "echo" || command.includes("example:echo") ? "hello" : "Retorno do servidor!";
+  return mode === "echo" ? "hello" : "Retorno do servidor!";
 }
 
 /** Speaks to a server as its command says it is spoken to, by WebSockets and by HTTP. */
