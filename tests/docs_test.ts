@@ -188,3 +188,21 @@ Deno.test({
     assertEquals(codes, Object.keys(sentencesIn("en").client.exitCodes));
   },
 });
+
+Deno.test({
+  name: "Documents name variables of flags that there are",
+  ignore,
+  async fn() {
+    const texts = await documents();
+    // The tests above hold these tables to the flags.
+    const named = flagsOf(texts.get("docs/server.md")! + texts.get("docs/client.md")!);
+    const variables = named.map((flag) =>
+      flag.toUpperCase().replace("--", "WSS_").replaceAll("-", "_")
+    );
+    const used = [...texts].flatMap(([document, text]) =>
+      [...text.matchAll(/\bWSS_[A-Z_]+/g)].map(([variable]) => ({ document, variable }))
+    );
+    assert(used.length > 10);
+    assertEquals(used.filter(({ variable }) => !variables.includes(variable)), []);
+  },
+});

@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import {
   brought,
+  denoDir,
   type Ending,
   Folder,
   freshClone,
@@ -11,12 +12,6 @@ import {
   serveHttp,
 } from "./programs.ts";
 import { generateCertificates, writeCertificates } from "../certs/generate.ts";
-
-/** Where Deno keeps what it has downloaded, so that a new home does not download it again. */
-async function denoDir(): Promise<string> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
-  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
-}
 
 /** A user whose home is empty but for the programs, installed as `deno task install` does it. */
 class User implements AsyncDisposable {

@@ -184,6 +184,8 @@ export interface RunOptions {
   input?: string | Uint8Array<ArrayBuffer>;
   /** How long it may take, in milliseconds, where that is longer than usual. */
   limitMs?: number;
+  /** Whether it is a shell, whose own programs are killed with it. */
+  isShell?: boolean;
 }
 
 /** The variables of the tests that programs get: those but `WSS_*` and the proxies'. */
@@ -200,10 +202,12 @@ export class Program implements AsyncDisposable {
   readonly stderr: Lines;
   readonly #child: Deno.ChildProcess;
   readonly #watchdog: ReturnType<typeof setTimeout>;
+  readonly #isShell: boolean;
   #ended = false;
 
   constructor(file: string, args: string[], options: RunOptions) {
-    const { cwd, env = {}, input, limitMs = LIMIT_MS } = options;
+    const { cwd, env = {}, input, limitMs = LIMIT_MS, isShell = false } = options;
+    this.#isShell = isShell;
     this.#child = new Deno.Command(file, {
       args,
       cwd,
@@ -212,11 +216,12 @@ export class Program implements AsyncDisposable {
       stdin: input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
+      detached: isShell,
     }).spawn();
     if (input !== undefined) void feed(this.#child.stdin, input);
     this.stdout = new Lines(this.#child.stdout);
     this.stderr = new Lines(this.#child.stderr);
-    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), limitMs);
+    this.#watchdog = setTimeout(() => this.#killAll(), limitMs);
     this.#child.status.then(() => {
       this.#ended = true;
       clearTimeout(this.#watchdog);
@@ -252,14 +257,19 @@ export class Program implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      if (!this.#ended) this.#child.kill("SIGKILL");
-    } catch (error) {
-      // It ended in this very moment, and has not told yet.
-      if (!(error instanceof TypeError)) throw error;
-    }
+    this.#killAll();
     await this.#child.status;
     await Promise.all([this.stdout.close(), this.stderr.close()]);
+  }
+
+  #killAll(): void {
+    try {
+      if (this.#isShell) Deno.kill(-this.pid, "SIGKILL");
+      else if (!this.#ended) this.#child.kill("SIGKILL");
+    } catch (error) {
+      // It ended in this very moment, and has not told yet; or no program of the shell is left.
+      if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 }
 
@@ -377,13 +387,18 @@ export function modesBind(): boolean {
   }
 }
 
-/** The project as a fresh clone has it, in a folder of another name. */
-export async function freshClone(): Promise<Folder> {
+/**
+ * The project as a fresh clone has it, in a folder of another name.
+ *
+ * @param without Folders that are left out, as no program needs them.
+ */
+export async function freshClone(without = ["tests", "bench"]): Promise<Folder> {
   const folder = new Folder();
   const copy = async (path: string) => {
     for await (const { name, isDirectory } of Deno.readDir(projectPath(path))) {
       const below = path + name;
-      if (/^(\.git|dist|tests|bench|node_modules|certs\/(?!generate\.ts).*)$/.test(below)) continue;
+      if (without.includes(below)) continue;
+      if (/^(\.git|dist|node_modules|certs\/(?!generate\.ts).*)$/.test(below)) continue;
       if (isDirectory) {
         await Deno.mkdir(`${folder.path}/${below}`);
         await copy(`${below}/`);
@@ -394,6 +409,12 @@ export async function freshClone(): Promise<Folder> {
   };
   await copy("");
   return folder;
+}
+
+/** Where Deno keeps what it has downloaded, so that a new home does not download it again. */
+export async function denoDir(): Promise<string> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
+  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
 }
 
 let development: Promise<DevelopmentCertificates> | undefined;
@@ -733,6 +754,17 @@ export class Peer implements AsyncDisposable {
     this.socket.close();
     await this.closed;
     this.#client.close();
+  }
+}
+
+/** Says something until a peer hears it, and returns that: its server may not have taken that peer in yet. */
+export async function heard(say: () => void, peer: Peer): Promise<string | Uint8Array> {
+  say();
+  const timer = setInterval(say, 50);
+  try {
+    return await peer.next();
+  } finally {
+    clearInterval(timer);
   }
 }
 

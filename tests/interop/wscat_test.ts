@@ -1,7 +1,7 @@
 /** What `client.ts` does beside the same command of npm's wscat: the server sees the same. */
 
 import { assert, assertEquals } from "@std/assert";
-import { comingFrom, type Row, rows, StandIn } from "../coming_from.ts";
+import { comingFrom, type Row, rows, StandIn } from "../docs/coming_from.ts";
 import { RUNNABLE } from "../programs.ts";
 import { TestProxy } from "../transport/test_proxy.ts";
 

@@ -1,22 +1,25 @@
 /** Each command and each program of `docs/coming-from.md` does what the document says. */
 
 import { assertEquals, assertMatch } from "@std/assert";
+import { takenBy } from "./takers.ts";
+import { isThere } from "./workshop.ts";
 import { comingFrom, rows, type Seen, StandIn } from "./coming_from.ts";
 import {
   certificatesFolder,
   Folder,
   freePort,
+  heard,
   once,
   Peer,
   Program,
   projectPath,
   RUNNABLE,
   startServer,
-} from "./programs.ts";
-import { SocksServer } from "./socks_server.ts";
-import { HAS_TERMINAL, Terminal } from "./terminal.ts";
-import { TestProxy } from "./transport/test_proxy.ts";
-import { echo } from "./websocket/peers.ts";
+} from "../programs.ts";
+import { SocksServer } from "../socks_server.ts";
+import { HAS_TERMINAL, Terminal } from "../terminal.ts";
+import { TestProxy } from "../transport/test_proxy.ts";
+import { echo } from "../websocket/peers.ts";
 
 /** What a command of the client's is to have as its effect. */
 interface Effect {
@@ -212,23 +215,12 @@ once("The server's commands of docs/coming-from.md do what they say", async () =
     await using sender = await Peer.open(url);
     await using other = await Peer.open(url);
     const say = () => sender.socket.send("hello");
-    await heard(say, to === "other" ? other : sender, answer);
+    assertEquals(await heard(say, to === "other" ? other : sender), answer);
     if (command.includes("--metrics")) {
       assertMatch(await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text(), /websocket_/);
     }
   }
 });
-
-/** Says something until a peer hears it: the server may not have taken that peer in yet. */
-async function heard(say: () => void, peer: Peer, expected: string | Uint8Array): Promise<void> {
-  say();
-  const timer = setInterval(say, 50);
-  try {
-    assertEquals(await peer.next(), expected);
-  } finally {
-    clearInterval(timer);
-  }
-}
 
 onTerminal("The server's prompt of docs/coming-from.md answers a client", async () => {
   await using folder = await certificatesFolder();
@@ -258,43 +250,86 @@ function onTerminal(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, ignore: !HAS_TERMINAL, fn });
 }
 
-/** A program of the document, on a free port. */
-async function startProgram(title: string, folder: Folder): Promise<Program & { port: number }> {
-  const section = (await comingFrom()).split(`\n### ${title}\n`)[1]!;
-  const code = /^```ts\n(.*?)^```$/ms.exec(section)![1]!;
-  const file = `${folder.path}/program.ts`;
-  await Deno.writeTextFile(
-    file,
-    code.replace("{ port: 8080 }", '{ hostname: "127.0.0.1", port: 0 }'),
-  );
-  const program = new Program(Deno.execPath(), [
-    ...["run", "--check", "--frozen", "--no-prompt", `--config=${projectPath("deno.json")}`],
-    ...["--allow-net=127.0.0.1", file],
-  ], { cwd: folder.path, limitMs: 60_000 });
-  const line = await program.stdout.match(/:\d+/);
-  return Object.assign(program, { port: Number(/:(\d+)/.exec(line)![1]) });
+/** How a program is run, and which line tells that it listens. */
+interface Runtime {
+  command: string;
+  args: string[];
+  /** Behind the program of the document. */
+  last?: string;
 }
 
-once("The program of docs/coming-from.md beside ws sends to all others", async () => {
-  await using folder = new Folder();
-  await using program = await startProgram("ws", folder);
-  await using first = await Peer.open(`ws://127.0.0.1:${program.port}/`);
-  await using second = await Peer.open(`ws://127.0.0.1:${program.port}/`);
-  await heard(() => second.socket.send("to the first"), first, "to the first");
+const DENO: Runtime = {
+  command: Deno.execPath(),
+  args: [
+    ...["run", "--no-check", "--frozen", "--no-prompt", `--config=${projectPath("deno.json")}`],
+    ...["--allow-net", "--allow-env"],
+  ],
+};
+
+/** The program of a section, ours or theirs, on a free port. */
+async function startProgram(
+  title: string,
+  folder: Folder,
+  language = "ts",
+  { command, args, last = "" }: Runtime = DENO,
+): Promise<Program & { port: number }> {
+  const block = (await takenBy("tests/docs/coming_from_test.ts")).find((code) =>
+    code.section === title && code.language === language
+  )!;
+  const port = freePort();
+  const file = `program.${language.slice(0, 2)}`;
+  const text = block.text.replace("8080", String(port));
+  await Deno.writeTextFile(`${folder.path}/${file}`, text + last);
+  const program = new Program(command, [...args, file], { cwd: folder.path });
+  await program.stdout.match(/listening/i);
+  return Object.assign(program, { port });
+}
+
+/** Sends from each of two clients to the other. */
+async function assertSendsToOthers(port: number): Promise<void> {
+  await using first = await Peer.open(`ws://127.0.0.1:${port}/`);
+  await using second = await Peer.open(`ws://127.0.0.1:${port}/`);
+  const say = () => second.socket.send("to the first");
+  assertEquals(await heard(say, first), "to the first");
   first.socket.send(new Uint8Array([0, 255]));
   assertEquals(await second.next(), new Uint8Array([0, 255]));
+}
+
+once("The programs of docs/coming-from.md with ws and beside it send to all others", async () => {
+  await using folder = new Folder();
+  await using ours = await startProgram("ws", folder);
+  await assertSendsToOthers(ours.port);
+  const last = 'server.on("listening", () => console.log("Listening"));';
+  await using theirs = await startProgram("ws", folder, "js ignore", { ...DENO, last });
+  await assertSendsToOthers(theirs.port);
 });
+
+/** Refuses a plain request, and publishes what one of two clients says with its name. */
+async function assertPublishes(port: number): Promise<void> {
+  const refused = await fetch(`http://127.0.0.1:${port}/`);
+  assertEquals([refused.status, await refused.text()], [426, "This is a WebSocket"]);
+  await using first = await Peer.open(`ws://127.0.0.1:${port}/?name=ana`);
+  await using second = await Peer.open(`ws://127.0.0.1:${port}/?name=bo`);
+  assertEquals(await heard(() => second.socket.send("hi"), first), "bo: hi");
+  first.socket.send("hi bo");
+  assertEquals(await second.next(), "ana: hi bo");
+}
 
 once("The program of docs/coming-from.md beside Bun has names and a topic", async () => {
   await using folder = new Folder();
   await using program = await startProgram("Bun", folder);
-  const refused = await fetch(`http://127.0.0.1:${program.port}/`);
-  assertEquals([refused.status, await refused.text()], [426, "This is a WebSocket"]);
-  await using first = await Peer.open(`ws://127.0.0.1:${program.port}/?name=ana`);
-  await using second = await Peer.open(`ws://127.0.0.1:${program.port}/?name=bo`);
-  await heard(() => second.socket.send("hi"), first, "bo: hi");
-  first.socket.send("hi bo");
-  assertEquals(await second.next(), "ana: hi bo");
+  await assertPublishes(program.port);
+});
+
+Deno.test({
+  name: "The program of docs/coming-from.md with Bun has names and a topic",
+  ignore: !RUNNABLE || !isThere("bun"),
+  async fn() {
+    await using folder = new Folder();
+    const bun = { command: "bun", args: ["run"], last: 'console.log("Listening");' };
+    await using program = await startProgram("Bun", folder, "js ignore", bun);
+    await assertPublishes(program.port);
+  },
 });
 
 once("The program of docs/coming-from.md beside socket.io has rooms", async () => {
@@ -307,11 +342,8 @@ once("The program of docs/coming-from.md beside socket.io has rooms", async () =
     peer.socket.send(JSON.stringify({ event, room, text }));
   say(first, "join", "room 7");
   say(second, "join", "room 8");
-  await heard(
-    () => say(first, "say", "room 8", "from the other room"),
-    second,
-    '{"said":"from the other room"}',
-  );
+  const fromElsewhere = () => say(first, "say", "room 8", "from the other room");
+  assertEquals(await heard(fromElsewhere, second), '{"said":"from the other room"}');
   say(second, "say", "room 8", "to oneself");
   say(second, "say", "room 7", "back");
   assertEquals(await first.next(), '{"said":"back"}');

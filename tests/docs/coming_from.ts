@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type HttpServer, serve, upgradeWebSocket } from "../mod.ts";
+import { type HttpServer, serve, upgradeWebSocket } from "../../mod.ts";
 import {
   certificatesFolder,
   developmentCertificates,
@@ -12,7 +12,7 @@ import {
   inheritedVariables,
   projectPath,
   shellCommandOf,
-} from "./programs.ts";
+} from "../programs.ts";
 
 /** The commands of one row: those of another tool, and ours. */
 export interface Row {
