@@ -7,6 +7,13 @@
 /** The first size of a buffer: most batches of frames fit, and a TLS record holds no more. */
 export const POOLED_SIZE = 16 * 1024;
 
+/**
+ * With so many arrays of the first size in use, a buffer for no more than {@linkcode MAX_SMALL_SIZE} bytes takes what
+ * it needs: a short message to each of 10,000 sockets would take 160 MB otherwise.
+ */
+const MAX_FIRST_ARRAYS = 256;
+const MAX_SMALL_SIZE = 1024;
+
 /** Larger arrays are powers of two and this: a message of as many bytes needs room for its header. */
 const SLACK = 64;
 
@@ -21,6 +28,9 @@ const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 /** Arrays that are kept for another use, by their size: clearing a new one of 512 KiB takes 40 µs. */
 const pool = new Map<number, Uint8Array<ArrayBuffer>[]>();
 let pooledBytes = 0;
+
+/** Arrays of the first size that there are, in use or kept. */
+let firstArrays = 0;
 
 /** Bytes appended and read in place. */
 export class GrowingBuffer {
@@ -41,14 +51,15 @@ export class GrowingBuffer {
   /** Makes room for `count` more bytes after {@linkcode length}. */
   reserve(count: number): void {
     const needed = this.length + count;
+    if (needed <= this.bytes.length) return;
     // At least doubled, so that appending stays linear.
-    if (needed > this.bytes.length) this.grow(sizeFor(needed));
+    this.grow(needed <= MAX_SMALL_SIZE && !hasFirstArray() ? 2 * needed : sizeFor(needed));
   }
 
   /** Moves the data into memory of `capacity` bytes. */
   grow(capacity: number): void {
     const old = this.bytes;
-    this.bytes = pooled(capacity) ?? new Uint8Array(capacity);
+    this.bytes = pooled(capacity) ?? created(capacity);
     if (this.length > 0) this.bytes.set(old.subarray(0, this.length));
     if (!this.#borrowed) recycle(old);
     this.#borrowed = false;
@@ -96,7 +107,7 @@ export class GrowingBuffer {
 /** Memory for `needed` bytes; what is in it is anything. */
 export function allocate(needed: number): Uint8Array<ArrayBuffer> {
   const size = sizeFor(needed);
-  return pooled(size) ?? new Uint8Array(size);
+  return pooled(size) ?? created(size);
 }
 
 /** The least of the sizes that the pool may have: powers of two, so that freed memory fits what is needed next. */
@@ -105,6 +116,16 @@ function sizeFor(needed: number): number {
   let size = POOLED_SIZE;
   while (size + SLACK < needed) size *= 2;
   return size + SLACK;
+}
+
+/** Whether an array of the first size is left, or one more may be made. */
+function hasFirstArray(): boolean {
+  return firstArrays < MAX_FIRST_ARRAYS || (pool.get(POOLED_SIZE)?.length ?? 0) > 0;
+}
+
+function created(size: number): Uint8Array<ArrayBuffer> {
+  if (size === POOLED_SIZE) firstArrays++;
+  return new Uint8Array(size);
 }
 
 function pooled(size: number): Uint8Array<ArrayBuffer> | undefined {
@@ -122,6 +143,7 @@ export function recycle(bytes: Uint8Array<ArrayBuffer>): void {
   const power = size - SLACK;
   const ofReserve = size === POOLED_SIZE || power >= POOLED_SIZE && (power & power - 1) === 0;
   if (!ofReserve || size > MAX_POOLED_SIZE || pooledBytes + size > POOL_LIMIT) {
+    if (size === POOLED_SIZE) firstArrays--;
     // Frees the memory at once, and not when the engine next collects its garbage.
     if (size >= POOLED_SIZE) bytes.buffer.transfer(0);
     return;

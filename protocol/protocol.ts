@@ -111,6 +111,11 @@ export class Protocol {
     return this.#receiver.held + this.#sender.held;
   }
 
+  /** Bytes of memory that what has come and is not yet an event takes. */
+  get heldReceived(): number {
+    return this.#receiver.held;
+  }
+
   /** Gives all memory back. */
   release(): void {
     this.#receiver.release();

@@ -96,8 +96,8 @@ const HANDLER_PATIENCE_MS = 1000;
 const QUIET_MS = 10;
 
 /**
- * Memory that TLS takes besides for a connection in the middle of a message, in bytes: its buffers have
- * grown to the largest record each way, and are not seen from here.
+ * Most memory that TLS takes besides for a connection, in bytes, which is not seen from here: its buffers grow to
+ * the largest record each way. A peer in the middle of a message may have sent such records.
  */
 const NATIVE_BYTES = 64 * 1024;
 
@@ -559,9 +559,11 @@ export class Session implements Receiver, LivenessOwner, Continuing {
   #holds(): number {
     // The memory of a prepared message is its own, but TLS copies what is written.
     const written = Math.max(this.#current?.frames.held ?? 0, this.#currentLeft);
-    const held = this.#protocol.held + written;
+    const native = this.#protocol.heldReceived > 0
+      ? NATIVE_BYTES
+      : Math.min(this.#currentLeft, NATIVE_BYTES);
     const kept = this.#deflate?.kept ?? 0;
-    return (held === 0 ? 0 : held + NATIVE_BYTES) + kept + this.#handlerBytes;
+    return this.#protocol.held + written + native + kept + this.#handlerBytes;
   }
 
   #updateHeld(): void {

@@ -122,6 +122,20 @@ Deno.test("GrowingBuffer gives memory that it grows out of to the next", () => {
   assertEquals(buffer.bytes.slice(0, 10), filled(10));
 });
 
+Deno.test("GrowingBuffer takes what a few bytes need where many buffers are in use", () => {
+  const buffers = Array.from({ length: 300 }, (_, i) => {
+    const buffer = new GrowingBuffer();
+    buffer.append(filled(10, i));
+    return buffer;
+  });
+  const last = buffers.at(-1)!;
+  assert(last.held < 100, `${last.held} bytes`);
+  for (let i = 0; i < 1000; i++) last.append(filled(10, i));
+  assertEquals(last.length, 10_010);
+  assertEquals(last.bytes.slice(0, 20), new Uint8Array([...filled(10, 299), ...filled(10)]));
+  for (const buffer of buffers) buffer.release();
+});
+
 Deno.test("GrowingBuffer keeps 4 MiB for the next, in memories of up to 1 MiB, and no more", () => {
   const MIB = 1024 * 1024;
   // What other tests have left there is taken out.

@@ -278,6 +278,29 @@ Deno.test("Session counts what the network has not taken as unsent, and as memor
   await next(socket, "close");
 });
 
+Deno.test("Session counts a short message that is not sent yet as little, so that all sockets can be sent one at once", async () => {
+  const before = memoryBudget.limits;
+  const bound = 6 * 1024 * 1024;
+  memoryBudget.configure({ total: bound, addressShare: bound });
+  const peers = Array.from({ length: 2000 }, () => opened());
+  try {
+    for (const { socket, network } of peers) {
+      network.takes = false;
+      socket.send("short");
+    }
+    await turn();
+    assert(peers.every(({ socket }) => socket.readyState === socket.OPEN));
+    assert(memoryBudget.used > 0);
+  } finally {
+    memoryBudget.configure(before);
+    for (const { socket } of peers) {
+      const close = next(socket, "close");
+      socket.terminate();
+      await close;
+    }
+  }
+});
+
 Deno.test("WebSocket.send() bounds what waits behind a Blob", async () => {
   const { socket } = opened({ maxBufferedAmount: 1000 });
   const error = next<ErrorEvent>(socket, "error");
