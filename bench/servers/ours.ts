@@ -24,9 +24,8 @@ const answers: Record<string, (socket: WebSocket, data: string | ArrayBuffer) =>
 };
 const answer = answers[work]!;
 
-// All clients of the bench come from one address, so its share is all that the defaults give to all of them.
-const shares = { maxConnectionsPerAddress: 16_384, maxMemoryPerAddress: 128 * 1024 * 1024 };
-const options = { ...LOCAL, ...shares, cert, key, onListen: announce };
+// All clients of the bench come from one address.
+const options = { ...LOCAL, maxConnectionsPerAddress: 16_384, cert, key, onListen: announce };
 serve(options, (request) => {
   const { socket, response } = upgradeWebSocket(request, { compression, idleTimeout: 0 });
   socket.binaryType = "arraybuffer";
