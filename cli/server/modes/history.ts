@@ -7,11 +7,17 @@
 import type { Backplane, BackplaneListener } from "../../../topics.ts";
 import { readEnvelope } from "../../../topics/envelope.ts";
 
-/** Most bytes of the messages that are kept of one room. */
+/** Most bytes of memory for the messages that are kept of one room. */
 const ROOM_BYTES = 1024 * 1024;
 
-/** Most bytes of the messages that are kept of all rooms, by all workers together. */
+/** Most bytes of memory for the messages that are kept of all rooms, by all workers together. */
 const TOTAL_BYTES = 64 * 1024 * 1024;
+
+/** Memory that a text takes besides its characters, in bytes: its place in the list, and the heads of V8's objects. */
+const TEXT_BYTES = 80;
+
+/** Likewise, of a binary message, with the envelope that it came in. */
+const BINARY_BYTES = 272;
 
 /** How much a {@linkcode History} keeps. */
 export interface HistoryOptions {
@@ -55,7 +61,11 @@ export class History {
     for (const { data } of this.#rooms.get(topic)?.messages ?? []) yield data;
   }
 
-  /** Keeps a message, in place of older ones. */
+  /**
+   * Keeps a message, in place of older ones.
+   *
+   * @param size Bytes of memory that it takes.
+   */
   add(topic: string, data: string | Uint8Array<ArrayBuffer>, size: number): void {
     const room = this.#rooms.get(topic) ?? { messages: [], bytes: 0 };
     this.#rooms.delete(topic);
@@ -137,7 +147,7 @@ export class RecordingBackplane implements Backplane {
   #record(topic: string, bytes: Uint8Array<ArrayBuffer>, isOwn = false): void {
     const envelope = readEnvelope(bytes, this.#maxMessageSize);
     if (envelope === undefined || !isOwn && envelope.origin === this.#origin) return;
-    this.history.add(topic, envelope.data, bytes.length);
+    this.history.add(topic, envelope.data, memoryOf(envelope.data));
   }
 
   /** Ends the subscription to a topic, unless it is needed. */
@@ -145,4 +155,11 @@ export class RecordingBackplane implements Backplane {
     if (this.#wanted.has(topic) || this.history.has(topic)) return;
     if (this.#subscribed.delete(topic)) this.#behind?.unsubscribe(topic);
   }
+}
+
+/** Bytes of memory that a kept message takes. */
+function memoryOf(data: string | Uint8Array): number {
+  if (typeof data !== "string") return BINARY_BYTES + data.length;
+  // V8 keeps two bytes for each code unit of a text that is not all Latin-1.
+  return TEXT_BYTES + data.length * (/[^\0-\xff]/.test(data) ? 2 : 1);
 }
