@@ -192,8 +192,12 @@ export class RequestBody {
       if (this.#received > this.#limits.maxBodySize) {
         return fail(this.refusal = tooLarge(this.#limits.maxBodySize));
       }
-      // A copy: the stream takes the memory of what it is given for itself.
-      controller.enqueue(new Uint8Array(part));
+      // The stream takes the memory for itself: a part that shares it with others is copied.
+      controller.enqueue(
+        part.length === part.buffer.byteLength
+          ? part as Uint8Array<ArrayBuffer>
+          : new Uint8Array(part),
+      );
       this.#message.pause();
       this.#settle();
     });

@@ -357,7 +357,8 @@ function headersOf(status: number, retryAfter = 5): Record<string, string> {
 function linger(socket: Socket, message?: IncomingMessage): void {
   if (socket.destroyed || socket.writableEnded) return;
   const wait = new Linger(socket);
-  socket.on("data", ({ length }: Uint8Array) => wait.drop(length));
+  // First, as who reads the body may take the memory away.
+  socket.prependListener("data", ({ length }: Uint8Array) => wait.drop(length));
   socket.once("end", () => wait.peerEnded());
   socket.once("close", () => wait.stop());
   socket.end();
