@@ -234,7 +234,7 @@ class IncomingSocket implements Incoming {
       certificates.default,
       certificates.hasNames ? (name) => certificates.of(name) : undefined,
     );
-    if (this.#proxyProtocol) readOn(secured);
+    readOn(secured);
     return new Promise((resolve) => {
       // A peer that ends its side in the middle of the handshake is not coming back.
       const leave = () => secured.destroy();
@@ -242,10 +242,11 @@ class IncomingSocket implements Incoming {
         socket.destroy();
         resolve(false);
       };
-      secured.on("error", ({ message }: Error) => {
+      const onError = ({ message }: Error) => {
         this.failure ??= { reason: "tlsHandshake", cause: message };
         leave();
-      });
+      };
+      secured.on("error", onError);
       secured.on("end", leave);
       secured.on("close", fail);
       secured.once("secure", () => {
@@ -253,7 +254,7 @@ class IncomingSocket implements Incoming {
         secured.off("end", leave);
         secured.off("close", fail);
         secured.on("error", ignore);
-        secured.off("error", leave);
+        secured.off("error", onError);
         take({ socket: secured, source: socket });
         resolve(true);
       });

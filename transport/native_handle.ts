@@ -132,7 +132,7 @@ class NativeConnection implements Connection {
     handle[OWNER] = this;
 
     // The stream of a socket that was resumed in this task starts the handle in the next.
-    socket._read = () => {};
+    socket._read = ignore;
     handle.readStop();
     handle.useUserBuffer(received);
     handle.onread = onRead;
@@ -222,6 +222,9 @@ class NativeConnection implements Connection {
     else this.receiver.onBroken();
   }
 }
+
+/** A closure in its place would keep what it closes over as long as the socket. */
+function ignore(): void {}
 
 /** Says which error of the system a status stands for, such as `ECONNRESET`. */
 function lost(status: number): Error {
@@ -330,8 +333,9 @@ function readIntoStream(socket: Socket, handle: Handle): void {
 }
 
 /**
- * Has TLS read on from a socket that {@linkcode readExactly} has read from: the handle keeps reading into a buffer
- * of ours, which Deno's TLS does not look at.
+ * Has TLS read from the network into the buffer that all share: Deno takes 64 KiB of new memory for each read. Where
+ * {@linkcode readExactly} has read before, the handle goes on with a buffer of ours anyway, which Deno's TLS does
+ * not look at.
  */
 export function readOn(secured: Socket): void {
   const handle = handleOf(secured);

@@ -233,3 +233,25 @@ onEachWay(
     }
   },
 );
+
+Deno.test("Listener lets go of the TLS handshake of a connection that is open", async () => {
+  const { cert, key, ca } = await developmentCertificates();
+  const opened = Promise.withResolvers<{ incoming: Incoming; isOpen: boolean }>();
+  using listener = listen(async (incoming) => {
+    const isOpen = await incoming.open(({ socket }) => {
+      queueMicrotask(() => socket.emit("error", new Error("after the handshake")));
+    });
+    opened.resolve({ incoming, isOpen });
+  }, { pair: { cert, key } });
+  const peer = await Deno.connectTls({
+    hostname: "127.0.0.1",
+    port: portOf(listener),
+    caCerts: [ca],
+  });
+  const { incoming, isOpen } = await opened.promise;
+  assert(isOpen);
+  assertEquals(incoming.failure, undefined);
+  incoming.destroy();
+  await incoming.closed;
+  peer.close();
+});
