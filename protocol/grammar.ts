@@ -43,5 +43,6 @@ function isWhiteSpace(character: string): boolean {
 
 /** Whether a comma-separated header holds `token`, in any case (RFC 9110 section 5.6.1). */
 export function hasToken(header: string | null | undefined, token: string): boolean {
+  if (header === token) return true;
   return listElements(header).some((element) => element.toLowerCase() === token);
 }

@@ -34,25 +34,36 @@ function addBlock(block: DataView, at: number, state: DataView): void {
   for (let t = 16; t < 80; t++) {
     words[t] = rotated(words[t - 3]! ^ words[t - 8]! ^ words[t - 14]! ^ words[t - 16]!, 1);
   }
-  const before = [0, 1, 2, 3, 4].map((i) => state.getInt32(4 * i));
-  let [a, b, c, d, e] = before as [number, number, number, number, number];
+  let a = state.getInt32(0);
+  let b = state.getInt32(4);
+  let c = state.getInt32(8);
+  let d = state.getInt32(12);
+  let e = state.getInt32(16);
   for (let t = 0; t < 80; t++) {
-    const next = rotated(a, 5) + mixed(t, b, c, d) + e + words[t]! | 0;
+    const next = (rotated(a, 5) + mixed(t, b, c, d) | 0) + (e + words[t]! | 0) | 0;
     e = d;
     d = c;
     c = rotated(b, 30);
     b = a;
     a = next;
   }
-  [a, b, c, d, e].forEach((word, i) => state.setInt32(4 * i, before[i]! + word | 0));
+  add(state, 0, a);
+  add(state, 4, b);
+  add(state, 8, c);
+  add(state, 12, d);
+  add(state, 16, e);
+}
+
+function add(state: DataView, at: number, word: number): void {
+  state.setInt32(at, state.getInt32(at) + word | 0);
 }
 
 /** The function and the constant of each step (RFC 3174 section 5). */
 function mixed(t: number, b: number, c: number, d: number): number {
-  if (t < 20) return (b & c | ~b & d) + 0x5a827999;
-  if (t < 40) return (b ^ c ^ d) + 0x6ed9eba1;
-  if (t < 60) return (b & c | b & d | c & d) + 0x8f1bbcdc;
-  return (b ^ c ^ d) + 0xca62c1d6;
+  if (t < 20) return (b & c | ~b & d) + 0x5a827999 | 0;
+  if (t < 40) return (b ^ c ^ d) + 0x6ed9eba1 | 0;
+  if (t < 60) return (b & c | b & d | c & d) + 0x8f1bbcdc | 0;
+  return (b ^ c ^ d) + 0xca62c1d6 | 0;
 }
 
 function rotated(word: number, by: number): number {

@@ -864,7 +864,7 @@ export class Session implements Receiver, LivenessOwner, Continuing {
 
   /** Ends our side once the last has been said, or the peer has gone. */
   #endIfDone(): void {
-    if (this.#connection === undefined || this.#linger !== undefined) return;
+    if (this.#connection === undefined || this.#linger !== undefined || this.#isCutOff) return;
     if (this.#gone) return this.#end();
     if (this.#broken) {
       if (this.#peerEnded || this.#protocol.receivingEnded) this.#connection.destroy();
@@ -873,15 +873,20 @@ export class Session implements Receiver, LivenessOwner, Continuing {
     const { closing } = this.#protocol;
     if (this.#peerEnded && closing < Closing.RECEIVED && this.#failure === undefined) {
       this.#failure = new Error("Connection lost: peer ended it without a Close frame");
-      this.#beginClosing();
+      // Without anything to write the end is now, and nothing has to bound the time to it.
+      if (this.#allWritten) this.beginClosing();
+      else this.#beginClosing();
     }
     if (closing < Closing.DONE && this.#failure === undefined) return;
     if (!this.#allWritten) return;
     const clean = this.#protocol.closedCleanly && this.#failure === undefined;
     // A server ends the connection first; a client waits for that (RFC 6455 section 7.1.1).
     if (this.server || !clean) this.#connection.end();
+    if (this.#peerEnded) {
+      this.#isCutOff = true;
+      return this.#connection.destroy();
+    }
     this.#linger = new Linger(this.#connection);
-    if (this.#peerEnded) return this.#linger.peerEnded();
     this.#paused = false;
     this.#connection.resume();
   }
