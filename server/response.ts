@@ -73,7 +73,6 @@ export async function sendResponse(
 
   const reader = body.getReader();
   const cancel = () => void reader.cancel(signal.reason).catch(() => {});
-  signal.addEventListener("abort", cancel);
   let isHeadSent = false;
   try {
     const ahead = [reader.read()];
@@ -88,6 +87,8 @@ export async function sendResponse(
     if (isWhole && isPart(first?.value) && first.value.length <= MAX_PART) {
       return await end(out, timeout, first.value.subarray(0, length));
     }
+    if (signal.aborted) throw new ClientGone();
+    signal.addEventListener("abort", cancel);
     // The client is to know of an answer whose body takes its time.
     if (first === undefined) {
       out.flushHeaders();
@@ -181,11 +182,11 @@ function isPart(part: unknown): part is Uint8Array {
   return part instanceof Uint8Array;
 }
 
-/** Ends a response; resolves when all of it has been given to the network. */
+/** Ends a response; resolves when all of it has been given to the network, which mostly takes it at once. */
 function end(out: ServerResponse, timeout: number, last?: Uint8Array): Promise<void> {
-  const finished = event(out, "finish", timeout);
+  if (out.destroyed || out.req.socket.destroyed) return Promise.reject(new ClientGone());
   out.end(last);
-  return finished;
+  return out.writableFinished ? Promise.resolve() : event(out, "finish", timeout);
 }
 
 /** Resolves at an event of a response; rejects if the client takes nothing for so long, or goes. */
