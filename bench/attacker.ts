@@ -29,10 +29,10 @@ export const FLOODS = ["empty", "tiny", "pings", "fragments"] as const;
 export type Flood = typeof FLOODS[number];
 
 /**
- * A flood; messages of 16 KB that inflate to 16 MiB; messages of 4 KiB, one after another; or messages that the
- * server sends to all who attack, one after another.
+ * A flood; messages of 16 KB that inflate to 16 MiB; messages of 4 KiB, one after another; messages that the
+ * server sends to all who attack, one after another; or messages whose answers are not read.
  */
-export type Attack = Flood | "bombs-text" | "bombs-binary" | "busy" | "broadcast";
+export type Attack = Flood | "bombs-text" | "bombs-binary" | "busy" | "broadcast" | "unread";
 
 /** What the attackers are to do. */
 export interface AttackerJob {
@@ -52,6 +52,9 @@ const BOMB_BYTES = 16 * 1024 * 1024;
 
 /** Bytes of a message of honest work: with its frame, one TLS record, so that no server waits between two. */
 const BUSY_BYTES = 4 * 1024;
+
+/** Bytes of a message whose answer is not read. */
+const UNREAD_BYTES = 64 * 1024;
 
 /** So many connections are opened at once. */
 const OPENING = 16;
@@ -101,6 +104,11 @@ async function flood(connection: Deno.Conn, frames: Uint8Array): Promise<void> {
   await Promise.race([reading, writing]);
 }
 
+/** Writes without end, and reads nothing. */
+async function pour(connection: Deno.Conn, frames: Uint8Array): Promise<void> {
+  for (;;) await writeAll(connection, frames);
+}
+
 /** Sends a message, awaits the answer, and sends the next. */
 async function converse(connection: Deno.Conn, message: Uint8Array): Promise<void> {
   const counter = new AnswerCounter();
@@ -143,9 +151,10 @@ async function attackOn(
   first: Deno.Conn,
 ): Promise<never> {
   const isFlood = (FLOODS as readonly string[]).includes(attack);
+  const act = isFlood ? flood : attack === "unread" ? pour : converse;
   for (let connection: Deno.Conn | undefined = first;;) {
     if (connection !== undefined) {
-      await (isFlood ? flood : converse)(connection, bytes).catch(() => {});
+      await act(connection, bytes).catch(() => {});
       connection.close();
     }
     await sleep(RECONNECT_MS);
@@ -170,6 +179,8 @@ function bytesOf(attack: Attack): Uint8Array {
       return wireFrame(BINARY, new Uint8Array(BUSY_BYTES));
     case "broadcast":
       return wireFrame(BINARY, new Uint8Array(BROADCAST_BYTES));
+    case "unread":
+      return wireFrame(BINARY, new Uint8Array(UNREAD_BYTES));
     default:
       return floodOf(attack);
   }

@@ -206,7 +206,7 @@ async function drain(connection: Deno.Conn): Promise<void> {
 
 /** What hostile peers do, one kind after another. */
 const ATTACKS: (() => Promise<void>)[] = [
-  ...([...FLOODS, "bombs-text", "bombs-binary"] as const).map((kind) => async () => {
+  ...([...FLOODS, "bombs-text", "bombs-binary", "unread"] as const).map((kind) => async () => {
     const job = {
       endpoint: { port: victim.port, webSocket: true },
       attack: kind,
@@ -236,13 +236,6 @@ const ATTACKS: (() => Promise<void>)[] = [
       if (Math.random() < 0.5) await write(connection, HANDSHAKE);
       await writeAll(connection, crypto.getRandomValues(new Uint8Array(anySize(1, 60_000))));
       await drain(connection);
-    }),
-  // Messages without end, whose answers are not read.
-  () =>
-    assail(async (connection) => {
-      await write(connection, HANDSHAKE);
-      const message = wireFrame(TEXT, "x".repeat(64 * 1024));
-      for (;;) await writeAll(connection, message);
     }),
   // A message that never ends.
   () =>
