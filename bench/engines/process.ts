@@ -8,6 +8,9 @@
  * @module
  */
 
+// Named here as in topics/nats.ts and topics/redis.ts, and locked in topics/engines.lock.
+// deno-lint-ignore-file no-import-prefix
+
 import { connect } from "npm:@nats-io/transport-node@3.4.0";
 import { createClient } from "npm:@redis/client@6.3.1";
 import { NatsBackplane } from "../../nats.ts";

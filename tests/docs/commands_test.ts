@@ -70,7 +70,7 @@ const EXCEPTIONS: Exception[] = [
     reason: "it needs packages that the other commands do not",
     runBy: ["tests/packages/npm.ts"],
   },
-  { command: /^deno add jsr:/, reason: "the package is not published yet" },
+  { command: /^deno (?:add|install .+) jsr:/, reason: "the package is not published yet" },
   {
     command: /^npm install \S+\.tgz$/,
     reason: "the archive of deno task pack is needed for it",
@@ -299,7 +299,7 @@ function filesOf(path: string): string[] {
 
 /** Whether the files that are run are there, and a test of theirs has each name that `--filter` gives. */
 async function assertFilter(run: string, command: string): Promise<void> {
-  const files = run.split(" ").filter((word) => word.endsWith(".ts"));
+  const files = run.split(" ").filter((word) => /^[^-].*\.ts$/.test(word));
   const texts = await Promise.all(files.map((file) => Deno.readTextFile(projectPath(file))));
   const filter = / --filter "\/(.*)\/"/.exec(command)?.[1];
   for (const name of filter?.split("|") ?? []) {
