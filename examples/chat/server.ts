@@ -5,7 +5,7 @@
  * Messages are delivered at most once, so who is there is told every two seconds, and forgotten after six.
  */
 
-import "../wrong_start.ts";
+import { port } from "../start.ts";
 import { checkUpgrade, serve, upgradeWebSocket, type WebSocket } from "../../mod.ts";
 import { Topics, type TopicSocket, topicToken } from "../../topics.ts";
 
@@ -104,7 +104,7 @@ function join(request: Request, parameters: URLSearchParams): Response {
 
 const http = serve({
   hostname: "127.0.0.1",
-  port: Number(Deno.args[0] ?? 8443),
+  port,
   cert: await Deno.readTextFile("certs/server.crt"),
   key: await Deno.readTextFile("certs/server.key"),
   onListen: ({ port }) => console.log(`Listening on https://localhost:${port}/`),

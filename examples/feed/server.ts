@@ -9,7 +9,7 @@
  * @module
  */
 
-import "../wrong_start.ts";
+import { port } from "../start.ts";
 import { checkUpgrade, serve, upgradeWebSocket } from "../../mod.ts";
 import { Topics } from "../../topics.ts";
 
@@ -52,7 +52,7 @@ function follow(request: Request, after: number): Response {
 
 const server = serve({
   hostname: "127.0.0.1",
-  port: Number(Deno.args[0] ?? 8443),
+  port,
   cert: await Deno.readTextFile("certs/server.crt"),
   key: await Deno.readTextFile("certs/server.key"),
   maxBodySize: MAX_BYTES,
