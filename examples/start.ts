@@ -33,6 +33,10 @@ function explain(error: unknown): string | undefined {
   if (code === "ENOENT" && message.includes("certs/")) {
     return "Cannot start: there are no certificates, make them by `deno task certs`";
   }
+  // Of the chat. The value is not shown, as it may have a password in it.
+  if (message.startsWith("Cannot make backplane: ")) {
+    return "Cannot start: CHAT_BACKPLANE is malformed, must be a URL of NATS, such as nats://127.0.0.1";
+  }
   return undefined;
 }
 
