@@ -15,6 +15,7 @@ export {
   SkipEvent,
   type SubscribeOptions,
   Topics,
+  type TopicsEventMap,
   type TopicsOptions,
   type TopicsStats,
 } from "./topics/topics.ts";

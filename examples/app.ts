@@ -5,7 +5,7 @@
  * @module
  */
 
-import "./wrong_start.ts";
+import { port } from "./start.ts";
 import { checkUpgrade, prepare, serve, type ServeHandlerInfo, upgradeWebSocket } from "../mod.ts";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -146,7 +146,7 @@ app.onError((error, c) => {
 await Deno.mkdir(UPLOADS, { recursive: true });
 const server = serve({
   hostname: "127.0.0.1",
-  port: Number(Deno.args[0] ?? 8443),
+  port,
   cert: await Deno.readTextFile("certs/server.crt"),
   key: await Deno.readTextFile("certs/server.key"),
   maxBodySize: MAX_UPLOAD,

@@ -5,12 +5,12 @@
  * @module
  */
 
-import "./wrong_start.ts";
+import { port } from "./start.ts";
 import { checkUpgrade, serve, upgradeWebSocket } from "../mod.ts";
 
 serve({
   hostname: "127.0.0.1",
-  port: Number(Deno.args[0] ?? 8443),
+  port,
   cert: await Deno.readTextFile("certs/server.crt"),
   key: await Deno.readTextFile("certs/server.key"),
   onListen: ({ port }) => console.log(`Listening on wss://localhost:${port}/`),

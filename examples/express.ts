@@ -5,7 +5,7 @@
  * @module
  */
 
-import "./wrong_start.ts";
+import { port } from "./start.ts";
 import express from "express";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
@@ -31,7 +31,7 @@ attach(server, (request) => {
   return response;
 });
 
-server.listen(Number(Deno.args[0] ?? 8443), "127.0.0.1", () => {
+server.listen(port, "127.0.0.1", () => {
   const { port } = server.address() as AddressInfo;
   console.log(`Listening on https://localhost:${port}/`);
 });

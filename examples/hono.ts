@@ -5,7 +5,7 @@
  * @module
  */
 
-import "./wrong_start.ts";
+import { port } from "./start.ts";
 import { Hono } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import { checkUpgrade, serve, upgradeWebSocket } from "../mod.ts";
@@ -24,7 +24,7 @@ app.get("/ws", (c) => {
 
 serve({
   hostname: "127.0.0.1",
-  port: Number(Deno.args[0] ?? 8443),
+  port,
   cert: await Deno.readTextFile("certs/server.crt"),
   key: await Deno.readTextFile("certs/server.key"),
   onListen: ({ port }) => console.log(`Listening on https://localhost:${port}/`),

@@ -6,7 +6,7 @@
 
 import type { ListenOptions } from "../transport/listener.ts";
 import type { KeyPair } from "../transport/key_pair.ts";
-import { numberOption } from "../websocket/options.ts";
+import { numberOption, shown } from "../websocket/options.ts";
 import type { ServeTcpOptions, ServeUnixOptions } from "./options.ts";
 
 /** Options of `Deno.serve`, or of other versions of it, that are not kept, with what to write instead. */
@@ -82,7 +82,7 @@ export function listenOptions(options: ServeTcpOptions | ServeUnixOptions): List
 function portOf(value: unknown = 8000): number {
   const port = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
   if (!Number.isInteger(port)) {
-    throw new TypeError(`Cannot serve: port is ${JSON.stringify(value)}, must be a whole number`);
+    throw new TypeError(`Cannot serve: port is ${shown(value)}, must be a whole number`);
   }
   return numberOption("serve", "port", port, 8000, 65_535);
 }

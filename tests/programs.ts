@@ -828,8 +828,21 @@ export async function serveRaw(serve: (peer: RawPeer) => Promise<void>): Promise
   };
 }
 
-/** A port nobody listens on. */
+/** A port that nobody listens on, of 127.0.0.1 nor of ::1: `localhost` is both. */
 export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return (listener.addr as Deno.NetAddr).port;
+  for (;;) {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr as Deno.NetAddr;
+    if (isFree("::1", port)) return port;
+  }
+}
+
+function isFree(hostname: string, port: number): boolean {
+  try {
+    using _ = Deno.listen({ hostname, port });
+    return true;
+  } catch (error) {
+    // Any other error is that of a machine without IPv6.
+    return !(error instanceof Deno.errors.AddrInUse);
+  }
 }

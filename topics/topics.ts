@@ -119,6 +119,14 @@ export class BackplaneEvent extends Event {
   }
 }
 
+/** The events of {@linkcode Topics}. */
+export interface TopicsEventMap {
+  /** A slow subscriber was not sent a message. */
+  skip: SkipEvent;
+  /** The backplane works, or no longer does, or its engine refuses something. */
+  backplane: BackplaneEvent;
+}
+
 /** The subscribers of a topic or pattern that has several. */
 class Room {
   readonly members = new Set<Subscriber>();
@@ -350,6 +358,42 @@ export class Topics extends EventTarget implements AsyncDisposable {
   /** As {@linkcode Topics.close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Adds a listener, as every `EventTarget` does. */
+  override addEventListener<K extends keyof TopicsEventMap>(
+    type: K,
+    listener: (this: Topics, event: TopicsEventMap[K]) => unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  /** Adds a listener of any event. */
+  override addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(
+    ...listening: Parameters<EventTarget["addEventListener"]>
+  ): void {
+    super.addEventListener(...listening);
+  }
+
+  /** Removes a listener. */
+  override removeEventListener<K extends keyof TopicsEventMap>(
+    type: K,
+    listener: (this: Topics, event: TopicsEventMap[K]) => unknown,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  /** Removes a listener of any event. */
+  override removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  override removeEventListener(
+    ...listening: Parameters<EventTarget["removeEventListener"]>
+  ): void {
+    super.removeEventListener(...listening);
   }
 
   #add(socket: TopicSocket): Subscriber {

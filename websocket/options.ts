@@ -192,7 +192,8 @@ export function numberOption(
   throw new RangeError(`Cannot ${action}: ${name} is ${shown(value)}, must be ${wanted}`);
 }
 
-function shown(value: unknown): string {
+/** A value as an error shows it. */
+export function shown(value: unknown): string {
   return typeof value === "string" ? JSON.stringify(value) : String(value);
 }
 

@@ -1,11 +1,10 @@
 /**
  * A chat: rooms, names, who is there, the latest messages, and pages that come back by themselves. Run it by
- * `deno task example:chat`. Servers with the same `CHAT_BACKPLANE`, such as `nats://127.0.0.1`, share their rooms.
- *
- * Messages are delivered at most once, so who is there is told every two seconds, and forgotten after six.
+ * `deno task example:chat`. Servers with the same `CHAT_BACKPLANE`, such as `nats://127.0.0.1`, share their rooms. A
+ * message is delivered at most once, so who is there is told every two seconds, and forgotten after six.
  */
 
-import "../wrong_start.ts";
+import { port } from "../start.ts";
 import { checkUpgrade, serve, upgradeWebSocket, type WebSocket } from "../../mod.ts";
 import { Topics, type TopicSocket, topicToken } from "../../topics.ts";
 
@@ -15,9 +14,11 @@ const [MAX_ROOMS, MAX_NAME, MAX_TEXT, HISTORY, HEARTBEAT_MS] = [1000, 32, 1000, 
 const engine = Deno.env.get("CHAT_BACKPLANE");
 const backplane = engine && new (await import("../../nats.ts")).NatsBackplane({ servers: engine });
 const topics = new Topics(backplane ? { backplane } : {});
+topics.addEventListener("backplane", ({ error }) => {
+  console.error(error ? `Rooms are not shared: ${(error as Error).message}` : "Rooms are shared");
+});
 const page = await Deno.readTextFile(new URL("page.html", import.meta.url));
 const server = crypto.randomUUID();
-
 const rooms = new Map<string, Room>();
 
 /** A room that somebody is in, on this server. */
@@ -104,7 +105,7 @@ function join(request: Request, parameters: URLSearchParams): Response {
 
 const http = serve({
   hostname: "127.0.0.1",
-  port: Number(Deno.args[0] ?? 8443),
+  port,
   cert: await Deno.readTextFile("certs/server.crt"),
   key: await Deno.readTextFile("certs/server.key"),
   onListen: ({ port }) => console.log(`Listening on https://localhost:${port}/`),

@@ -1,5 +1,6 @@
 /**
- * Follows the feed of `server.ts` for as long as it is wanted, and misses nothing that the server still keeps.
+ * Follows the feed of `server.ts` for as long as it is wanted, and misses nothing that the server still keeps. Run it
+ * by `deno task example:feed:client`, or import `follow`.
  *
  * @module
  */
@@ -15,6 +16,14 @@ export interface Entry {
 /** Longest wait before it connects again, in milliseconds. */
 const LONGEST_WAIT_MS = 5000;
 
+/** Options of {@linkcode follow}. */
+export interface FollowOptions {
+  /** Authorities to trust besides the public ones, PEM. */
+  caCerts?: string[];
+  /** Called when the connection is lost, or could not be made, before it is made anew. */
+  onLost?: (error: Error) => void;
+}
+
 /**
  * Gives each entry once, in order.
  *
@@ -24,7 +33,7 @@ const LONGEST_WAIT_MS = 5000;
 export async function* follow(
   url: string,
   signal: AbortSignal,
-  options: { caCerts?: string[] } = {},
+  { onLost, ...options }: FollowOptions = {},
 ): AsyncGenerator<Entry> {
   /** The number of the latest entry that was given. */
   let after = 0;
@@ -43,12 +52,22 @@ export async function* follow(
           yield event;
         }
       }
-    } catch {
-      // The connection is lost, or could not be made.
+    } catch (error) {
+      if (!signal.aborted) onLost?.(error as Error);
     } finally {
       signal.removeEventListener("abort", end);
       end();
     }
     if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, wait));
   }
+}
+
+if (import.meta.main) {
+  const { port } = await import("../start.ts");
+  const options = {
+    caCerts: [await Deno.readTextFile("certs/ca.crt")],
+    onLost: ({ message }: Error) => console.error(`${message}, connecting anew`),
+  };
+  const entries = follow(`wss://localhost:${port}/feed`, new AbortController().signal, options);
+  for await (const entry of entries) console.log(JSON.stringify(entry));
 }

@@ -11,6 +11,7 @@ import {
   Program,
   projectPath,
   RawPeer,
+  run,
   RUNNABLE,
 } from "../programs.ts";
 import { isDownloaded } from "./downloaded.ts";
@@ -88,6 +89,42 @@ Deno.test({
     }
     assertEquals(await status(`/chat?room=a&name=${"x".repeat(33)}`, own), 400);
     assertEquals(await status("/elsewhere", own), 404);
+  },
+});
+
+Deno.test({
+  name: "examples/chat/ tells when its rooms are not shared, and when they are again",
+  ignore: !canRun || !await succeeds(NATS, ["--version"]),
+  async fn() {
+    await using folder = await certificatesFolder();
+    const cwd = folder.path;
+    const port = String(freePort());
+    await using server = await start(cwd, { CHAT_BACKPLANE: `nats://127.0.0.1:${port}` });
+    const { stderr } = server.program;
+    const away = `Rooms are not shared: Cannot reach the engine at 127.0.0.1:${port}: `;
+    assertEquals(await stderr.next(), `${away}connection refused`);
+    await using nats = new Program(NATS, ["-a", "127.0.0.1", "-p", port], { cwd });
+    assertEquals(await stderr.next(), "Rooms are shared");
+    nats.kill("SIGKILL");
+    assert((await stderr.next()).startsWith(away));
+  },
+});
+
+Deno.test({
+  name: "examples/chat/ refuses a backplane that is none of NATS, and does not show what it is",
+  ignore: !canRun,
+  async fn() {
+    await using folder = await certificatesFolder();
+    for (const value of ["foo", "redis://user:secret@127.0.0.1"]) {
+      const env = { CHAT_BACKPLANE: value };
+      assertEquals(await run("example:chat", ["0"], { cwd: folder.path, env }), {
+        code: 1,
+        stdout: [],
+        stderr: [
+          "Cannot start: CHAT_BACKPLANE is malformed, must be a URL of NATS, such as nats://127.0.0.1",
+        ],
+      });
+    }
   },
 });
 

@@ -1,16 +1,58 @@
 /** `examples/feed/`, with connections that are lost in the middle. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { follow } from "../../examples/feed/client.ts";
 import {
   certificatesFolder,
   developmentCertificates,
+  freePort,
   handshake,
   Program,
   RawPeer,
   RUNNABLE,
 } from "../programs.ts";
+import { next, opened } from "../websocket/peers.ts";
 import { Relay } from "./relay.ts";
+
+Deno.test({
+  name: "examples/feed/ says what to do, and its client prints the entries, each in a line",
+  ignore: !RUNNABLE,
+  async fn() {
+    await using folder = await certificatesFolder();
+    const cwd = folder.path;
+    const { ca } = await developmentCertificates();
+    const port = freePort();
+    await using client = Program.task("example:feed:client", [`${port}`], { cwd });
+    const lost = 'Cannot connect to "localhost": connection refused, connecting anew';
+    assertEquals(await client.stderr.next(), lost);
+    await using program = Program.task("example:feed", [`${port}`], { cwd });
+    const url = /https:.*$/.exec(await program.stdout.next())![0];
+    using http = Deno.createHttpClient({ caCerts: [ca] });
+    const help = await (await fetch(url, { client: http })).text();
+    assert(help.includes(`${url}feed\n`), help);
+    assert(help.includes(`deno task example:feed:client ${port}\n`), help);
+    for (const [path, status] of [["feed", 201], ["", 404]] as const) {
+      const response = await fetch(url + path, { method: "POST", body: "hi", client: http });
+      assertEquals([response.status, await response.text() === "1\n"], [status, status === 201]);
+    }
+    assertEquals(await client.stdout.next(), '{"number":1,"text":"hi"}');
+  },
+});
+
+Deno.test({
+  name: "examples/feed/ ends a WebSocket that sends something, and says how entries are added",
+  ignore: !RUNNABLE,
+  async fn() {
+    await using folder = await certificatesFolder();
+    const { ca } = await developmentCertificates();
+    await using program = Program.task("example:feed", ["0"], { cwd: folder.path });
+    const port = Number(/:(\d+)\/$/.exec(await program.stdout.next())![1]);
+    const socket = await opened(`wss://127.0.0.1:${port}/feed`, { caCerts: [ca] });
+    socket.send("an entry");
+    const { code, reason } = await next<CloseEvent>(socket, "close");
+    assertEquals([code, reason], [1008, "Entries are added by POST"]);
+  },
+});
 
 Deno.test({
   name: "examples/feed/ catches up after a reconnect, with each entry once and in order",

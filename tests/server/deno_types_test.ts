@@ -44,6 +44,8 @@ Deno.test("serve() refuses what it cannot keep, and names what to use", () => {
     [{ path: "a", transport: "tcp" }, 'transport is "tcp", must be "unix"'],
     [{ path: "a", cert: "x", key: "y" }, "cert cannot be kept, leave it out beside path"],
     [{ path: "a", port: 1 }, "port cannot be kept, leave it out beside path"],
+    [{ port: NaN }, "port is NaN, must be a whole number"],
+    [{ port: "80.5" }, 'port is "80.5", must be a whole number'],
     [{ path: 1 }, "path is 1, must be a string"],
     [{ cid: 3, port: 1 }, "cid cannot be kept"],
     [{ certFile: "x", keyFile: "y" }, "certFile cannot be kept, use cert"],

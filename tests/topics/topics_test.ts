@@ -110,7 +110,7 @@ Deno.test("Topics skips a slow subscriber, and tells and counts it; nobody else 
   topics.subscribe(slow, "x");
   topics.subscribe(quick, "x");
   const skipped: SkipEvent[] = [];
-  topics.addEventListener("skip", (event) => skipped.push(event as SkipEvent));
+  topics.addEventListener("skip", (event) => skipped.push(event));
   slow.bufferedAmount = 101;
   assertEquals(topics.publish("x", "1"), 1);
   slow.bufferedAmount = 100;
@@ -308,8 +308,7 @@ Deno.test("Topics tells of a backplane that is away from the start, and of what 
   const topics = new Topics({ backplane });
   assertEquals(topics.stats.isConnected, false);
   const events: [boolean, unknown][] = [];
-  topics.addEventListener("backplane", (event) => {
-    const { isConnected, error } = event as BackplaneEvent;
+  topics.addEventListener("backplane", ({ isConnected, error }) => {
     events.push([isConnected, error]);
   });
   listener!.onState(false, "away");
@@ -317,6 +316,27 @@ Deno.test("Topics tells of a backplane that is away from the start, and of what 
   listener!.onState(true);
   listener!.onRefusal("not permitted");
   assertEquals(events, [[false, "away"], [true, undefined], [true, "not permitted"]]);
+});
+
+Deno.test("Topics.addEventListener() gives a listener its event's type, and takes what any EventTarget takes", () => {
+  const backplane = new FakeBackplane(new FakeEngine());
+  const topics = new Topics({ backplane });
+  const told: unknown[] = [];
+  const listener = ({ isConnected }: BackplaneEvent) => told.push(isConnected);
+  topics.addEventListener("backplane", listener);
+  topics.addEventListener("backplane", ({ isConnected }) => told.push(isConnected), { once: true });
+  topics.addEventListener("skip", ({ topic, socket }) => told.push(topic, socket));
+  topics.addEventListener("other", { handleEvent: ({ type }) => told.push(type) });
+  topics.addEventListener("other", null);
+  // @ts-expect-error: the event is no SkipEvent.
+  topics.addEventListener("backplane", (_: SkipEvent) => {});
+  backplane.listener!.onState(false);
+  topics.removeEventListener("backplane", listener);
+  backplane.listener!.onState(true);
+  topics.dispatchEvent(new Event("other"));
+  assertEquals(told, [false, false, "other"]);
+  // @ts-expect-error: the listener is missing.
+  assertThrows(() => topics.addEventListener("other"), TypeError);
 });
 
 Deno.test("Topics drops the second of a message whose pattern has ended in between", () => {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Backplane, type BackplaneEvent, Topics, topicToken } from "../../../topics.ts";
+import { type Backplane, Topics, topicToken } from "../../../topics.ts";
 import { causeOf } from "../../failure.ts";
 import { printable } from "../../printable.ts";
 import type { Sentences } from "../../sentences.ts";
@@ -65,8 +65,7 @@ export class BroadcastMode implements Mode {
       })
     );
     this.topics.addEventListener("skip", () => this.#skipped.add());
-    this.topics.addEventListener("backplane", (event) => {
-      const { isConnected, error } = event as BackplaneEvent;
+    this.topics.addEventListener("backplane", ({ isConnected, error }) => {
       const reason = printable(causeOf(error));
       if (!isConnected) {
         this.#hasRefused = false;

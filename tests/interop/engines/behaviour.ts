@@ -7,7 +7,7 @@
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { type Backplane, BackplaneEvent, Topics } from "../../../topics.ts";
+import { type Backplane, type BackplaneEvent, Topics } from "../../../topics.ts";
 import type { NatsBackplaneOptions } from "../../../nats.ts";
 import {
   brought,
@@ -62,7 +62,7 @@ export class Node extends Topics {
   constructor(backplane: Backplane) {
     super({ backplane });
     this.addEventListener("backplane", (event) => {
-      this.told.push(event as BackplaneEvent);
+      this.told.push(event);
       this.#changed.resolve();
       this.#changed = Promise.withResolvers<void>();
     });

@@ -2,7 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import { upgradeWebSocket } from "../../../mod.ts";
 import { developmentCertificates, RUNNABLE } from "../../programs.ts";
 import { closed, next, opened } from "../../websocket/peers.ts";

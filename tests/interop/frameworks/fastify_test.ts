@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import { upgradeWebSocket } from "../../../mod.ts";
 import { developmentCertificates, RUNNABLE } from "../../programs.ts";
 import { closed, next, opened } from "../../websocket/peers.ts";

@@ -1,8 +1,15 @@
-/** What `examples/` say where they cannot start. */
+/** What `examples/` say where they cannot start, and of what may stand behind their tasks. */
 
 import { assertEquals } from "@std/assert";
-import { certificatesFolder, Folder, projectPath, run, type Task } from "../programs.ts";
+import { certificatesFolder, Folder, once, projectPath, run, type Task } from "../programs.ts";
 import { isDownloaded } from "./downloaded.ts";
+
+/** What is said of a wrong port. */
+function refused(text: string) {
+  const sentence = `Cannot start: the port is "${text}", must be a number from 0 to 65535, ` +
+    "such as 9443 behind the task";
+  return { code: 1, stdout: [], stderr: [sentence] };
+}
 
 /** What each example imports from npm, directly or not. */
 const IMPORTS: [task: Task, specifiers: string[]][] = [
@@ -25,6 +32,7 @@ for (const [task, specifiers] of IMPORTS) {
         stdout: [],
         stderr: ["Cannot start: there are no certificates, make them by `deno task certs`"],
       });
+      assertEquals(await run(task, ["99999"], { cwd: empty.path }), refused("99999"));
       await using folder = await certificatesFolder();
       using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
       const { port } = listener.addr as Deno.NetAddr;
@@ -38,3 +46,17 @@ for (const [task, specifiers] of IMPORTS) {
     },
   });
 }
+
+once("deno task example:echo takes a port behind it, and says so", async () => {
+  await using empty = new Folder();
+  const ask = (...args: string[]) => run("example:echo", args, { cwd: empty.path });
+  for (const wrong of ["abc", "--port=9443", "65536", "-1", "1e3", "80.5"]) {
+    assertEquals(await ask(wrong), refused(wrong));
+  }
+  assertEquals(await ask("9443", "9444"), refused("9443 9444"));
+  assertEquals(await ask("--help"), {
+    code: 0,
+    stdout: ["Behind the task may stand a port, such as 9443; without it the port is 8443"],
+    stderr: [],
+  });
+});
