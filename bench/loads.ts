@@ -422,6 +422,7 @@ const ATTACK_NAMES: Record<Attack, string> = {
   "bombs-binary": "bombs of 16 MiB, binary",
   "busy": "4 KiB",
   "broadcast": "200 B to all of them",
+  "unread": "64 KiB, whose answers are not read",
 };
 
 const ENGINE_NAMES: Record<Engine, string> = { nats: "NATS", redis: "Redis" };
