@@ -9,6 +9,7 @@ import type { X509Certificate } from "node:crypto";
 import { hasKey, KeyPairError, readCertificates, readKeyPair } from "../transport/key_pair.ts";
 import { nodeCrypto } from "../transport/node.ts";
 import { userFolder } from "./certificates_folder.ts";
+import { permissionRemedy, type ProgramName } from "./permission_remedy.ts";
 import { fill, type Sentences } from "./sentences.ts";
 import { Failure } from "./failure.ts";
 
@@ -34,17 +35,22 @@ export interface CertificatePair {
  *
  * @param paths The two files.
  * @param sentences The language of the failures.
+ * @param program The program that reads them.
  * @param now The current time, in milliseconds since 1970.
  * @throws {Failure} With the remedy, if the pair cannot be used.
  */
 export async function readCertificatePair(
   paths: { cert: string; key: string },
   sentences: Sentences,
+  program: ProgramName = "server",
   now: number = Date.now(),
 ): Promise<CertificatePair> {
   const { failure } = sentences;
-  const cert = await readPem(paths.cert, "--cert", sentences);
-  const key = await readPem(paths.key, "--key", sentences);
+  // Both at once, so that the advice does not lead to the next denial.
+  const permission = `--allow-read=${[...new Set([paths.cert, paths.key])]}`;
+  const denied = permissionRemedy(program, permission, sentences);
+  const cert = await readPem(paths.cert, "--cert", denied, sentences);
+  const key = await readPem(paths.key, "--key", denied, sentences);
 
   const certificate = checkedPair(cert, key, paths, sentences);
 
@@ -132,7 +138,12 @@ export async function isDevelopmentCertificate(path: string): Promise<boolean> {
  * @throws {Failure} With the remedy, if the file cannot be read or is no certificate.
  */
 export async function readAuthority(path: string, sentences: Sentences): Promise<string> {
-  const pem = await readPem(path, "--cacert", sentences);
+  const pem = await readPem(
+    path,
+    "--cacert",
+    permissionRemedy("client", `--allow-read=${path}`, sentences),
+    sentences,
+  );
   try {
     return readCertificates(pem).join("");
   } catch (error) {
@@ -144,7 +155,13 @@ export async function readAuthority(path: string, sentences: Sentences): Promise
   }
 }
 
-async function readPem(path: string, flag: string, { failure }: Sentences): Promise<string> {
+/** @param remedy What to do if Deno may not read the file. */
+async function readPem(
+  path: string,
+  flag: string,
+  remedy: string,
+  { failure }: Sentences,
+): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch (error) {
@@ -153,7 +170,7 @@ async function readPem(path: string, flag: string, { failure }: Sentences): Prom
       : error instanceof Deno.errors.NotCapable
       ? failure.readNotAllowed
       : failure.certificateUnreadable;
-    throw new Failure(fill(sentence, { path, flag }));
+    throw new Failure(fill(sentence, { path, flag, remedy }));
   }
 }
 

@@ -480,20 +480,17 @@ const portuguese = {
     metricsUnavailable:
       'o endereço "{host}" não é desta máquina; escolha outro com --metrics, ou só a porta para 127.0.0.1',
     portDenied: "sem permissão para escutar na porta {port}; escolha uma acima de 1023 com {flag}",
-    netNotAllowed:
-      'o Deno não pode usar a rede em "{host}"; use deno run --allow-net={host} em vez de deno task',
+    netNotAllowed: 'o Deno não pode usar a rede em "{host}"; {remedy}',
     backplaneNotAllowed:
-      'o Deno não pode conectar-se a "{host}"; use deno task serve:backplane, ou --allow-net={host}',
+      'o Deno não pode usar o backplane em "{host}"; use deno task serve:backplane no clone',
     backplaneNotLoaded:
-      "não foi possível carregar o backplane ({cause}); use deno task serve:backplane",
-    certificateMissing:
-      'o arquivo "{path}" não existe; indique-o com {flag}, ou crie um de desenvolvimento com deno task certs',
+      "não foi possível carregar o backplane ({cause}); use deno task serve:backplane no clone",
+    certificateMissing: 'o arquivo "{path}" não existe; confira {flag}',
     halfPair:
       'existe "{present}" mas não "{missing}"; traga o arquivo que falta, ou remova o outro para que os dois sejam criados',
     certificateUnreadable:
       'o arquivo "{path}" não pode ser lido pelo usuário atual; ajuste as permissões dele',
-    readNotAllowed:
-      'o Deno não pode ler "{path}"; use certs/, ou deno run --allow-read={path} em vez de deno task',
+    readNotAllowed: 'o Deno não pode ler "{path}"; {remedy}',
     writeNotAllowed: 'o Deno não pode escrever em "{path}"; execute com --allow-write={path}',
     cannotWrite:
       'não foi possível escrever em "{path}" ({cause}); libere espaço ou permita a escrita',
@@ -564,8 +561,7 @@ const portuguese = {
     noSocket: 'não há socket Unix em "{path}"; confira --unix e se o servidor está rodando',
     unixWithoutTls:
       "o WebSocket do próprio Deno não faz TLS sobre um socket Unix; use ws://, ou retire --compression=off",
-    unixNotAllowed:
-      'o Deno não pode usar "{path}"; execute com --allow-read={path} --allow-write={path}',
+    unixNotAllowed: 'o Deno não pode usar "{path}"; {remedy}',
     manyRedirects: "o servidor redireciona mais de {max} vezes; confira a URL",
     strangeRedirect:
       'o servidor redireciona para "{location}", que não é a URL de um WebSocket; confira a URL',
@@ -586,7 +582,12 @@ const portuguese = {
     messageUnreadable:
       'o arquivo "{path}" não pode ser lido ({cause}); um @ no início de um texto se escreve @@',
     fileUnreadable: 'o arquivo "{path}" não pode ser lido ({cause})',
-    fileNotAllowed: 'o Deno não pode usar o arquivo "{path}"; use deno task client:tool',
+    fileNotAllowed: 'o Deno não pode usar o arquivo "{path}"; {remedy}',
+    useClientTool: "use deno task client:tool em vez disso",
+    useDenoRun:
+      "use deno run --allow-net --allow-read --allow-write=certs --allow-env server.ts em vez de deno task serve",
+    addPermission:
+      "acrescente {permission} (de um programa instalado, no arquivo ~/.deno/bin/{program})",
     noToken: 'o arquivo "{path}" não contém um token (RFC 6750)',
     noTerminal:
       "--interactive precisa de um terminal, na entrada e na saída; para programas há --stdin e --follow",
@@ -596,7 +597,7 @@ const portuguese = {
       'o histórico "{path}" não pode ser usado ({cause}); indique outro, ou --history-file=off',
     closedByServer: "o servidor encerrou a conexão (código {code}{reason})",
     insecureNeedsFlag:
-      "para aceitar qualquer certificado, o WebSocket do próprio Deno precisa de uma opção do Deno: execute deno task client:insecure",
+      "para aceitar qualquer certificado, o WebSocket do próprio Deno precisa de uma opção do Deno: retire --compression=off, ou execute deno task client:insecure no clone",
     tooLong: "o servidor enviou uma mensagem maior que --max-message-size; aumente esse limite",
     violation: "o cliente encerrou a conexão (código {code}, {cause})",
     lost: "a conexão caiu sem encerramento (código {code})",
@@ -1065,19 +1066,17 @@ const english: Sentences = {
     metricsUnavailable:
       'the address "{host}" is not one of this machine; choose another with --metrics, or the port alone for 127.0.0.1',
     portDenied: "not permitted to listen on port {port}; choose one above 1023 with {flag}",
-    netNotAllowed:
-      'Deno may not use the network at "{host}"; use deno run --allow-net={host} instead of deno task',
+    netNotAllowed: 'Deno may not use the network at "{host}"; {remedy}',
     backplaneNotAllowed:
-      'Deno may not connect to "{host}"; use deno task serve:backplane, or --allow-net={host}',
-    backplaneNotLoaded: "cannot load the backplane ({cause}); use deno task serve:backplane",
-    certificateMissing:
-      'the file "{path}" does not exist; name it with {flag}, or make a development one with deno task certs',
+      'Deno may not use the backplane at "{host}"; use deno task serve:backplane in the clone',
+    backplaneNotLoaded:
+      "cannot load the backplane ({cause}); use deno task serve:backplane in the clone",
+    certificateMissing: 'the file "{path}" does not exist; check {flag}',
     halfPair:
       '"{present}" exists but "{missing}" does not; bring the missing file, or remove the other to have both made',
     certificateUnreadable:
       'the file "{path}" cannot be read by the current user; change its permissions',
-    readNotAllowed:
-      'Deno may not read "{path}"; use certs/, or deno run --allow-read={path} instead of deno task',
+    readNotAllowed: 'Deno may not read "{path}"; {remedy}',
     writeNotAllowed: 'Deno may not write to "{path}"; run with --allow-write={path}',
     cannotWrite: 'cannot write to "{path}" ({cause}); free some space or allow writing',
     notCertificate:
@@ -1150,7 +1149,7 @@ const english: Sentences = {
     noSocket: 'there is no Unix socket at "{path}"; check --unix and that the server is running',
     unixWithoutTls:
       "Deno's own WebSocket has no TLS over a Unix socket; use ws://, or leave --compression=off out",
-    unixNotAllowed: 'Deno may not use "{path}"; run with --allow-read={path} --allow-write={path}',
+    unixNotAllowed: 'Deno may not use "{path}"; {remedy}',
     manyRedirects: "the server redirects more than {max} times; check the URL",
     strangeRedirect:
       'the server redirects to "{location}", which is not the URL of a WebSocket; check the URL',
@@ -1170,7 +1169,11 @@ const english: Sentences = {
     messageUnreadable:
       'the file "{path}" cannot be read ({cause}); a leading @ of a text is written @@',
     fileUnreadable: 'the file "{path}" cannot be read ({cause})',
-    fileNotAllowed: 'Deno may not use the file "{path}"; use deno task client:tool',
+    fileNotAllowed: 'Deno may not use the file "{path}"; {remedy}',
+    useClientTool: "use deno task client:tool instead",
+    useDenoRun:
+      "use deno run --allow-net --allow-read --allow-write=certs --allow-env server.ts instead of deno task serve",
+    addPermission: "add {permission} (of an installed program, in the file ~/.deno/bin/{program})",
     noToken: 'the file "{path}" holds no token (RFC 6750)',
     noTerminal:
       "--interactive needs a terminal, for input and output; for programs there are --stdin and --follow",
@@ -1180,7 +1183,7 @@ const english: Sentences = {
       'the history "{path}" cannot be used ({cause}); name another, or --history-file=off',
     closedByServer: "the server closed the connection (code {code}{reason})",
     insecureNeedsFlag:
-      "to accept any certificate, Deno's own WebSocket needs a flag of Deno's: run deno task client:insecure",
+      "to accept any certificate, Deno's own WebSocket needs a flag of Deno's: leave --compression=off out, or run deno task client:insecure in the clone",
     tooLong: "the server sent a message longer than --max-message-size; raise that limit",
     violation: "the client ended the connection (code {code}, {cause})",
     lost: "the connection was lost without a close (code {code})",

@@ -223,7 +223,8 @@ once("client.ts prints payloads whole: --raw, --json, --output", async () => {
   assertEquals(await Deno.readFile(`${folder.path}/out`), Uint8Array.of(0, 255, 10));
   const refused = await run("client", [url, ...flags, "--lang=en"], options);
   assertEquals([refused.code, refused.stderr], [1, [
-    `Deno may not use the file "${folder.path}/out"; use deno task client:tool`,
+    `Deno may not use the file "${folder.path}/out"; add --allow-write=${folder.path}/out ` +
+    "(of an installed program, in the file ~/.deno/bin/wss-client)",
   ]]);
 });
 
@@ -289,7 +290,10 @@ once("client.ts --message takes files and standard input, and --hex bytes", asyn
   const cases: [file: string, reason: RegExp][] = [
     ["certs/bytes", /^"certs\/bytes" não é texto em UTF-8; envie-o com --binary$/],
     ["certs/none", /^o arquivo "certs\/none" não pode ser lido \(.+\); um @ no início .* @@$/],
-    ["none", /^o Deno não pode usar o arquivo "none"; use deno task client:tool$/],
+    [
+      "none",
+      /^o Deno não pode usar o arquivo "none"; acrescente --allow-read=none \(.*\/wss-client\)$/,
+    ],
   ];
   for (const [file, reason] of cases) {
     const { code, stdout, stderr } = await run("client", [url, `--message=@${file}`], options);

@@ -3,6 +3,7 @@ import {
   assertEquals,
   assertMatch,
   assertNotEquals,
+  assertNotMatch,
   assertStringIncludes,
 } from "@std/assert";
 import { main } from "../client.ts";
@@ -19,6 +20,7 @@ import {
   onEachTransport,
   OPCODE,
   Program,
+  projectPath,
   run,
   runHere,
   serveHttp,
@@ -334,7 +336,7 @@ once("client.ts tells what is wrong with the file of --cacert", async () => {
   const cases: [string, string][] = [
     [
       "certs/none.crt",
-      'o arquivo "certs/none.crt" não existe; indique-o com --cacert, ou crie um de desenvolvimento com deno task certs',
+      'o arquivo "certs/none.crt" não existe; confira --cacert',
     ],
     [
       "certs/server.key",
@@ -342,7 +344,7 @@ once("client.ts tells what is wrong with the file of --cacert", async () => {
     ],
     [
       outside,
-      `o Deno não pode ler "${outside}"; use certs/, ou deno run --allow-read=${outside} em vez de deno task`,
+      `o Deno não pode ler "${outside}"; acrescente --allow-read=${outside} (de um programa instalado, no arquivo ~/.deno/bin/wss-client)`,
     ],
   ];
   await Promise.all(cases.map(async ([file, reason]) => {
@@ -495,7 +497,7 @@ onEachTransport(
       assertEquals(stderr, [
         "Aviso: o certificado do servidor não será verificado (--insecure)",
         "Erro ao conectar ao WebSocket: para aceitar qualquer certificado, o WebSocket do próprio " +
-        "Deno precisa de uma opção do Deno: execute deno task client:insecure",
+        "Deno precisa de uma opção do Deno: retire --compression=off, ou execute deno task client:insecure no clone",
       ]);
     }
   },
@@ -876,4 +878,24 @@ once("client.ts refuses --frames and --show-headers where they have no effect", 
     stdout: [],
     stderr: ["--frames and --quiet cannot be used together"],
   });
+});
+
+once("client.ts in its own folder names the task that may use any file, and it may", async () => {
+  await using folder = await certificatesFolder();
+  await using server = await serveDemo();
+  const args = [`wss://127.0.0.1:${server.port}/`, "--lang=en"];
+  const own = { cwd: projectPath("") };
+  const flags = [
+    `--cacert=${folder.path}/certs/ca.crt`,
+    `--output=${folder.path}/out`,
+    `--bearer-file=${folder.path}/none`,
+    `--unix=${folder.path}/none`,
+  ];
+  await Promise.all(flags.map(async (flag) => {
+    const { code, stderr } = await run("client", [...args, flag], own);
+    assertEquals(code, 1);
+    assertMatch(stderr.at(-1)!, /Deno may not [^;]*; use deno task client:tool instead$/);
+    const tool = await run("client:tool", [...args, flags[0]!, flag], own);
+    assertNotMatch(tool.stderr.at(-1)!, /Deno may not/);
+  }));
 });

@@ -65,6 +65,45 @@ class User implements AsyncDisposable {
   }
 }
 
+/** What is added in the file of an installed program. */
+async function addPermission(user: User, name: string, permission: string): Promise<void> {
+  const path = `${user.home}/bin/${name}`;
+  const file = await Deno.readTextFile(path);
+  await Deno.writeTextFile(path, file.replace(" run ", ` run ${permission} `));
+}
+
+const ADVICE =
+  /; add (--allow-\S+) \(of an installed program, in the file ~\/\.deno\/bin\/(wss-\w+)\)$/;
+
+once("wss-client and wss-server name the permission to add, and it is enough", async () => {
+  await using user = await User.withPrograms(() => ({}));
+  const { cert, key, ca } = await generateCertificates();
+  for (const [name, text] of Object.entries({ cert, key, ca })) {
+    await Deno.writeTextFile(`${user.elsewhere}/${name}.pem`, text);
+  }
+  await using server = await serveHttp((request) => {
+    const { socket, response } = Deno.upgradeWebSocket(request);
+    socket.onmessage = ({ data }) => socket.send(data);
+    return response;
+  }, { cert, key });
+  const url = `wss://localhost:${server.port}/`;
+  const starts: [name: string, args: string[]][] = [
+    ["wss-client", [url, "--cacert=ca.pem"]],
+    ["wss-client", [url, "--cacert=ca.pem", "--output=out"]],
+    ["wss-server", ["--port=0", "--cert=cert.pem", "--key=key.pem"]],
+  ];
+  for (const [name, given] of starts) {
+    const args = [...given, "--lang=en"];
+    const refused = await user.run(name, args);
+    const [, permission, file] = ADVICE.exec(refused.stderr[0]!) ?? [];
+    assertEquals([refused.code, file], [1, name], refused.stderr.join("\n"));
+    await addPermission(user, name, permission!);
+    await using program = user.start(name, args);
+    if (name === "wss-server") await listeningPort(program);
+    else assertEquals((await program.end()).code, 0);
+  }
+});
+
 const DATA: [string, (home: string) => Record<string, string>, string][] = [
   ["~/.local/share", () => ({}), ".local/share"],
   ["XDG_DATA_HOME", (home) => ({ XDG_DATA_HOME: `${home}/data` }), "data"],

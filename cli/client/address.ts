@@ -8,6 +8,7 @@ import { net } from "../../transport/node.ts";
 import { proxyVariable } from "../../transport/proxy_environment.ts";
 import { Failure } from "../failure.ts";
 import { UsageError } from "../flags.ts";
+import { permissionRemedy } from "../permission_remedy.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { type Options, parseResolve } from "./flags.ts";
 
@@ -48,7 +49,8 @@ export async function addressOf(
   return { hostname: await lookUp(url.hostname, ipv4 ? 4 : 6, sentences), port };
 }
 
-async function lookUp(host: string, family: 4 | 6, { failure }: Sentences): Promise<string> {
+async function lookUp(host: string, family: 4 | 6, sentences: Sentences): Promise<string> {
+  const { failure } = sentences;
   const name = host.replace(/^\[(.*)\]$/, "$1");
   if (net().isIP(name) === family) return name;
   try {
@@ -57,7 +59,8 @@ async function lookUp(host: string, family: 4 | 6, { failure }: Sentences): Prom
     return (await lookup(name, { family })).address;
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) {
-      throw new Failure(fill(failure.netNotAllowed, { host: name }));
+      const remedy = permissionRemedy("client", `--allow-net=${host}`, sentences);
+      throw new Failure(fill(failure.netNotAllowed, { host: name, remedy }));
     }
     throw new Failure(fill(failure.noAddress, { host: name, family }));
   }

@@ -120,7 +120,7 @@ export class Connector {
       caCerts,
       insecure,
       pair: isOwn && cert !== undefined && key !== undefined
-        ? await readCertificatePair({ cert, key }, sentences)
+        ? await readCertificatePair({ cert, key }, sentences, "client")
         : undefined,
       serverName: isOwn ? sni : undefined,
       address: await addressOf(target, options, sentences),

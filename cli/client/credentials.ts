@@ -6,6 +6,7 @@
 
 import { causeOf, Failure } from "../failure.ts";
 import { BadValue, UsageError } from "../flags.ts";
+import { permissionRemedy } from "../permission_remedy.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { type Options, parseHeader } from "./flags.ts";
 
@@ -44,7 +45,8 @@ export async function headersOf(
 }
 
 /** Reads a token, with its line end or without. */
-async function readToken(path: string, { failure }: Sentences): Promise<string> {
+async function readToken(path: string, sentences: Sentences): Promise<string> {
+  const { failure } = sentences;
   try {
     const token = (await Deno.readTextFile(path)).trim();
     // The grammar of RFC 6750 section 2.1.
@@ -56,6 +58,7 @@ async function readToken(path: string, { failure }: Sentences): Promise<string> 
       : error instanceof Deno.errors.NotCapable
       ? failure.fileNotAllowed
       : failure.fileUnreadable;
-    throw new Failure(fill(sentence, { path, cause: causeOf(error) }));
+    const remedy = permissionRemedy("client", `--allow-read=${path}`, sentences);
+    throw new Failure(fill(sentence, { path, remedy, cause: causeOf(error) }));
   }
 }

@@ -10,6 +10,7 @@ import { WebSocket as CompressingWebSocket } from "../../websocket/websocket.ts"
 import { callerHeaders, HandshakeError } from "../../protocol/handshake.ts";
 import { withoutToken } from "../bearer_subprotocol.ts";
 import type { CertificatePair } from "../certificates.ts";
+import { permissionRemedy } from "../permission_remedy.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
 import { printable } from "../printable.ts";
@@ -247,15 +248,18 @@ async function startOf({ body }: Response): Promise<string> {
 function explainConnectError(
   message: string,
   url: URL,
-  { failure }: Sentences,
+  sentences: Sentences,
   unix?: string,
 ): string | undefined {
+  const { failure } = sentences;
   const [, proxy, problem] =
     /^Cannot connect (?:to|through) (proxy "[^"]+"): (.*)$/.exec(message) ?? [];
   if (proxy !== undefined) return fill(failure.proxyFailed, { proxy, cause: problem! });
   if (unix !== undefined) {
     if (/NotCapable|Requires (read|write|net) access/.test(message)) {
-      return fill(failure.unixNotAllowed, { path: unix });
+      const permissions = `--allow-read=${unix} --allow-write=${unix}`;
+      const remedy = permissionRemedy("client", permissions, sentences);
+      return fill(failure.unixNotAllowed, { path: unix, remedy });
     }
     if (/no such socket|refused|unix socket|No such file|os error|connect error/i.test(message)) {
       return fill(failure.noSocket, { path: unix });
@@ -281,7 +285,8 @@ function explainConnectError(
   const sentence = known.find(([pattern]) => pattern.test(message))?.[1];
   const host = sentence === failure.refused ? url.host : url.hostname;
   const cause = printable(message.replace(/^.*invalid peer certificate: /i, ""));
-  return sentence === undefined ? undefined : fill(sentence, { host, cause });
+  const remedy = permissionRemedy("client", `--allow-net=${host}`, sentences);
+  return sentence === undefined ? undefined : fill(sentence, { host, cause, remedy });
 }
 
 /** Explains a status other than 101. */

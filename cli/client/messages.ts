@@ -5,6 +5,7 @@
  */
 
 import { causeOf, Failure } from "../failure.ts";
+import { permissionRemedy } from "../permission_remedy.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import type { Options } from "./flags.ts";
 
@@ -59,8 +60,9 @@ async function messageOf(
 async function readMessage(
   path: string,
   max: number,
-  { failure }: Sentences,
+  sentences: Sentences,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const { failure } = sentences;
   try {
     using file = path === "-" ? undefined : await Deno.open(path);
     const chunks: Uint8Array<ArrayBuffer>[] = [];
@@ -77,6 +79,7 @@ async function readMessage(
     const sentence = error instanceof Deno.errors.NotCapable
       ? failure.fileNotAllowed
       : failure.messageUnreadable;
-    throw new Failure(fill(sentence, { path, cause: causeOf(error) }));
+    const remedy = permissionRemedy("client", `--allow-read=${path}`, sentences);
+    throw new Failure(fill(sentence, { path, remedy, cause: causeOf(error) }));
   }
 }

@@ -7,6 +7,7 @@
 
 import { causeOf, Failure } from "../failure.ts";
 import type { Output } from "../output.ts";
+import { permissionRemedy } from "../permission_remedy.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { Stopped } from "../signals.ts";
 
@@ -28,14 +29,16 @@ export interface Writer {
  *
  * @throws {Failure} If it cannot be written.
  */
-export async function openFile(path: string, { failure }: Sentences): Promise<Writer> {
+export async function openFile(path: string, sentences: Sentences): Promise<Writer> {
+  const { failure } = sentences;
   try {
     return await Deno.open(path, { write: true, create: true, truncate: true });
   } catch (error) {
     const sentence = error instanceof Deno.errors.NotCapable
       ? failure.fileNotAllowed
       : failure.cannotWrite;
-    throw new Failure(fill(sentence, { path, cause: causeOf(error) }));
+    const remedy = permissionRemedy("client", `--allow-write=${path}`, sentences);
+    throw new Failure(fill(sentence, { path, remedy, cause: causeOf(error) }));
   }
 }
 

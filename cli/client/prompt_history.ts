@@ -8,6 +8,7 @@
 import { readEnvironment } from "../flags.ts";
 import { causeOf, Failure } from "../failure.ts";
 import { HISTORY_LINES } from "../prompt.ts";
+import { permissionRemedy } from "../permission_remedy.ts";
 import { fill, type Sentences } from "../sentences.ts";
 
 /** A longer line is not kept, in UTF-16 code units. */
@@ -133,8 +134,11 @@ function replace(path: string, lines: string[]): void {
   Deno.renameSync(next, path);
 }
 
-function failureOf(path: string, error: unknown, { failure }: Sentences): Failure {
+function failureOf(path: string, error: unknown, sentences: Sentences): Failure {
+  const { failure } = sentences;
   const isForbidden = error instanceof Deno.errors.NotCapable;
   const sentence = isForbidden ? failure.fileNotAllowed : failure.historyUnusable;
-  return new Failure(fill(sentence, { path, cause: causeOf(error) }));
+  const permissions = `--allow-read=${path} --allow-write=${path}`;
+  const remedy = permissionRemedy("client", permissions, sentences);
+  return new Failure(fill(sentence, { path, remedy, cause: causeOf(error) }));
 }

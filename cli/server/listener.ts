@@ -19,6 +19,7 @@ import type { Mode } from "./modes/mode.ts";
 import { Page } from "./page.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { causeOf, Failure } from "../failure.ts";
+import { permissionRemedy } from "../permission_remedy.ts";
 
 /** The options of a listener, under the names of `server.ts`'s flags. They can be sent to a worker. */
 export interface ListenerOptions {
@@ -216,10 +217,15 @@ function listen(
 export function listenFailure(
   error: unknown,
   { hostname: host, port, flag }: { hostname: string; port: number; flag: string },
-  { failure }: Sentences,
+  sentences: Sentences,
 ): string {
+  const { failure } = sentences;
   if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port, flag });
-  if (error instanceof Deno.errors.NotCapable) return fill(failure.netNotAllowed, { host });
+  if (error instanceof Deno.errors.NotCapable) {
+    const name = host.includes(":") ? `[${host}]` : host;
+    const remedy = permissionRemedy("server", `--allow-net=${name}`, sentences);
+    return fill(failure.netNotAllowed, { host, remedy });
+  }
   if (error instanceof Deno.errors.PermissionDenied) {
     return fill(failure.portDenied, { port, flag });
   }

@@ -64,7 +64,7 @@ withFiles("readCertificatePair() judges validity by the given time", async (writ
   const paths = { cert: write("a.crt", cert), key: write("a.key", key) };
   const start = Date.now();
   const end = start + 10 * DAY;
-  const at = (time: number) => readCertificatePair(paths, SENTENCES, time);
+  const at = (time: number) => readCertificatePair(paths, SENTENCES, "server", time);
 
   assertEquals((await at(start + 2 * DAY)).warning, undefined);
   const remedy = "make another with deno task certs";
@@ -124,11 +124,11 @@ withFiles("readCertificatePair() tells what is wrong with a file", async (write,
   const cases: [Partial<typeof good>, string][] = [
     [
       { cert: none },
-      `the file "${none}" does not exist; name it with --cert, or make a development one with deno task certs`,
+      `the file "${none}" does not exist; check --cert`,
     ],
     [
       { key: none },
-      `the file "${none}" does not exist; name it with --key, or make a development one with deno task certs`,
+      `the file "${none}" does not exist; check --key`,
     ],
     [
       { cert: folder },
@@ -218,7 +218,7 @@ Deno.test({
     await assertRejects(
       () => readCertificatePair({ cert: "a.crt", key: "a.key" }, SENTENCES),
       Failure,
-      'Deno may not read "a.crt"; use certs/, or deno run --allow-read=a.crt instead of deno task',
+      'Deno may not read "a.crt"; use deno run --allow-net --allow-read --allow-write=certs --allow-env server.ts instead of deno task serve',
     );
   },
 });

@@ -50,8 +50,8 @@ function entries(sentences: object, prefix = ""): [name: string, sentence: strin
   );
 }
 
-/** Parts of other sentences: a hint, or what to do about a certificate. */
-const PART = /Hints\.|\.renew/;
+/** Parts of other sentences: a hint, or what to do about a certificate or a permission. */
+const PART = /Hints\.|\.(?:renew|use|addPermission)/;
 
 /** What matches a line that the sentence is filled to. */
 function patternOf(name: string, sentence: string): RegExp {

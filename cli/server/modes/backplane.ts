@@ -63,8 +63,9 @@ export async function makeBackplane(
 ): Promise<Backplane | undefined> {
   if (servers === undefined) return hasWorkers ? new WorkersBackplane() : undefined;
   const engine = engineOf(servers);
+  let host = "";
   for (const { hostname, port } of engineSettings({ servers }, engine).servers) {
-    const host = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+    host = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
     const { state } = await Deno.permissions.query({ name: "net", host });
     if (state !== "granted") throw new Failure(fill(failure.backplaneNotAllowed, { host }));
   }
@@ -73,6 +74,11 @@ export async function makeBackplane(
     const module = await import(import.meta.resolve(`../../../${engine.module}`));
     return new (module[engine.backplane] as EngineBackplane)({ servers });
   } catch (error) {
-    throw new Failure(fill(failure.backplaneNotLoaded, { cause: causeOf(error) }));
+    const cause = causeOf(error);
+    // A module that may not be read is a `TypeError`, not `NotCapable`.
+    if (/^Requires \w+ access/.test(cause)) {
+      throw new Failure(fill(failure.backplaneNotAllowed, { host }));
+    }
+    throw new Failure(fill(failure.backplaneNotLoaded, { cause }));
   }
 }

@@ -27,7 +27,7 @@ Deno.test("listenFailure() tells the cause, and names the flag to change", () =>
     [
       new NotCapable(),
       "--port",
-      'Deno may not use the network at "192.0.2.1"; use deno run --allow-net=192.0.2.1 instead of deno task',
+      'Deno may not use the network at "192.0.2.1"; use deno run --allow-net --allow-read --allow-write=certs --allow-env server.ts instead of deno task serve',
     ],
     [new Error("something\nelse"), "--port", "something else"],
   ];
