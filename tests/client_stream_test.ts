@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import {
   certificatesFolder,
+  type Ending,
   Folder,
   freePort,
   once,
@@ -155,10 +156,27 @@ once("client.ts --follow ends by --duration, a close or a signal, each with its 
     [["--message=4000", "--fail-on-close"], 4],
     [["--message=1000", "--fail-on-close"], 0],
   ];
+  const ended = new Map<string, Ending>();
   await Promise.all(cases.map(async ([flags, code]) => {
     const ending = await run("client", [url, "--follow", ...flags], { cwd: folder.path });
     assertEquals([flags, ending.code], [flags, code]);
+    ended.set(flags.join(" "), ending);
   }));
+  // What is no error by its exit code is told as none.
+  const last = (flags: string) => ended.get(flags)!.stderr.at(-1);
+  assertEquals(last("--message=1000"), "Conexão WebSocket encerrada!");
+  assertEquals(last("--message=4000"), "Conexão encerrada: 4000 (código da aplicação)");
+  assertEquals(
+    last("--message=4000 --fail-on-close"),
+    "Erro ao ler mensagem: o servidor encerrou a conexão (código 4000)",
+  );
+  const json = await run("client", [url, "--follow", "--message=4000", "--json"], {
+    cwd: folder.path,
+  });
+  assertEquals(
+    JSON.parse(json.stdout.at(-1)!),
+    { event: "closed", code: 4000, reason: "", wasClean: true },
+  );
   for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
     const args = [url, "--follow", "--message=um"];
     await using program = Program.task("client", args, { cwd: folder.path });

@@ -25,7 +25,7 @@ export const NO_ANSWER = 3;
 /** The server closed the connection. */
 export class ClosedByServer extends Failure {
   override name = "ClosedByServer";
-  constructor(message: string, readonly code: number, exitCode: number = 1) {
+  constructor(message: string, readonly closing: Closing, exitCode: number = 1) {
     super(message, exitCode);
   }
 }
@@ -148,7 +148,7 @@ export class AwaitableSocket {
     // 1005 is for a Close frame without a code.
     if (closing.code === 1000 || closing.code === 1005) return;
     const sentence = this.#told(closing, this.#sentences.failure.closedByServer);
-    throw new ClosedByServer(sentence, closing.code, 0);
+    throw new ClosedByServer(sentence, closing, 0);
   }
 
   /**
@@ -175,7 +175,7 @@ export class AwaitableSocket {
       return new Failure(fill(sentence, { code, cause }));
     }
     if (!wasClean) return new Failure(fill(failure.lost, { code }));
-    return new ClosedByServer(this.#told(closing, failure.closedEarly), code);
+    return new ClosedByServer(this.#told(closing, failure.closedEarly), closing);
   }
 
   #told({ code, reason }: Closing, sentence: string): string {

@@ -10,7 +10,7 @@ import { Stopped, unlessStopped } from "../signals.ts";
 import { NO_ANSWER } from "./awaitable_socket.ts";
 import { Conversation } from "./conversation.ts";
 import { messagesOf, type OwnMessage } from "./messages.ts";
-import { exitCodeOf, type Mode, type Run } from "./mode.ts";
+import { exitCodeOf, type Mode, reportFailure, type Run } from "./mode.ts";
 import { reconnecting } from "./reconnect.ts";
 import type { Step } from "./report.ts";
 
@@ -97,7 +97,7 @@ class Following {
    * @returns Whether something was received before it: so the server works.
    */
   fail(failure: Failure): boolean {
-    this.#run.report.failed(this.#step, failure);
+    reportFailure(this.#run, this.#step, failure);
     return this.received > this.#receivedBefore;
   }
 }

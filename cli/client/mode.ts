@@ -11,7 +11,7 @@ import type { Connector } from "./connector.ts";
 import type { Options } from "./flags.ts";
 import { ClosedByServer } from "./awaitable_socket.ts";
 import type { PacedOutput } from "./paced_output.ts";
-import type { Report } from "./report.ts";
+import type { Report, Step } from "./report.ts";
 import type { Statistics } from "./statistics.ts";
 
 /** One run of the client. */
@@ -48,6 +48,19 @@ const CLOSED_BY_SERVER = 4;
 export function exitCodeOf(end: unknown, options: Pick<Options, "fail-on-close">): number {
   if (end instanceof Stopped) return end.exitCode;
   if (!(end instanceof Failure)) throw end;
-  const isClose = end instanceof ClosedByServer && end.code !== 1000;
+  const isClose = end instanceof ClosedByServer && end.closing.code !== 1000;
   return isClose && options["fail-on-close"] ? CLOSED_BY_SERVER : end.exitCode;
+}
+
+/** Reports a failure. The server's close is none where nothing was awaited, and `--fail-on-close` is not given. */
+export function reportFailure(
+  { options, report }: Pick<Run, "options" | "report">,
+  step: Step,
+  failure: Failure,
+): void {
+  if (failure instanceof ClosedByServer && exitCodeOf(failure, options) === 0) {
+    report.closed(failure.closing);
+  } else {
+    report.failed(step, failure);
+  }
 }

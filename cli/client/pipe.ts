@@ -12,7 +12,7 @@ import { type Closing, NO_ANSWER } from "./awaitable_socket.ts";
 import type { Opened } from "./connector.ts";
 import { Conversation } from "./conversation.ts";
 import { BadInput, Lines } from "./lines.ts";
-import { exitCodeOf, type Mode, type Run } from "./mode.ts";
+import { exitCodeOf, type Mode, reportFailure, type Run } from "./mode.ts";
 import { reconnecting } from "./reconnect.ts";
 import type { Step } from "./report.ts";
 
@@ -27,10 +27,10 @@ const POLL_MS = 5;
 
 /** Sends standard input; at its end, waits for what is still to come, and closes. */
 export const pipe: Mode = async (run) => {
-  const { options, report, connector, stop } = run;
+  const { options, connector, stop } = run;
   let step: Step = "connectFailed";
   const failed = (failure: Failure) => {
-    report.failed(step, failure);
+    reportFailure(run, step, failure);
     return false;
   };
   try {

@@ -8,10 +8,10 @@ import type { Color, Paint } from "../colors.ts";
 import { prettyJson } from "../pretty_json.ts";
 import { printableLines } from "../printable.ts";
 import type { Prompt } from "../prompt.ts";
-import { fill, type Sentences } from "../sentences.ts";
+import type { Sentences } from "../sentences.ts";
 import type { Closing } from "./awaitable_socket.ts";
 import type { Options } from "./flags.ts";
-import { Report } from "./report.ts";
+import { closingText, Report } from "./report.ts";
 
 /** Reports above the line that is being edited. */
 export class PromptReport extends Report {
@@ -65,12 +65,9 @@ export class PromptReport extends Report {
   }
 
   /** Reports how a connection ended, with what the code means. */
-  override closed({ code, reason }: Closing): void {
-    const { closed, closeCodes } = this.#sentences.prompt;
-    const meanings: Record<number, string> = closeCodes;
-    const meaning = meanings[code] ?? closeCodes.other;
-    const told = reason && `, "${printableLines(reason).join(" ")}"`;
-    this.err(fill(closed, { code, meaning, reason: told }), { event: "closed", code });
+  override closed(closing: Closing): void {
+    const line = closingText(closing, this.#sentences);
+    this.err(line, { event: "closed", code: closing.code });
   }
 
   /** Tells the person what was asked for: also with `--quiet`. */

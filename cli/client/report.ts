@@ -116,9 +116,13 @@ export class Report {
     if (body !== "") this.remark(fill(client.refusalBody, { body: printable(body.trim()) }));
   }
 
-  /** Reports how a connection ended. */
+  /** Reports how a connection ended: in order, or with a code that means something else. */
   closed(closing: Closing): void {
-    this.err(this.#sentences.client.closed, { event: "closed", ...closing });
+    const { code } = closing;
+    // 1005 is for a Close frame without a code.
+    const isPlain = code === 1000 || code === 1005;
+    const line = isPlain ? this.#sentences.client.closed : closingText(closing, this.#sentences);
+    this.err(line, { event: "closed", ...closing });
   }
 
   /** Prints a payload whole: a text, and bytes in hexadecimal or Base64, as a line. */
@@ -135,6 +139,14 @@ export class Report {
   #stamped(line: string): string {
     return this.#options.timestamps ? `${new Date().toISOString()} ${line}` : line;
   }
+}
+
+/** How a connection ended, with what the code means. */
+export function closingText({ code, reason }: Closing, { prompt }: Sentences): string {
+  const { closed, closeCodes } = prompt;
+  const meanings: Record<number, string> = closeCodes;
+  const meaning = meanings[code] ?? closeCodes.other;
+  return fill(closed, { code, meaning, reason: reason && `, "${printable(reason)}"` });
 }
 
 /** The JSON of a message. */
