@@ -181,7 +181,7 @@ const COMMANDS: [line: string, language: string, answer: RegExp][] = [
   ["/stats", "en", /^Received: 1 message, 7 B as \d+ B/],
   ["/stats", "pt-BR", /^Recebid.* 7 B/],
   ["/ping", "en", /^Pong in \d+(\.\d)? ms$/],
-  ["/ping data", "pt-BR", /^Pong em \d+(\.\d)? ms$/],
+  ["/ping data", "pt-BR", /^Pong em \d+(,\d)? ms$/],
   ["/help", "en", /^ {2}\/close \[CODE \[REASON\]\] +close; 1000, or 3000 to 4999$/],
   ["/help", "pt-BR", /^ {2}\/close \[CÓDIGO \[MOTIVO\]\] +encerra; 1000, ou 3000 a 4999$/],
   ["/binary 00 fF10", "en", /^< 00ff10 \(3 bytes\)$/],

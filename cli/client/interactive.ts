@@ -8,6 +8,7 @@ import { WebSocket as CompressingWebSocket } from "../../mod.ts";
 import { painter, wantsColors } from "../colors.ts";
 import { Failure } from "../failure.ts";
 import { ownTerminal, Prompt } from "../prompt.ts";
+import { pongText } from "../number_text.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import { aborted, Stopped, unlessStopped } from "../signals.ts";
 import { BadArguments, bytesOfHex, closeArguments, SlashCommands } from "../slash_commands.ts";
@@ -256,11 +257,11 @@ class Talk {
   }
 
   #ping(data: string): void {
-    const { client } = this.#run.sentences;
+    const { sentences } = this.#run;
     const socket = this.#extended();
     const pong = data === "" ? socket.ping() : socket.ping(data);
     pong.then(
-      (ms) => this.#report.tell(fill(client.pong, { ms: Math.round(ms * 10) / 10 })),
+      (ms) => this.#report.tell(pongText(ms, sentences)),
       // The connection has ended, which is told.
       () => {},
     );

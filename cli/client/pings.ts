@@ -5,7 +5,8 @@
  */
 
 import { WebSocket as CompressingWebSocket } from "../../websocket/websocket.ts";
-import { fill, type Sentences } from "../sentences.ts";
+import { pongText } from "../number_text.ts";
+import type { Sentences } from "../sentences.ts";
 import type { Report } from "./report.ts";
 
 /**
@@ -18,13 +19,16 @@ export function startPings(
   socket: WebSocket,
   seconds: number,
   report: Report,
-  { client }: Sentences,
+  sentences: Sentences,
 ): () => void {
   if (seconds === 0 || !(socket instanceof CompressingWebSocket)) return () => {};
   const ping = async () => {
     try {
       const ms = Math.round(await socket.ping() * 10) / 10;
-      report.err(fill(client.pong, { ms }), { event: "pong", ms });
+      report.err(pongText(ms, sentences), {
+        event: "pong",
+        ms,
+      });
     } catch {
       // The connection has ended: that is told where it is used.
     }

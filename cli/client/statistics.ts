@@ -6,6 +6,7 @@
 
 import type { Traffic } from "../../mod.ts";
 import { WebSocket as CompressingWebSocket } from "../../websocket/websocket.ts";
+import { numberText, numberTexts } from "../number_text.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import type { Report } from "./report.ts";
 
@@ -67,7 +68,8 @@ export class Statistics {
   }
 
   /** Reports all of it. */
-  tell(report: Pick<Report, "json" | "remark">, { client }: Sentences): void {
+  tell(report: Pick<Report, "json" | "remark">, sentences: Sentences): void {
+    const { client } = sentences;
     const times = this.#times.toSorted((a, b) => a - b);
     const answers = times.length === 0
       ? undefined
@@ -77,18 +79,22 @@ export class Statistics {
       ...!this.#isUnknown && { sent: this.#sent.toJSON(), received: this.#received.toJSON() },
       ...answers && { answers },
     });
-    for (const line of this.#isUnknown ? [client.statsUnknown] : this.#traffic(client)) {
+    for (const line of this.#isUnknown ? [client.statsUnknown] : this.#traffic(sentences)) {
       report.remark(line);
     }
-    if (answers !== undefined) report.remark(fill(client.statsAnswers, answers));
+    if (answers !== undefined) {
+      report.remark(fill(client.statsAnswers, numberTexts(answers, sentences)));
+    }
   }
 
   /** A line for each way. */
-  #traffic(client: Sentences["client"]): string[] {
-    const { statsSent, statsReceived, statsNothingSent, statsNothingReceived } = client;
+  #traffic(sentences: Sentences): string[] {
+    const { statsSent, statsReceived, statsNothingSent, statsNothingReceived } = sentences.client;
     return [
-      this.#sent.isEmpty ? statsNothingSent : fill(statsSent, this.#sent.words()),
-      this.#received.isEmpty ? statsNothingReceived : fill(statsReceived, this.#received.words()),
+      this.#sent.isEmpty ? statsNothingSent : fill(statsSent, this.#sent.words(sentences)),
+      this.#received.isEmpty
+        ? statsNothingReceived
+        : fill(statsReceived, this.#received.words(sentences)),
     ];
   }
 }
@@ -121,12 +127,12 @@ export class Sum {
   }
 
   /** What the sentences about it are filled with. */
-  words(): Record<string, string | number> {
+  words(sentences: Sentences): Record<string, string | number> {
     const share = this.#messageBytes === 0 ? 0 : this.#wireBytes / this.#messageBytes;
     return {
       messages: this.#messages,
-      bytes: sizeText(this.#messageBytes),
-      wire: sizeText(this.#wireBytes),
+      bytes: sizeText(this.#messageBytes, sentences),
+      wire: sizeText(this.#wireBytes, sentences),
       percent: Math.round(share * 100),
     };
   }
@@ -144,15 +150,16 @@ function percentile(sorted: number[], share: number): number {
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
+ * import { sentencesIn } from "../sentences.ts";
  * import { sizeText } from "./statistics.ts";
  *
- * assertEquals(sizeText(999), "999 B");
- * assertEquals(sizeText(4_123_000), "4.1 MB");
+ * assertEquals(sizeText(999, sentencesIn("en")), "999 B");
+ * assertEquals(sizeText(4_123_000, sentencesIn("en")), "4.1 MB");
  * ```
  */
-export function sizeText(bytes: number): string {
+export function sizeText(bytes: number, sentences: Sentences): string {
   if (bytes < 1000) return `${bytes} B`;
   const units = ["kB", "MB", "GB", "TB"];
   const power = Math.min(Math.floor(Math.log10(bytes) / 3), units.length);
-  return `${(bytes / 1000 ** power).toFixed(1)} ${units[power - 1]}`;
+  return `${numberText(bytes / 1000 ** power, sentences, 1)} ${units[power - 1]}`;
 }

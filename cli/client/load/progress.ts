@@ -4,6 +4,7 @@
  * @module
  */
 
+import { numberTexts } from "../../number_text.ts";
 import { fill, type Sentences } from "../../sentences.ts";
 import type { Generator, Plan } from "./generator.ts";
 import { rate, type Tally } from "./tally.ts";
@@ -78,9 +79,11 @@ export interface ProgressState {
 
 /** The line. */
 export function progressLine(
-  { phase, done, ...numbers }: ProgressState,
-  { client: { load: { progress } } }: Sentences,
+  { phase, done, p99, ...numbers }: ProgressState,
+  sentences: Sentences,
 ): string {
+  const { progress } = sentences.client.load;
   const bar = "#".repeat(Math.round(done * BAR)).padEnd(BAR);
-  return `[${bar}] ${fill(progress.line, { phase: progress[phase], ...numbers })}`;
+  const words = { phase: progress[phase], ...numbers, ...numberTexts({ p99 }, sentences) };
+  return `[${bar}] ${fill(progress.line, words)}`;
 }

@@ -4,39 +4,42 @@
  * @module
  */
 
+import { numberText, numberTexts } from "../../number_text.ts";
 import { fill, type Sentences } from "../../sentences.ts";
 import type { Options } from "../flags.ts";
 import { sizeText, type Sum } from "../statistics.ts";
 import { type ErrorCount, percentiles, rate, type Tally } from "./tally.ts";
 
 /** The lines for a person. */
-export function summary(connections: number, tally: Tally, { client }: Sentences): string[] {
-  const { load } = client;
+export function summary(connections: number, tally: Tally, sentences: Sentences): string[] {
+  const { load } = sentences.client;
   const { connects, latency, lateness, asked, connecting, loading } = tally;
   const traffic = (sentence: string, sum: Sum) =>
     fill(sentence, {
-      ...sum.words(),
-      perSecond: sizeText(rate(sum.toJSON().messageBytes, loading)),
+      ...sum.words(sentences),
+      perSecond: sizeText(rate(sum.toJSON().messageBytes, loading), sentences),
     });
   const messages = [
     fill(load.messages, {
       sent: asked,
       answered: latency.count,
-      seconds: seconds(loading),
+      seconds: numberText(loading / 1000, sentences, 1),
       perSecond: rate(latency.count, loading),
     }),
     traffic(load.sent, tally.sent),
     traffic(load.received, tally.received),
-    ...latency.count > 0 ? [fill(load.latency, percentiles(latency))] : [],
-    ...lateness.count > 0 ? [fill(load.lateness, percentiles(lateness))] : [],
+    ...latency.count > 0 ? [fill(load.latency, numberTexts(percentiles(latency), sentences))] : [],
+    ...lateness.count > 0
+      ? [fill(load.lateness, numberTexts(percentiles(lateness), sentences))]
+      : [],
   ];
   return [
     fill(load.connections, {
       opened: connects.count,
       connections,
-      seconds: seconds(connecting),
+      seconds: numberText(connecting / 1000, sentences, 1),
       perSecond: rate(connects.count, connecting),
-      ...percentiles(connects),
+      ...numberTexts(percentiles(connects), sentences),
     }),
     ...asked > 0 ? messages : [],
     tally.errorCount === 0 ? load.noErrors : fill(load.errors, { count: tally.errorCount }),
@@ -50,10 +53,6 @@ function errorLine(
 ): string {
   const line = fill(error[kind], { code: code ?? "", count });
   return reason === undefined ? line : `${line} (${reason})`;
-}
-
-function seconds(ms: number): string {
-  return (ms / 1000).toFixed(1);
 }
 
 /** A limit of the flags that was not kept. */
@@ -70,13 +69,14 @@ export interface BrokenLimit {
 export function brokenLimits(
   options: Pick<Options, "max-p99" | "max-errors">,
   tally: Tally,
-  { client: { load } }: Sentences,
+  sentences: Sentences,
 ): BrokenLimit[] {
+  const { load } = sentences.client;
   const broken: BrokenLimit[] = [];
   const maxP99 = options["max-p99"];
   const p99 = tally.latency.percentile(99);
   if (maxP99 !== undefined && (p99 > maxP99 || tally.latency.count === 0)) {
-    const line = fill(load.slow, { p99, max: maxP99 });
+    const line = fill(load.slow, numberTexts({ p99, max: maxP99 }, sentences));
     broken.push({ flag: "max-p99", value: p99, limit: maxP99, line });
   }
   const max = options["max-errors"];

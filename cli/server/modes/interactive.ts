@@ -10,6 +10,7 @@ import { Failure } from "../../failure.ts";
 import type { Output } from "../../output.ts";
 import { printable, printableLines } from "../../printable.ts";
 import { ownTerminal, Prompt } from "../../prompt.ts";
+import { pongText } from "../../number_text.ts";
 import { fill, type Sentences } from "../../sentences.ts";
 import { Stopped } from "../../signals.ts";
 import { BadArguments, bytesOfHex, closeArguments, SlashCommands } from "../../slash_commands.ts";
@@ -25,7 +26,8 @@ const MOST_LISTED = 100;
 /** Has a person answer. One for the whole server. */
 export class InteractiveMode implements Mode, Endpoint, Disposable {
   readonly #sentences: Sentences["prompt"];
-  readonly #client: Sentences["client"];
+  /** Every sentence of the language. */
+  readonly #all: Sentences;
   readonly #prompt: Prompt;
   readonly #commands: SlashCommands<Command>;
   readonly #paint = painter(wantsColors());
@@ -39,7 +41,7 @@ export class InteractiveMode implements Mode, Endpoint, Disposable {
   /** @throws {Failure} If there is no terminal. */
   constructor(sentences: Sentences) {
     this.#sentences = sentences.prompt;
-    this.#client = sentences.client;
+    this.#all = sentences;
     const terminal = ownTerminal(sentences.failure.noTerminalToServe);
     this.#prompt = new Prompt(terminal, sentences.prompt.stopHint);
     this.#commands = new SlashCommands<Command>(
@@ -173,8 +175,7 @@ export class InteractiveMode implements Mode, Endpoint, Disposable {
     if (!(socket instanceof CompressingWebSocket)) throw new Failure(this.#sentences.notOfDeno);
     socket.ping().then(
       (ms) => {
-        const pong = fill(this.#client.pong, { ms: Math.round(ms * 10) / 10 });
-        this.#prompt.print(`#${number} ${pong}`);
+        this.#prompt.print(`#${number} ${pongText(ms, this.#all)}`);
       },
       // The connection has ended, which is told.
       () => {},

@@ -74,5 +74,8 @@ Deno.test("Statistics tells nothing of what Deno's own WebSocket does not count"
 
 Deno.test("sizeText() has decimal units", () => {
   const cases = { 0: "0 B", 999: "999 B", 1000: "1.0 kB", 4_100_000: "4.1 MB", 2e15: "2000.0 TB" };
-  for (const [bytes, text] of Object.entries(cases)) assertEquals(sizeText(Number(bytes)), text);
+  for (const [bytes, text] of Object.entries(cases)) {
+    assertEquals(sizeText(Number(bytes), sentencesIn("en")), text);
+  }
+  assertEquals(sizeText(6700, sentencesIn("pt-BR")), "6,7 kB");
 });
