@@ -11,7 +11,7 @@ import { LOCAL_FOLDER } from "../cli/certificates_folder.ts";
 import { AUTHORITY_NAME, isDevelopmentCertificate } from "../cli/certificates.ts";
 import { BadValue, helpText, integer, list, oneOf, parseFlags, toggle } from "../cli/flags.ts";
 import { fill, LANGUAGES, type Sentences } from "../cli/sentences.ts";
-import { causeOf, Failure } from "../cli/failure.ts";
+import { Failure, fileCauseOf } from "../cli/failure.ts";
 import { withFileLock } from "../cli/file_lock.ts";
 import { type Output, terminal } from "../cli/output.ts";
 import { runProgram } from "../cli/program.ts";
@@ -259,9 +259,10 @@ export async function makeMissingCertificates(
 /** Runs `body`, whose errors become failures about writing to `folder`. */
 async function inOneSentence<T>(
   folder: string,
-  { failure }: Sentences,
+  sentences: Sentences,
   body: () => Promise<T>,
 ): Promise<T> {
+  const { failure } = sentences;
   try {
     return await body();
   } catch (error) {
@@ -269,7 +270,9 @@ async function inOneSentence<T>(
     if (error instanceof Deno.errors.NotCapable) {
       throw new Failure(fill(failure.writeNotAllowed, { path: folder }));
     }
-    throw new Failure(fill(failure.cannotWrite, { path: folder, cause: causeOf(error) }));
+    throw new Failure(
+      fill(failure.cannotWrite, { path: folder, cause: fileCauseOf(error, sentences) }),
+    );
   }
 }
 

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Sentences } from "./sentences.ts";
+
 /** A failure that the user is told in one sentence, with the program's exit code. */
 export class Failure extends Error {
   override name = "Failure";
@@ -12,6 +14,13 @@ export class Failure extends Error {
     super(message);
     this.exitCode = exitCode;
   }
+}
+
+/** Why a file cannot be used: in the language of the sentences, where the system's error is a usual one. */
+export function fileCauseOf(error: unknown, { causes }: Sentences): string {
+  const known: Record<string, string> = causes;
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return known[code] ?? causeOf(error);
 }
 
 /** The message of any thrown value, on one line. */

@@ -471,6 +471,17 @@ const portuguese = {
     headTimeout: "o cabeçalho da requisição demorou demais ({cause})",
     badRequest: "a requisição não pode ser atendida ({cause})",
   },
+  /** What the system says of a file, by its error codes. */
+  causes: {
+    ENOENT: "arquivo ou pasta não existe",
+    EACCES: "o usuário atual não tem permissão",
+    EPERM: "o sistema não permite",
+    EISDIR: "é uma pasta",
+    ENOTDIR: "parte do caminho não é uma pasta",
+    ENOSPC: "não há espaço no disco",
+    EROFS: "o disco é só para leitura",
+    ENAMETOOLONG: "o nome é longo demais",
+  },
   /** Causes of a failure, each with its remedy. */
   failure: {
     portInUse:
@@ -493,7 +504,7 @@ const portuguese = {
     readNotAllowed: 'o Deno não pode ler "{path}"; {remedy}',
     writeNotAllowed: 'o Deno não pode escrever em "{path}"; execute com --allow-write={path}',
     cannotWrite:
-      'não foi possível escrever em "{path}" ({cause}); libere espaço ou permita a escrita',
+      'não foi possível escrever em "{path}" ({cause}); libere espaço, crie a pasta ou permita a escrita',
     notCertificate: '"{path}" não é um certificado PEM; ele começa com -----BEGIN CERTIFICATE-----',
     notKey:
       '"{path}" não é uma chave privada PEM sem senha; ela começa com -----BEGIN PRIVATE KEY-----',
@@ -1058,6 +1069,16 @@ const english: Sentences = {
     headTimeout: "the head of the request took too long ({cause})",
     badRequest: "the request cannot be served ({cause})",
   },
+  causes: {
+    ENOENT: "no such file or folder",
+    EACCES: "the current user may not",
+    EPERM: "the system does not permit it",
+    EISDIR: "it is a folder",
+    ENOTDIR: "a part of the path is not a folder",
+    ENOSPC: "no space left on the disk",
+    EROFS: "the disk is read-only",
+    ENAMETOOLONG: "the name is too long",
+  },
   failure: {
     portInUse:
       "port {port} is already in use; stop the other program or choose another with {flag}",
@@ -1078,7 +1099,8 @@ const english: Sentences = {
       'the file "{path}" cannot be read by the current user; change its permissions',
     readNotAllowed: 'Deno may not read "{path}"; {remedy}',
     writeNotAllowed: 'Deno may not write to "{path}"; run with --allow-write={path}',
-    cannotWrite: 'cannot write to "{path}" ({cause}); free some space or allow writing',
+    cannotWrite:
+      'cannot write to "{path}" ({cause}); free some space, make the folder, or allow writing',
     notCertificate:
       '"{path}" is not a PEM certificate; one starts with -----BEGIN CERTIFICATE-----',
     notKey:

@@ -307,7 +307,10 @@ once("client.ts --message takes files and standard input, and --hex bytes", asyn
   assertEquals(await run("client", binary, options), { code: 0, stdout: ["ff0a"], stderr: [] });
   const cases: [file: string, reason: RegExp][] = [
     ["certs/bytes", /^"certs\/bytes" não é texto em UTF-8; envie-o com --binary$/],
-    ["certs/none", /^o arquivo "certs\/none" não pode ser lido \(.+\); um @ no início .* @@$/],
+    [
+      "certs/none",
+      /^o arquivo "certs\/none" não pode ser lido \(arquivo ou pasta não existe\); um @ no início .* @@$/,
+    ],
     [
       "none",
       /^o Deno não pode usar o arquivo "none"; acrescente --allow-read=none \(.*\/wss-client\)$/,

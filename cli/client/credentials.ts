@@ -4,7 +4,7 @@
  * @module
  */
 
-import { causeOf, Failure } from "../failure.ts";
+import { Failure, fileCauseOf } from "../failure.ts";
 import { BadValue, UsageError } from "../flags.ts";
 import { permissionRemedy } from "../permission_remedy.ts";
 import { fill, type Sentences } from "../sentences.ts";
@@ -59,6 +59,6 @@ async function readToken(path: string, sentences: Sentences): Promise<string> {
       ? failure.fileNotAllowed
       : failure.fileUnreadable;
     const remedy = permissionRemedy("client", `--allow-read=${path}`, sentences);
-    throw new Failure(fill(sentence, { path, remedy, cause: causeOf(error) }));
+    throw new Failure(fill(sentence, { path, remedy, cause: fileCauseOf(error, sentences) }));
   }
 }

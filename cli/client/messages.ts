@@ -4,7 +4,7 @@
  * @module
  */
 
-import { causeOf, Failure } from "../failure.ts";
+import { Failure, fileCauseOf } from "../failure.ts";
 import { permissionRemedy } from "../permission_remedy.ts";
 import { fill, type Sentences } from "../sentences.ts";
 import type { Options } from "./flags.ts";
@@ -80,6 +80,6 @@ async function readMessage(
       ? failure.fileNotAllowed
       : failure.messageUnreadable;
     const remedy = permissionRemedy("client", `--allow-read=${path}`, sentences);
-    throw new Failure(fill(sentence, { path, remedy, cause: causeOf(error) }));
+    throw new Failure(fill(sentence, { path, remedy, cause: fileCauseOf(error, sentences) }));
   }
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { causeOf, Failure } from "../failure.ts";
+import { Failure, fileCauseOf } from "../failure.ts";
 import type { Output } from "../output.ts";
 import { permissionRemedy } from "../permission_remedy.ts";
 import { fill, type Sentences } from "../sentences.ts";
@@ -38,7 +38,7 @@ export async function openFile(path: string, sentences: Sentences): Promise<Writ
       ? failure.fileNotAllowed
       : failure.cannotWrite;
     const remedy = permissionRemedy("client", `--allow-write=${path}`, sentences);
-    throw new Failure(fill(sentence, { path, remedy, cause: causeOf(error) }));
+    throw new Failure(fill(sentence, { path, remedy, cause: fileCauseOf(error, sentences) }));
   }
 }
 
@@ -142,7 +142,7 @@ export class PacedOutput implements Output {
 
   #reasonOf(error: unknown): Error {
     if (error instanceof Deno.errors.BrokenPipe) return new Stopped("SIGPIPE", 0);
-    const details = { path: this.#name, cause: causeOf(error) };
+    const details = { path: this.#name, cause: fileCauseOf(error, this.#sentences) };
     return new Failure(fill(this.#sentences.failure.cannotWrite, details));
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import { readEnvironment } from "../flags.ts";
-import { causeOf, Failure } from "../failure.ts";
+import { Failure, fileCauseOf } from "../failure.ts";
 import { HISTORY_LINES } from "../prompt.ts";
 import { permissionRemedy } from "../permission_remedy.ts";
 import { fill, type Sentences } from "../sentences.ts";
@@ -140,5 +140,5 @@ function failureOf(path: string, error: unknown, sentences: Sentences): Failure 
   const sentence = isForbidden ? failure.fileNotAllowed : failure.historyUnusable;
   const permissions = `--allow-read=${path} --allow-write=${path}`;
   const remedy = permissionRemedy("client", permissions, sentences);
-  return new Failure(fill(sentence, { path, remedy, cause: causeOf(error) }));
+  return new Failure(fill(sentence, { path, remedy, cause: fileCauseOf(error, sentences) }));
 }
