@@ -43,12 +43,14 @@ class User implements AsyncDisposable {
     return user;
   }
 
-  /** Installs the programs from a clone. */
-  async install(clone: string): Promise<void> {
-    const options = { cwd: clone, env: this.env };
+  /** Installs the programs from a clone. Returns what is told besides where they are. */
+  async install(clone: string, env: Record<string, string> = {}): Promise<string[]> {
+    const options = { cwd: clone, env: { ...this.env, ...env } };
     await using program = new Program(Deno.execPath(), ["task", "--quiet", "install"], options);
     const { code, stdout, stderr } = await program.end();
-    assertEquals([code, stdout], [0, ["wss-server", "wss-client"]], stderr.join("\n"));
+    const paths = ["wss-server", "wss-client"].map((name) => `${this.home}/bin/${name}`);
+    assertEquals([code, stdout], [0, paths], stderr.join("\n"));
+    return stderr;
   }
 
   start(name: string, args: string[]): Program {
@@ -127,6 +129,23 @@ for (const [name, env, data] of DATA) {
     assertEquals(made.map(({ name }) => name).sort(), ["ca.crt", "server.crt", "server.key"]);
   });
 }
+
+once("deno task install says what is not in PATH", async () => {
+  await using user = await User.withPrograms(() => ({}));
+  const install = (PATH: string) => user.install(projectPath(""), { PATH });
+  const bin = `${user.home}/bin`;
+  const deno = user.env.PATH!.split(":")[0]!;
+  const noPrograms = `${bin} is not in PATH; write: export PATH="${bin}:$PATH"`;
+  const noDeno =
+    "The programs are run by deno, which is not in PATH; write: npm install --global deno";
+  assertEquals(await install(`${deno}:${bin}`), []);
+  assertEquals(await install(deno), [noPrograms]);
+  // As npx has it, which takes it away again.
+  const npx = `${user.home}/_npx/1/node_modules/.bin`;
+  await Deno.mkdir(npx, { recursive: true });
+  await Deno.symlink(Deno.execPath(), `${npx}/deno`);
+  assertEquals(await install(npx), [noPrograms, noDeno]);
+});
 
 once("wss-client trusts the user's authority for this machine's own names alone", async () => {
   await using user = await User.withPrograms(() => ({}));
