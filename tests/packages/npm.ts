@@ -14,8 +14,8 @@ import { output, use } from "./project.ts";
 async function pack(): Promise<Uint8Array<ArrayBuffer>> {
   await using folder = new Folder();
   const path = `${folder.path}/package.tgz`;
-  const args = ["task", "pack", "--allow-dirty", `--output=${path}`];
-  await output(Deno.execPath(), args, projectPath(""));
+  const args = ["task", "--quiet", "pack", `--output=${path}`];
+  assertEquals(await output(Deno.execPath(), args, projectPath("")), "");
   return await Deno.readFile(path);
 }
 
