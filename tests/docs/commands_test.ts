@@ -56,7 +56,7 @@ const EXCEPTIONS: Exception[] = [
     runBy: [".ci/run"],
   },
   {
-    command: /^deno task example:/,
+    command: /^(?:CHAT_BACKPLANE=\S+ )?deno task example:/,
     reason: "each example has a test of its own, and some have packages to download",
     runBy: ["tests/examples/"],
   },
@@ -71,6 +71,11 @@ const EXCEPTIONS: Exception[] = [
     runBy: ["tests/packages/npm.ts"],
   },
   { command: /^deno (?:add|install .+) jsr:/, reason: "the package is not published yet" },
+  {
+    command: /^deno run \S+ \S+ main\.ts$/,
+    reason: "main.ts is a program of the reader's project",
+    runBy: ["tests/docs/programs_test.ts", '"--allow-net", "--allow-read=certs"'],
+  },
   {
     command: /^npm install \S+\.tgz$/,
     reason: "the archive of deno task pack is needed for it",
@@ -89,7 +94,7 @@ const EXCEPTIONS: Exception[] = [
       `openssl pkcs12 -export -in me.crt -inkey me.key -out me.p12 -passout pass: && ${command} -passin pass:`,
   },
   {
-    command: /^(npx -y deno@[\d.]+|deno (run|task|install -g)|openssl verify)$/,
+    command: /^(npx -y deno@[\d.]+|deno (run|task|install -g)|npm install|openssl verify)$/,
     reason: "the name of a program, without what it is to do",
   },
   {
@@ -97,6 +102,9 @@ const EXCEPTIONS: Exception[] = [
     reason: "the flag alone",
   },
 ];
+
+/** A client that a person types at. */
+const AT_PROMPT = /\bclient\b.* (-i|--interactive)\b/;
 
 /** The lines of a block that are commands, each with the output that is shown below it, if any. */
 function commandsOf({ text }: Code): { command: string; output: string[] }[] {
@@ -139,7 +147,7 @@ class Server implements AsyncDisposable {
   }
 
   static async start(workshop: Workshop, command: string): Promise<Server> {
-    const program = workshop.start(command.replace(/\s*&\s*$/, ""));
+    const program = workshop.start(command);
     try {
       await program.stdout.match(/\bporta? \d+|https?:\/\/\S+:\d+/);
       return new Server(command, program);
@@ -209,7 +217,7 @@ function assertOutput(actual: string[], expected: string[], command: string): vo
   assertEquals(actualShapes, expectedShapes, `${command}\n${actual.join("\n")}`);
 }
 
-/** Runs a command that ends, beside a server on port 8443 if the block has started none. */
+/** Runs a command that ends, beside a server on port 8443 if the block above has started none. */
 async function runCommand(
   workshop: Workshop,
   command: string,
@@ -221,7 +229,7 @@ async function runCommand(
   await using server = isClient && !hasServer && !command.includes("//example.com/")
     ? await Server.start(workshop, `deno task serve --mode=${mode} --port=8443`)
     : undefined;
-  if (/ (-i|--interactive)\b/.test(command)) {
+  if (AT_PROMPT.test(command)) {
     await typeAtPrompt(workshop, command, output);
   } else {
     await runToEnd(workshop, command, output);
@@ -288,6 +296,8 @@ async function doInstead(workshop: Workshop, command: string, exception: Excepti
     const { code, stdout, stderr } = await workshop.run(instead(command));
     assertEquals(code, 0, `${instead(command)}\n${[...stdout, ...stderr].join("\n")}`);
   }
+  // The test that runs it needs its files, and main.ts is none of this project's.
+  if (runBy !== undefined) return;
   await assertFilter(task === undefined ? command : config.tasks[task as Task].command, command);
 }
 
@@ -307,13 +317,25 @@ async function assertFilter(run: string, command: string): Promise<void> {
   }
 }
 
+/** The command that starts the server a block speaks to, if the block above in its section ends with one. */
+function serverAbove(block: Code): string | undefined {
+  const { document, section, line, language } = block;
+  if (language !== "sh" || commandsOf(block).some(({ command }) => isServer(command))) return;
+  const above = blocks.findLast((other) =>
+    other.document === document && other.section === section && other.language === "sh" &&
+    other.line < line
+  );
+  const last = above && commandsOf(above).at(-1)!.command;
+  return last !== undefined && isServer(last) ? last : undefined;
+}
+
 /** Does all that a block says, from its first line to its last. */
 async function runBlock(workshop: Workshop, block: Code, below: string[]): Promise<void> {
   await workshop.prepare();
   if (/\bwss-(client|server)\b/.test(block.text)) await workshop.install();
   const commands = commandsOf(block);
-  await using stack = new AsyncDisposableStack();
-  const servers: Server[] = [];
+  const above = serverAbove(block);
+  await using server = above === undefined ? undefined : await Server.start(workshop, above);
   // Lines such as `cd` and `export` hold for those that follow.
   let before = "";
   for (const [at, { command, output }] of commands.entries()) {
@@ -328,14 +350,17 @@ async function runBlock(workshop: Workshop, block: Code, below: string[]): Promi
         await runToEnd(workshop, `${meant} --version`, []);
       }
     } else if (isServer(command)) {
-      servers.push(stack.use(await Server.start(workshop, before + command)));
-      if (isLast) await ask(workshop, command);
+      const isAlone = isLast && !command.endsWith("&");
+      assert(isAlone, `${command}: nothing behind it waits until it listens; end the block here`);
+      await using started = await Server.start(workshop, before + command);
+      await ask(workshop, command);
+      await started.stop();
     } else {
       const shown = isLast ? [...output, ...below] : output;
-      await runCommand(workshop, before + command, shown, servers.length > 0);
+      await runCommand(workshop, before + command, shown, server !== undefined);
     }
   }
-  for (const server of servers) await server.stop();
+  await server?.stop();
 }
 
 const code = await granted("read") ? await takenBy("tests/docs/commands_test.ts") : [];
@@ -351,7 +376,7 @@ function outputBelow(block: Code): string[] {
 }
 
 /** Programs of others that commands need. */
-const TOOLS = ["curl", "jq", "openssl"];
+const TOOLS = ["certutil", "curl", "jq", "openssl"];
 
 /** What is the same in two documents, or twice in one, is run for the first. */
 const run = new Set<string>();
@@ -372,7 +397,7 @@ for (const document of new Set(blocks.map(({ document }) => document))) {
       for (const block of steps) {
         await test.step({
           name: `${placeOf(block)} ${block.text.split("\n")[0]}`,
-          ignore: / (-i|--interactive)\b/.test(block.text) && !HAS_TERMINAL ||
+          ignore: AT_PROMPT.test(block.text) && !HAS_TERMINAL ||
             !TOOLS.every((tool) => isThere(tool) || !block.text.includes(`${tool} `)),
           fn: () => runBlock(workshop, block, outputBelow(block)),
         });
