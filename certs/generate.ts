@@ -7,6 +7,7 @@
  * @module
  */
 
+import { urlHost } from "../protocol/ip_address.ts";
 import { LOCAL_FOLDER } from "../cli/certificates_folder.ts";
 import { AUTHORITY_NAME, isDevelopmentCertificate } from "../cli/certificates.ts";
 import { BadValue, helpText, integer, list, oneOf, parseFlags, toggle } from "../cli/flags.ts";
@@ -278,7 +279,7 @@ async function inOneSentence<T>(
 
 const flags = {
   host: list("NAME", ",", (name) => {
-    const url = `http://${name.includes(":") ? `[${name}]` : name}/`;
+    const url = `http://${urlHost(name)}/`;
     const isValid = isAddress(name)
       ? /^[0-9a-f:.]+$/i.test(name) && URL.canParse(url)
       : /^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*$/i.test(name);

@@ -96,3 +96,8 @@ export function isIn({ bytes, bits }: Network, address: Uint8Array): boolean {
   const mask = 0xff00 >> (bits & 7) & 0xff;
   return mask === 0 || (address[whole]! & mask) === (bytes[whole]! & mask);
 }
+
+/** A name or an address as the host of a URL: an IPv6 address is in brackets (RFC 3986 section 3.2.2). */
+export function urlHost(hostname: string): string {
+  return hostname.includes(":") ? `[${hostname}]` : hostname;
+}

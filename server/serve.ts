@@ -4,6 +4,7 @@
  * @module
  */
 
+import { urlHost } from "../protocol/ip_address.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { readForwarded } from "../protocol/forwarded.ts";
 import { type HeaderLines, HttpError } from "../protocol/http.ts";
@@ -175,7 +176,7 @@ class Server implements HttpServer {
     }
     const { hostname, port } = this.addr;
     const isAny = hostname === "0.0.0.0" || hostname === "::";
-    const host = isAny ? "localhost" : hostname.includes(":") ? `[${hostname}]` : hostname;
+    const host = isAny ? "localhost" : urlHost(hostname);
     return { scheme: this.#listener.secure ? "https" : "http", authority: `${host}:${port}` };
   }
 
@@ -183,7 +184,7 @@ class Server implements HttpServer {
     if ("path" in this.addr) return this.addr.path;
     const { scheme } = this.#origin;
     const { hostname, port } = this.addr;
-    return `${scheme}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}/`;
+    return `${scheme}://${urlHost(hostname)}:${port}/`;
   }
 
   get stats(): ServerStats {

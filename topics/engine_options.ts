@@ -4,6 +4,7 @@
  * @module
  */
 
+import { urlHost } from "../protocol/ip_address.ts";
 import { numberOption } from "../websocket/options.ts";
 import { isTopic } from "./topic.ts";
 
@@ -165,5 +166,5 @@ function readServer(text: string, { schemes, port }: EngineScheme): EngineServer
 
 /** What an error calls a server: no more than its name and port. */
 export function shownServer({ hostname, port }: EngineServer): string {
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+  return `${urlHost(hostname)}:${port}`;
 }

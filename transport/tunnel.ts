@@ -4,6 +4,7 @@
  * @module
  */
 
+import { urlHost } from "../protocol/ip_address.ts";
 import type { Socket } from "node:net";
 import { formatHead, type HeaderLines, HeadReader, parseResponse } from "../protocol/http.ts";
 import type { HttpProxy } from "./route.ts";
@@ -36,7 +37,7 @@ export function nameOf({ hostname, port }: HttpProxy): string {
 }
 
 function authority(hostname: string, port: number): string {
-  return `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+  return `${urlHost(hostname)}:${port}`;
 }
 
 /**

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { urlHost } from "../../protocol/ip_address.ts";
 import * as compressing from "../../mod.ts";
 import { readKeyPair } from "../../transport/key_pair.ts";
 import type { CertificatePair } from "../certificates.ts";
@@ -222,8 +223,7 @@ export function listenFailure(
   const { failure } = sentences;
   if (error instanceof Deno.errors.AddrInUse) return fill(failure.portInUse, { port, flag });
   if (error instanceof Deno.errors.NotCapable) {
-    const name = host.includes(":") ? `[${host}]` : host;
-    const remedy = permissionRemedy("server", `--allow-net=${name}`, sentences);
+    const remedy = permissionRemedy("server", `--allow-net=${urlHost(host)}`, sentences);
     return fill(failure.netNotAllowed, { host, remedy });
   }
   if (error instanceof Deno.errors.PermissionDenied) {

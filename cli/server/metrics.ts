@@ -5,6 +5,7 @@
  * @module
  */
 
+import { urlHost } from "../../protocol/ip_address.ts";
 import process from "node:process";
 import { serve } from "../../mod.ts";
 import { BadValue, type Flag } from "../flags.ts";
@@ -92,11 +93,10 @@ export async function serveMetrics(
   };
   try {
     const server = serve(options, handler);
-    const host = hostname.includes(":") ? `[${hostname}]` : hostname;
     const { port } = server.addr;
     const pageHost = hostOnThisMachine(hostname);
     return {
-      url: `http://${host}:${port}/metrics`,
+      url: `http://${urlHost(hostname)}:${port}/metrics`,
       figuresUrl: pageHost && `http://${pageHost}:${port}/metrics.json`,
       [Symbol.asyncDispose]: () => server.shutdown(),
     };

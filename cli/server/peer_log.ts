@@ -4,6 +4,7 @@
  * @module
  */
 
+import { urlHost } from "../../protocol/ip_address.ts";
 import { clientKey } from "../../transport/address.ts";
 import { agree, type Sentences } from "../sentences.ts";
 import type { Logger } from "./log.ts";
@@ -68,8 +69,7 @@ export class PeerLog {
     if (!("hostname" in address)) return { name: address.transport, address: address.transport };
     const { hostname, port } = address;
     const host = hostname.replace(/^::ffff:(?=\d+\.)/, "");
-    const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-    return { name, address: clientKey(address) };
+    return { name: `${urlHost(host)}:${port}`, address: clientKey(address) };
   }
 
   /** Whether what happens at `level` is logged. */

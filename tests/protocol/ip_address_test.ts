@@ -1,6 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { formatAddress, isIn, parseAddress, parseNetwork } from "../../protocol/ip_address.ts";
+import {
+  formatAddress,
+  isIn,
+  parseAddress,
+  parseNetwork,
+  urlHost,
+} from "../../protocol/ip_address.ts";
 
 /** The text that an address comes back as. */
 function again(text: string): string | undefined {
@@ -122,4 +128,12 @@ Deno.test("parseNetwork() and isIn() compare the bits that count (RFC 4632)", ()
   ) {
     assertEquals(parseNetwork(text), undefined, text);
   }
+});
+
+Deno.test("urlHost() puts an IPv6 address, and nothing else, in brackets", () => {
+  assertEquals(["::1", "192.0.2.1", "example.com"].map(urlHost), [
+    "[::1]",
+    "192.0.2.1",
+    "example.com",
+  ]);
 });

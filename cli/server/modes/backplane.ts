@@ -5,7 +5,7 @@
  */
 
 import { type Backplane, WorkersBackplane } from "../../../topics.ts";
-import { engineSettings } from "../../../topics/engine_options.ts";
+import { engineSettings, shownServer } from "../../../topics/engine_options.ts";
 import { causeOf, Failure } from "../../failure.ts";
 import { BadValue, type Flag } from "../../flags.ts";
 import { fill, type Sentences } from "../../sentences.ts";
@@ -64,8 +64,8 @@ export async function makeBackplane(
   if (servers === undefined) return hasWorkers ? new WorkersBackplane() : undefined;
   const engine = engineOf(servers);
   let host = "";
-  for (const { hostname, port } of engineSettings({ servers }, engine).servers) {
-    host = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+  for (const server of engineSettings({ servers }, engine).servers) {
+    host = shownServer(server);
     const { state } = await Deno.permissions.query({ name: "net", host });
     if (state !== "granted") throw new Failure(fill(failure.backplaneNotAllowed, { host }));
   }
