@@ -1,6 +1,6 @@
 /** `examples/echo.ts`, `examples/express.ts` and `examples/hono.ts`, which send every message back. */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import {
   certificatesFolder,
   developmentCertificates,
@@ -9,7 +9,7 @@ import {
   RawPeer,
   type Task,
 } from "../programs.ts";
-import { closed, next, opened } from "../websocket/peers.ts";
+import { assertEchoes, closed, opened } from "../websocket/peers.ts";
 import { isDownloaded } from "./downloaded.ts";
 
 /** An example, what it imports from npm, and what it answers to requests. */
@@ -62,12 +62,7 @@ for (const { task, imports, path, plain } of EXAMPLES) {
       assertEquals([old.status, old.headers.get("Sec-WebSocket-Version")], [426, "13"]);
 
       const socket = await opened(`wss://127.0.0.1:${port}${path}`, { caCerts: [ca] });
-      assertMatch(socket.extensions, /^permessage-deflate/);
-      socket.send("hello ".repeat(1000));
-      assertEquals((await next(socket, "message")).data, "hello ".repeat(1000));
-      socket.send(new Uint8Array(1000).fill(7));
-      const { data } = await next(socket, "message");
-      assertEquals(new Uint8Array(data), new Uint8Array(1000).fill(7));
+      await assertEchoes(socket);
       assertEquals((await closed(socket)).code, 1000);
     },
   });

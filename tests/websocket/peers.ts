@@ -4,6 +4,7 @@
  * @module
  */
 
+import { assertEquals, assertMatch } from "@std/assert";
 import {
   serve,
   type ServeTcpOptions,
@@ -66,6 +67,17 @@ export async function closed(socket: WebSocket, code = 1000, reason = ""): Promi
   const event = next<CloseEvent>(socket, "close");
   socket.close(code, reason);
   return await event;
+}
+
+/** Asserts that a compressed socket gets a text and bytes back. */
+export async function assertEchoes(socket: WebSocket): Promise<void> {
+  assertMatch(socket.extensions, /^permessage-deflate/);
+  const text = "hello ".repeat(1000);
+  socket.send(text);
+  assertEquals((await next(socket, "message")).data, text);
+  const bytes = new Uint8Array(1000).fill(7);
+  socket.send(bytes);
+  assertEquals(new Uint8Array((await next(socket, "message")).data), bytes);
 }
 
 /** A client that speaks bytes. */

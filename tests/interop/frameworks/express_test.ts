@@ -1,11 +1,11 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { upgradeWebSocket } from "../../../mod.ts";
 import { developmentCertificates, RUNNABLE } from "../../programs.ts";
-import { closed, next, opened } from "../../websocket/peers.ts";
+import { assertEchoes, closed, opened } from "../../websocket/peers.ts";
 
 for (const secure of [false, true]) {
   Deno.test({
@@ -37,12 +37,7 @@ for (const secure of [false, true]) {
       const socket = await opened(`ws${secure ? "s" : ""}://127.0.0.1:${port}/ws`, {
         caCerts: [ca],
       });
-      assertMatch(socket.extensions, /^permessage-deflate/);
-      socket.send("hello ".repeat(1000));
-      assertEquals((await next(socket, "message")).data, "hello ".repeat(1000));
-      socket.send(new Uint8Array(1000).fill(7));
-      const { data } = await next(socket, "message");
-      assertEquals(new Uint8Array(data), new Uint8Array(1000).fill(7));
+      await assertEchoes(socket);
       assertEquals((await closed(socket)).code, 1000);
 
       server.close();
