@@ -346,12 +346,13 @@ export async function startServer(
   }
 }
 
-/** The port in a server's first line, in either language and format. */
+/** The port in a server's first line, in either language and format, or in an example's URL. */
 export async function listeningPort({ stdout, stderr }: Program): Promise<number> {
   const line = await stdout.next().catch(async () => {
     throw new Error(`The server did not start: ${(await stderr.all()).join("\n")}`);
   });
-  return Number(/(?:porta|port) (\d+)/.exec(line)![1]);
+  const [, named, inUrl] = /(?:porta|port) (\d+)|:(\d+)\/$/.exec(line)!;
+  return Number(named ?? inUrl);
 }
 
 /** Asks a server to stop, and returns all it has written. */

@@ -7,7 +7,13 @@
  */
 
 import { WebSocket } from "../../mod.ts";
-import { certificatesFolder, developmentCertificates, type Folder, Program } from "../programs.ts";
+import {
+  certificatesFolder,
+  developmentCertificates,
+  type Folder,
+  listeningPort,
+  Program,
+} from "../programs.ts";
 import { isDownloaded } from "./downloaded.ts";
 
 /** The password of its user, `ada`. */
@@ -39,8 +45,7 @@ export class App implements AsyncDisposable {
     const folder = await certificatesFolder();
     const options = { cwd: folder.path, env: { APP_PASSWORD: PASSWORD } };
     const program = Program.task("example:app", ["0"], options);
-    const line = await program.stdout.next();
-    return new App(program, Number(/:(\d+)\/$/.exec(line)![1]), folder, ca);
+    return new App(program, await listeningPort(program), folder, ca);
   }
 
   get origin(): string {

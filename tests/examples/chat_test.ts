@@ -8,6 +8,7 @@ import {
   Folder,
   freePort,
   handshake,
+  listeningPort,
   Program,
   projectPath,
   RawPeer,
@@ -23,7 +24,7 @@ const canRun = await isDownloaded(projectPath("nats.ts"));
 /** Starts a server of the chat. */
 async function start(cwd: string, env: Record<string, string> = {}) {
   const program = Program.task("example:chat", ["0"], { cwd, env, limitMs: 90_000 });
-  const port = Number(/:(\d+)\/$/.exec(await program.stdout.next())![1]);
+  const port = await listeningPort(program);
   return { program, port, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
 }
 

@@ -5,6 +5,7 @@ import {
   certificatesFolder,
   developmentCertificates,
   handshake,
+  listeningPort,
   Program,
   RawPeer,
   type Task,
@@ -49,7 +50,7 @@ for (const { task, imports, path, plain } of EXAMPLES) {
       await using folder = await certificatesFolder();
       const { ca } = await developmentCertificates();
       await using program = Program.task(task, ["0"], { cwd: folder.path });
-      const port = Number(/:(\d+)\/$/.exec(await program.stdout.next())![1]);
+      const port = await listeningPort(program);
 
       using client = Deno.createHttpClient({ caCerts: [ca] });
       for (const [path, [status, expected]] of Object.entries(plain)) {

@@ -7,6 +7,7 @@ import {
   developmentCertificates,
   freePort,
   handshake,
+  listeningPort,
   Program,
   RawPeer,
   RUNNABLE,
@@ -46,7 +47,7 @@ Deno.test({
     await using folder = await certificatesFolder();
     const { ca } = await developmentCertificates();
     await using program = Program.task("example:feed", ["0"], { cwd: folder.path });
-    const port = Number(/:(\d+)\/$/.exec(await program.stdout.next())![1]);
+    const port = await listeningPort(program);
     const socket = await opened(`wss://127.0.0.1:${port}/feed`, { caCerts: [ca] });
     socket.send("an entry");
     const { code, reason } = await next<CloseEvent>(socket, "close");
@@ -61,7 +62,7 @@ Deno.test({
     await using folder = await certificatesFolder();
     const { ca } = await developmentCertificates();
     await using program = Program.task("example:feed", ["0"], { cwd: folder.path });
-    const port = Number(/:(\d+)\/$/.exec(await program.stdout.next())![1]);
+    const port = await listeningPort(program);
     using client = Deno.createHttpClient({ caCerts: [ca] });
     const url = `https://127.0.0.1:${port}/feed`;
     const add = async (body: string) => {
