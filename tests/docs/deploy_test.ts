@@ -332,16 +332,18 @@ once("The commands of the unit of docs/deploy.md serve, reload and stop", async 
   const unit = replaced(block("ini"), {
     "/usr/local/bin/deno ": `${Deno.execPath()} `,
     "Environment=DENO_DIR=/opt/permessage-deflate/.deno ": "Environment=",
-    "/opt/permessage-deflate": projectPath("").replace(/\/$/, ""),
     "/etc/wss-server": `${folder.path}/certs`,
     "--port=443": `--port=${freePort()}`,
     "--spread=20s": "--spread=100ms",
   });
-  const [file, ...args] = setting(unit, "ExecStart").split(" ");
+  // Once it is split, as this folder's name may have a space.
+  const root = projectPath("").replace(/\/$/, "");
+  const here = (text: string) => text.replaceAll("/opt/permessage-deflate", root);
+  const [file, ...args] = setting(unit, "ExecStart").split(" ").map(here);
   const variables = settingsOf(unit).filter(([name]) => name === "Environment")
     .flatMap(([, value]) => value.split(" ").map((text) => text.split("=") as [string, string]));
   await using program = new Program(file!, args, {
-    cwd: setting(unit, "WorkingDirectory"),
+    cwd: here(setting(unit, "WorkingDirectory")),
     env: Object.fromEntries(variables),
   });
   const port = await listeningPort(program);

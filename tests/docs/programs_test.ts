@@ -249,10 +249,10 @@ Deno.test({
       await Deno.writeTextFile(`${folder.path}/${fileOf(block)}`, textOf(block, "8443"));
     }
     await Deno.writeTextFile(`${folder.path}/deno.json`, JSON.stringify(PROJECT));
-    const configurations = Map.groupBy(all, (block) => configurationOf(block).join(" "));
+    const configurations = Map.groupBy(all, (block) => JSON.stringify(configurationOf(block)));
     for (const [configuration, checked] of configurations) {
       await using program = new Program(Deno.execPath(), [
-        ...["check", ...configuration.split(" "), ...checked.map(fileOf)],
+        ...["check", ...JSON.parse(configuration), ...checked.map(fileOf)],
       ], { cwd: folder.path, limitMs: 120_000 });
       const { code, stderr } = await program.end();
       assertEquals(code, 0, stderr.join("\n"));
